@@ -1,0 +1,1 @@
+"""Frames or words to unit vectors: device, batches, dtype."""

@@ -1,0 +1,68 @@
+"""Every error a user can meet, with its exit code.
+
+A message says what happened, to which file, and what to do next, in one sentence. Anything that is not a VidsearchError
+is a bug and stays a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+VideoErrorKind = Literal[
+    "unreadable",  # the operating system refuses: permissions, input/output error
+    "not-a-file",  # a pipe, socket, device or folder where a video was expected
+    "empty-file",
+    "not-a-video",  # no demuxer recognises the bytes, or they are a picture
+    "no-video-stream",  # sound only, or a cover picture
+    "no-frames",  # a video track without any sample
+    "unsupported-codec",
+    "encrypted",
+    "truncated",  # the end of the file, or its index, is missing
+    "corrupt",  # damaged data that leaves no usable frame
+    "vanished",  # the file was there when the folder was walked and is gone
+    "changing",  # size or time changed while it was read: still being written
+    "timeout",  # decoding took longer than its limit; the worker was replaced
+    "crashed",  # the decoder took its process down; the worker was replaced
+]
+VIDEO_ERROR_KINDS: tuple[str, ...] = get_args(VideoErrorKind)
+
+
+class VidsearchError(Exception):
+    """A mistake or a state that the user can act on: wrong usage unless a subclass says otherwise."""
+
+    exit_code = 2
+
+
+class VideoError(VidsearchError):
+    """One video cannot be read. `kind` is stored with the file; `str(error)` is the sentence shown."""
+
+    exit_code = 3
+
+    def __init__(self, kind: VideoErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: VideoErrorKind = kind
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[VideoErrorKind, str]]:
+        return type(self), (self.kind, str(self))  # crosses the pipe from a decoding process
+
+
+class LibraryError(VidsearchError):
+    """The library on disk cannot be opened, is newer than the program, is locked or damaged."""
+
+    exit_code = 4
+
+
+class ModelError(VidsearchError):
+    """Weights are missing, are of another model, or are damaged."""
+
+    exit_code = 5
+
+
+__all__ = [
+    "VIDEO_ERROR_KINDS",
+    "LibraryError",
+    "ModelError",
+    "VideoError",
+    "VideoErrorKind",
+    "VidsearchError",
+]

@@ -1,0 +1,1 @@
+"""Retrieval and classification measures of the papers."""

@@ -1,0 +1,1 @@
+"""MobileCLIP and MobileViCLIP: image, video and text encoders."""

@@ -1,0 +1,115 @@
+"""What one stage hands the next. Plain values; times are container presentation times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VideoState = Literal["indexed", "failed", "offline"]
+ReaderName = Literal["decord", "pyav"]
+Fit = Literal["squash", "centre-crop"]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """A file that the walk found and that looks like a video by its name; nothing of it was read."""
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """The picture a model wants: `side_px` square; `squash` ignores the aspect ratio, `centre-crop` keeps it."""
+
+    side_px: int
+    fit: Fit = "squash"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """How a video is cut: `frames` frames spread over `length_s`, a new window every `stride_s`."""
+
+    length_s: float = 8.0
+    stride_s: float = 4.0
+    frames: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a reader found out about one video. Width and height are those of the upright picture."""
+
+    start_s: float  # presentation time of the first frame shown
+    duration_s: float  # from the start of the first frame to the end of the last one; measured, not the header's claim
+    fps: float  # average: frames shown / duration
+    frames: int  # frames that a player would show
+    width_px: int
+    height_px: int
+    codec: str
+    container: str
+    rotation_deg: int  # clockwise, 0, 90, 180 or 270; already applied to the frames
+    reader: ReaderName
+    damage: str | None = None  # one sentence when only a part could be read ("partial"), else None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipWindow:
+    """One window of a video: [start_s, end_s) and the times at which its frames are taken."""
+
+    start_s: float
+    end_s: float
+    times_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFrames:
+    """The pixels of one window: uint8 RGB, (T, H, W, 3), upright, already at the side of the FrameSpec."""
+
+    window: ClipWindow
+    frames: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredWindow:
+    """One window with its cosine to the query: what a search of the library gives."""
+
+    video_id: int
+    path: Path
+    start_s: float
+    end_s: float
+    score: float
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A moment: neighbouring windows of one video merged. `number` counts from 1 in the order shown."""
+
+    number: int
+    path: Path
+    start_s: float
+    end_s: float
+    best_s: float  # the middle of the best window
+    score: float
+    model: str
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """One line of `vidsearch videos`."""
+
+    path: Path
+    state: VideoState
+    error_kind: str | None
+    error: str | None  # for an indexed video: the damage reported, if any
+    duration_s: float | None
+    windows: int
+    reader: ReaderName | None
+    model: str | None

@@ -1,0 +1,1 @@
+"""Facts and vectors on disk: SQLite is the truth, the HNSW index a cache."""

@@ -1,0 +1,1 @@
+"""Training the networks, and the synthetic world they are trained on."""

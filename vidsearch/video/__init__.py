@@ -1,0 +1,1 @@
+"""Files to frames: walking folders, cutting windows, reading frames at given times."""
