@@ -1,0 +1,198 @@
+"""The published sizes of MobileCLIP and MobileViCLIP, and the small one that ships, as plain values; no torch.
+
+Axis letters used in this package: B clips or pictures, T frames of a clip, C channels, H and W rows and columns,
+L tokens of a text, E the shared space. Pictures are (B, 3, H, W), clips (B, T, 3, H, W), texts (B, 77) token ids.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from vidsearch.errors import ModelError
+from vidsearch.records import Fit, FrameSpec
+
+VOCABULARY = 49408  # tokens of the CLIP byte-pair encoding, start and end included
+CONTEXT = 77  # tokens of a row, start and end included
+END_TOKEN = 49407
+
+TpePlace = Literal["after", "before", "block"]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """The image encoder MCi (MobileCLIP, section "architecture"): three RepMixer stages and one of attention.
+
+    Each width must be a multiple of the first one's greatest common divisor with its neighbour only: the downsampling
+    convolution has gcd(in, out) groups, which is `in` where widths double. The last width is a multiple of `head_dim`.
+    """
+
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    downsample_se: tuple[bool, bool, bool] = (False, True, True)
+    stem_strides: tuple[int, int] = (2, 2)
+    mlp_ratio: int = 3
+    head_dim: int = 32
+    mixer_kernel: int = 3
+    ffn_kernel: int = 7
+    patch_kernel: int = 7
+    expansion: int = 2
+    layer_scale: float = 1e-5  # initial value
+
+    @property
+    def reduction(self) -> int:
+        """Input pixels per position of the last stage; sides are multiples of it."""
+        return self.stem_strides[0] * self.stem_strides[1] * 8
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalConfig:
+    """What MobileViCLIP adds along time (arXiv 2508.07312); each switch is a row of the paper's ablation.
+
+    `tpe_place`: where the temporal position encoding enters. "after" adds it to the output of the position
+    convolution, "before" to that convolution's input, "block" gives every attention block its own.
+    """
+
+    frames: int = 8
+    repmixer: bool = True  # spatiotemporal RepMixer: a depthwise convolution along T in every RepMixer block
+    joint_attention: bool = True  # the tokens of all frames attend to each other; else each frame to itself
+    tpe: bool = True
+    tpe_place: TpePlace = "after"
+    kernel: int = 3
+    conv_bias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TextConfig:
+    """The text encoder: `conv_blocks` convolution blocks at each end ("mct" has one), transformer layers between.
+
+    `vocabulary_rows` below 49408 means a pruned word table: a stored table maps token ids to its rows, and row 0 stands
+    for every word that was left out. `context` below 77 cuts the rows and keeps the end token.
+    """
+
+    width: int = 512
+    heads: int = 8
+    ffn_width: int = 2048
+    layers: int = 12
+    conv_blocks: int = 0
+    conv_kernel: int = 11
+    vocabulary_rows: int = VOCABULARY
+    context: int = CONTEXT
+    layer_scale: float = 1e-5  # initial value, convolution blocks only
+
+    @property
+    def pruned(self) -> bool:
+        return self.vocabulary_rows < VOCABULARY
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What turns pictures into a network's input: RGB in [0, 1], minus `mean`, over `std`, channel by channel.
+
+    The networks take the result: neither `encode_image` nor `encode_video` normalises.
+    """
+
+    side_px: int
+    fit: Fit
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    frames: int = 1
+
+    @property
+    def frame_spec(self) -> FrameSpec:
+        return FrameSpec(self.side_px, self.fit)
+
+
+@dataclass(frozen=True, slots=True)
+class MobileCLIPConfig:
+    """Pictures and words."""
+
+    name: str
+    image: ImageConfig
+    text: TextConfig
+    preprocessing: Preprocessing
+    embed_dim: int = 512
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MobileViCLIPConfig(MobileCLIPConfig):
+    """Clips and words: MobileCLIP and what is added along time."""
+
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return dataclasses.asdict(self)
+
+
+def config_from_dict(values: dict[str, Any]) -> MobileCLIPConfig | MobileViCLIPConfig:
+    """The inverse of `to_dict`, through JSON or not; ModelError where a field is unknown, missing or of a wrong type."""
+    kind = MobileViCLIPConfig if "temporal" in values else MobileCLIPConfig
+    return _record(kind, values, "config")
+
+
+def _record(kind: type[Record], values: Any, where: str) -> Record:
+    """One dataclass from nested dictionaries and lists."""
+    if not isinstance(values, dict):
+        raise ModelError(f"{where} of a model must be an object with fields, not {values!r}; check its config.json.")
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    required = {f.name for f in fields(kind) if _required(f)}  # type: ignore[arg-type]  # Record is always a dataclass
+    missing = sorted(required - set(values))
+    if unknown or missing:
+        problem = f"has unknown fields {unknown}" if unknown else f"lacks the fields {missing}"
+        raise ModelError(
+            f"{where} of a model {problem}; it was written by another version, or its config.json is damaged."
+        )
+    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _required(entry: dataclasses.Field[Any]) -> bool:
+    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, value, where)  # type: ignore[arg-type]  # the hints of our dataclasses are classes
+    return tuple(value) if isinstance(value, list) else value
+
+
+_S0 = ImageConfig(widths=(64, 128, 256, 512), depths=(2, 6, 10, 2))
+_S2 = ImageConfig(widths=(80, 160, 320, 640), depths=(4, 12, 24, 4))
+_S0_TEXT = TextConfig(layers=4, conv_blocks=1)
+_S2_TEXT = TextConfig(layers=12)
+_APPLE = Preprocessing(256, "centre-crop", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+# ImageNet's: what the programs that run the published checkpoint use; the paper does not say.
+_IMAGENET = Preprocessing(256, "squash", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), frames=8)
+
+CONFIGS: dict[str, MobileCLIPConfig | MobileViCLIPConfig] = {
+    config.name: config
+    for config in (
+        MobileCLIPConfig("mobileclip-s0", _S0, _S0_TEXT, _APPLE),
+        MobileCLIPConfig("mobileclip-s2", _S2, _S2_TEXT, _APPLE),
+        MobileViCLIPConfig("mobileviclip-tiny", _S0, _S0_TEXT, _IMAGENET),
+        MobileViCLIPConfig("mobileviclip-small", _S2, _S2_TEXT, _IMAGENET),
+        MobileViCLIPConfig(
+            "mobileviclip-nano",
+            ImageConfig(widths=(24, 48, 96, 192), depths=(1, 2, 2, 1), layer_scale=0.1),
+            TextConfig(width=128, heads=4, ffn_width=256, layers=2, vocabulary_rows=1024, context=32),
+            Preprocessing(64, "squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), frames=8),
+            embed_dim=192,
+        ),
+    )
+}
+
+# The five rows of the paper's ablation, in its order.
+ABLATION: dict[str, TemporalConfig] = {
+    "baseline": TemporalConfig(repmixer=False, joint_attention=False, tpe=False),
+    "repmixer": TemporalConfig(repmixer=True, joint_attention=False, tpe=False),
+    "attention": TemporalConfig(repmixer=False, joint_attention=True, tpe=False),
+    "attention+tpe": TemporalConfig(repmixer=False, joint_attention=True, tpe=True),
+    "repmixer+attention+tpe": TemporalConfig(repmixer=True, joint_attention=True, tpe=True),
+}
