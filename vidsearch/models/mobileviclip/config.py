@@ -132,7 +132,7 @@ class MobileViCLIPConfig(MobileCLIPConfig):
 
 
 def config_from_dict(values: dict[str, Any]) -> MobileCLIPConfig | MobileViCLIPConfig:
-    """The inverse of `to_dict`, through JSON or not; ModelError where a field is unknown, missing or of a wrong type."""
+    """The inverse of `to_dict`, through JSON or not; ModelError where a field is unknown or missing."""
     kind = MobileViCLIPConfig if "temporal" in values else MobileCLIPConfig
     return _record(kind, values, "config")
 

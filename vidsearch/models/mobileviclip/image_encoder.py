@@ -92,13 +92,13 @@ class Attention(nn.Module):
 
 def to_tokens(x: Tensor, frames: int) -> Tensor:
     """(B·T, C, H, W) → (B, T·H·W, C)."""
-    return x.flatten(2).unflatten(0, (-1, frames)).transpose(2, 3).flatten(1, 2)
+    return torch.unflatten(x.flatten(2), 0, (-1, frames)).transpose(2, 3).flatten(1, 2)
 
 
 def from_tokens(tokens: Tensor, like: Tensor) -> Tensor:
     """(B, T·H·W, C) → the shape (B·T, C, H, W) of `like`."""
     height, width = like.shape[2:]
-    return tokens.reshape(like.shape[0], height * width, -1).transpose(1, 2).unflatten(2, (height, width))
+    return tokens.reshape(like.shape[0], height, width, -1).permute(0, 3, 1, 2)
 
 
 class AttentionBlock(nn.Module):

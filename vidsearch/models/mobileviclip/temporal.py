@@ -41,7 +41,7 @@ def shifted_sum(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -> 
     """
     taps = weight[:, 0].to(x.dtype).unbind(1)  # k of (C)
     radius = len(taps) // 2
-    clips = x.unflatten(0, (-1, frames))  # (B, T, C, H, W)
+    clips = torch.unflatten(x, 0, (-1, frames))  # (B, T, C, H, W)
     total = clips * taps[radius][:, None, None]
     if bias is not None:
         total = total + bias.to(x.dtype)[:, :, None, None]
@@ -60,4 +60,4 @@ def temporal_embedding(channels: int, frames: int) -> nn.Parameter:
 def add_temporal_embedding(x: Tensor, embedding: Tensor) -> Tensor:
     """x (B·T, C, H, W), embedding (1, T, C): one vector added to every position of frame t."""
     frames = embedding.shape[1]
-    return (x.unflatten(0, (-1, frames)) + embedding.to(x.dtype)[..., None, None]).flatten(0, 1)
+    return (torch.unflatten(x, 0, (-1, frames)) + embedding.to(x.dtype)[..., None, None]).flatten(0, 1)
