@@ -1,0 +1,85 @@
+"""Windows to moments: neighbouring windows of one video that answer alike become one hit. Arithmetic alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsearch.records import Hit, ScoredWindow
+
+# A neighbour joins a moment when it scores at least this share of the moment's best window. Half of a neighbouring
+# window usually shows the same seconds, so a real neighbour stays close to the best; the next event falls below.
+JOIN_SHARE = 0.9
+
+# A window that shares at least this part of its time with a better moment of the same video says nothing new.
+SAME_SHARE = 0.5
+
+
+@dataclass(slots=True)
+class _Moment:
+    path: Path
+    start_s: float
+    end_s: float
+    best: ScoredWindow
+
+    def overlap_s(self, window: ScoredWindow) -> float:
+        return min(self.end_s, window.end_s) - max(self.start_s, window.start_s)
+
+
+def merge_windows(
+    windows: Iterable[ScoredWindow], *, model: str, top: int, per_video: int, min_score: float | None = None
+) -> list[Hit]:
+    """The best `top` moments in descending order of score, at most `per_video` of one video.
+
+    A moment grows from its best window over windows that touch or overlap it and score at least `JOIN_SHARE` of the
+    best one. Its score is that of the best window. Equal scores are ordered by path, then time.
+    """
+    by_video: dict[int, list[ScoredWindow]] = {}
+    for window in windows:
+        if min_score is None or window.score >= min_score:
+            by_video.setdefault(window.video_id, []).append(window)
+    moments = [moment for group in by_video.values() for moment in _moments_of_video(group, per_video)]
+    moments.sort(key=lambda moment: (-moment.best.score, str(moment.path), moment.best.start_s))
+    return [_hit(number, moment, model) for number, moment in enumerate(moments[:top], start=1)]
+
+
+def _moments_of_video(windows: Sequence[ScoredWindow], limit: int) -> list[_Moment]:
+    left = sorted(windows, key=lambda window: (-window.score, window.start_s))
+    moments: list[_Moment] = []
+    while left and len(moments) < limit:
+        moment = _grow(left[0], left)
+        moments.append(moment)
+        left = [
+            window for window in left if moment.overlap_s(window) < SAME_SHARE * (window.end_s - window.start_s) - 1e-6
+        ]
+    return moments
+
+
+def _grow(best: ScoredWindow, windows: Sequence[ScoredWindow]) -> _Moment:
+    moment = _Moment(best.path, best.start_s, best.end_s, best)
+    alike = sorted(
+        (window for window in windows if window.score >= JOIN_SHARE * best.score and window is not best),
+        key=lambda window: window.start_s,
+    )
+    for window in alike:  # to the right, in order of time
+        if window.start_s >= best.start_s and moment.overlap_s(window) >= 0:
+            moment.end_s = max(moment.end_s, window.end_s)
+    for window in reversed(alike):  # to the left
+        if window.start_s < best.start_s and moment.overlap_s(window) >= 0:
+            moment.start_s = min(moment.start_s, window.start_s)
+    return moment
+
+
+def _hit(number: int, moment: _Moment, model: str) -> Hit:
+    best = moment.best
+    return Hit(
+        number=number,
+        path=moment.path,
+        start_s=moment.start_s,
+        end_s=moment.end_s,
+        best_s=(best.start_s + best.end_s) / 2,
+        score=best.score,
+        model=model,
+        offline=best.offline,
+    )
