@@ -1,0 +1,250 @@
+"""The statements that read and write a library's tables. Each function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.errors import LibraryError, VideoError
+from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
+from vidsearch.store.paths import from_stored, to_stored, within_sql
+from vidsearch.store.plan import IndexPlan, Known, Moved
+from vidsearch.store.presence import Presence, Root, describe_root
+from vidsearch.store.vectors import pack
+
+# A video's labels are `first + ordinal`; first labels are multiples of this, the rest of their 63 bits is random.
+LABELS_PER_VIDEO = 1 << 20
+
+_FACTS = tuple(field.name for field in fields(VideoFacts))
+_SPEC = "window_length_s = :length_s AND window_stride_s = :stride_s AND window_frames = :frames"
+
+
+def roots(connection: sqlite3.Connection) -> list[Root]:
+    """All roots in the order in which they were added."""
+    rows = connection.execute("SELECT path, is_folder, device, inode FROM roots ORDER BY id")
+    return [Root(from_stored(path), bool(is_folder), device, inode) for path, is_folder, device, inode in rows]
+
+
+def put_root(connection: sqlite3.Connection, root: Root) -> None:
+    """Adds a root, or notes how a known one looks now."""
+    connection.execute(
+        """INSERT INTO roots (path, is_folder, device, inode) VALUES (:path, :is_folder, :device, :inode)
+        ON CONFLICT (path) DO UPDATE SET is_folder = :is_folder, device = :device, inode = :inode""",
+        asdict(root) | {"path": to_stored(root.path)},
+    )
+
+
+def renew_root(connection: sqlite3.Connection, path: Path) -> None:
+    """Notes how a root looks now; one that was deleted (a single file) leaves."""
+    try:
+        put_root(connection, describe_root(path))
+    except (FileNotFoundError, NotADirectoryError):
+        connection.execute("DELETE FROM roots WHERE path = ?", (to_stored(path),))
+
+
+def known_videos(connection: sqlite3.Connection, model: str, spec: WindowSpec) -> list[Known]:
+    """Every video, and whether it has vectors of this model and these windows."""
+    rows = connection.execute(
+        f"""SELECT v.id, path, size_bytes, mtime_ns, device, fingerprint, state = 'failed', error_kind,
+            EXISTS (SELECT 1 FROM indexings i JOIN models m ON m.id = i.model_id
+                    WHERE i.video_id = v.id AND m.name = :model AND {_SPEC})
+        FROM videos v""",
+        asdict(spec) | {"model": model},
+    )
+    return [
+        Known(id_, from_stored(path), size, mtime, device, fingerprint, bool(failed), kind, bool(done))
+        for id_, path, size, mtime, device, fingerprint, failed, kind, done in rows
+    ]
+
+
+def record_indexed(
+    connection: sqlite3.Connection,
+    file: VideoFile,
+    device: str,
+    fingerprint: str,
+    facts: VideoFacts,
+    windows: Sequence[ClipWindow],
+    vectors: NDArray[np.float32],
+    *,
+    model: str,
+    spec: WindowSpec,
+) -> None:
+    """Puts a video in the place of whatever its path and this model held before."""
+    if vectors.ndim != 2 or len(vectors) != len(windows):
+        raise ValueError(f"{len(windows)} windows but vectors of shape {vectors.shape}")
+    blob = pack(vectors)
+    video_id = _put_video(connection, file, device, fingerprint, {"state": "indexed", **asdict(facts)})
+    model_id = _put_model(connection, model, vectors.shape[1])
+    connection.execute("DELETE FROM indexings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
+    first = _draw_label(connection, model_id, len(windows), file.path)
+    indexing_id = connection.execute(
+        """INSERT INTO indexings
+            (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_label, vectors)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (video_id, model_id, spec.length_s, spec.stride_s, spec.frames, len(windows), first, blob),
+    ).lastrowid
+    connection.executemany(
+        "INSERT INTO windows (indexing_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
+        [(indexing_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
+    )
+
+
+def record_failed(
+    connection: sqlite3.Connection, file: VideoFile, device: str, error: VideoError, fingerprint: str | None
+) -> None:
+    """Notes why a video could not be indexed. Vectors of other models stay if its content is what they were made of."""
+    known = connection.execute(
+        "SELECT fingerprint, size_bytes, mtime_ns FROM videos WHERE path = ?", (to_stored(file.path),)
+    ).fetchone()
+    if fingerprint is None and known is not None and known[1:] == (file.size_bytes, file.mtime_ns):
+        fingerprint = known[0]  # nothing says that it changed; it may only be out of reach
+    what = {"state": "failed", "error_kind": error.kind, "error": str(error)}
+    _put_video(connection, file, device, fingerprint, what)
+
+
+def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, device: str, fingerprint: str) -> bool:
+    """Gives `file` the facts, windows and vectors of the video at `source`; False if that has left meanwhile."""
+    columns = ", ".join(_FACTS)
+    row = connection.execute(
+        f"SELECT id, {columns} FROM videos WHERE path = ? AND fingerprint = ? AND state = 'indexed'",
+        (to_stored(source), fingerprint),
+    ).fetchone()
+    if row is None:
+        return False
+    facts = dict(zip(_FACTS, row[1:], strict=True))
+    video_id = _put_video(connection, file, device, fingerprint, {"state": "indexed", **facts})
+    connection.execute("DELETE FROM indexings WHERE video_id = ?", (video_id,))
+    originals = connection.execute(
+        "SELECT id, model_id, windows FROM indexings WHERE video_id = ?", (row[0],)
+    ).fetchall()
+    for original, model_id, windows in originals:
+        first = _draw_label(connection, model_id, windows, file.path)
+        copy_id = connection.execute(
+            """INSERT INTO indexings
+                (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_label, vectors)
+            SELECT ?, model_id, window_length_s, window_stride_s, window_frames, windows, ?, vectors
+            FROM indexings WHERE id = ?""",
+            (video_id, first, original),
+        ).lastrowid
+        connection.execute(
+            """INSERT INTO windows (indexing_id, ordinal, start_s, end_s)
+            SELECT ?, ordinal, start_s, end_s FROM windows WHERE indexing_id = ?""",
+            (copy_id, original),
+        )
+    return True
+
+
+def find_twin(
+    connection: sqlite3.Connection, file: VideoFile, fingerprint: str, model: str, spec: WindowSpec
+) -> Path | None:
+    """Another video with this content that has vectors of this model and these windows."""
+    row = connection.execute(
+        f"""SELECT path FROM videos v JOIN indexings i ON i.video_id = v.id JOIN models m ON m.id = i.model_id
+        WHERE fingerprint = :fingerprint AND path <> :path AND state = 'indexed' AND m.name = :model AND {_SPEC}
+        ORDER BY v.id LIMIT 1""",
+        asdict(spec) | {"fingerprint": fingerprint, "path": to_stored(file.path), "model": model},
+    ).fetchone()
+    return None if row is None else from_stored(row[0])
+
+
+def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, presence: Presence) -> None:
+    """Does what a plan says about known content; see `Library.apply`."""
+    _move(connection, plan.moved, plan.gone, presence)
+    for file in (*plan.unchanged, *plan.refingerprinted, *plan.failed_before):
+        connection.execute(
+            """UPDATE videos SET size_bytes = :size, mtime_ns = :mtime, device = :device
+            WHERE path = :path AND (size_bytes, mtime_ns, device) <> (:size, :mtime, :device)""",
+            _stat_of(file, presence),
+        )
+    for copy in plan.copied:
+        copy_video(connection, copy.source, copy.file, presence.device_near(copy.file.path) or "", copy.fingerprint)
+
+
+def remove(connection: sqlite3.Connection, place: Path) -> int:
+    """Takes the videos and roots at `place` and below out of the library; the number of videos."""
+    condition, parameters = within_sql("path", place)
+    connection.execute(f"DELETE FROM roots WHERE {condition}", parameters)
+    return connection.execute(f"DELETE FROM videos WHERE {condition}", parameters).rowcount
+
+
+def _move(connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], presence: Presence) -> None:
+    # Two files may have changed places: all of them leave their paths before the first one arrives.
+    leaving = [
+        move
+        for move in moved
+        if connection.execute(
+            "UPDATE videos SET path = ? WHERE id = ? AND path = ?",
+            (b"\0moving %d" % move.video_id, move.video_id, to_stored(move.old)),
+        ).rowcount
+    ]
+    for path in (*gone, *(move.new.path for move in leaving)):
+        connection.execute("DELETE FROM videos WHERE path = ?", (to_stored(path),))
+    for move in leaving:
+        connection.execute(
+            "UPDATE videos SET path = :path, size_bytes = :size, mtime_ns = :mtime, device = :device WHERE id = :id",
+            _stat_of(move.new, presence) | {"id": move.video_id},
+        )
+
+
+def _stat_of(file: VideoFile, presence: Presence) -> dict[str, Any]:
+    return {
+        "path": to_stored(file.path),
+        "size": file.size_bytes,
+        "mtime": file.mtime_ns,
+        "device": presence.device_near(file.path) or "",
+    }
+
+
+def _put_video(
+    connection: sqlite3.Connection, file: VideoFile, device: str, fingerprint: str | None, what: dict[str, Any]
+) -> int:
+    """Writes all columns of a video, those that `what` leaves out as NULL; other content takes its vectors along."""
+    path = to_stored(file.path)
+    known = connection.execute("SELECT id, fingerprint FROM videos WHERE path = ?", (path,)).fetchone()
+    row: dict[str, Any] = dict.fromkeys(("error_kind", "error", *_FACTS)) | what
+    row |= {"path": path, "size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns, "device": device}
+    row["fingerprint"] = fingerprint
+    if known is None:
+        names = ", ".join(row)
+        values = ", ".join(f":{name}" for name in row)
+        video_id = connection.execute(f"INSERT INTO videos ({names}) VALUES ({values})", row).lastrowid
+        assert video_id is not None
+        return video_id
+    if fingerprint is None or known[1] != fingerprint:
+        connection.execute("DELETE FROM indexings WHERE video_id = ?", (known[0],))
+    elif what["state"] == "failed":
+        row = {name: value for name, value in row.items() if name not in _FACTS}  # they are still those of its vectors
+    assignments = ", ".join(f"{name} = :{name}" for name in row)
+    connection.execute(f"UPDATE videos SET {assignments} WHERE id = :id", row | {"id": known[0]})
+    return int(known[0])
+
+
+def _put_model(connection: sqlite3.Connection, name: str, dim: int) -> int:
+    connection.execute("INSERT INTO models (name, dim) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, dim))
+    model_id, known_dim = connection.execute("SELECT id, dim FROM models WHERE name = ?", (name,)).fetchone()
+    if known_dim == dim:
+        return int(model_id)
+    if connection.execute("SELECT 1 FROM indexings WHERE model_id = ? LIMIT 1", (model_id,)).fetchone():
+        raise LibraryError(
+            f"the library holds vectors of {known_dim} values for the model {name}, these have {dim}: "
+            "index with the weights used before, or remove the videos first"
+        )
+    connection.execute("UPDATE models SET dim = ? WHERE id = ?", (dim, model_id))
+    return int(model_id)
+
+
+def _draw_label(connection: sqlite3.Connection, model_id: int, count: int, path: Path) -> int:
+    if count > LABELS_PER_VIDEO:
+        raise LibraryError(f"{path} gives {count} windows, more than {LABELS_PER_VIDEO}: choose a longer --stride")
+    while True:
+        first = secrets.randbelow((1 << 63) // LABELS_PER_VIDEO) * LABELS_PER_VIDEO
+        taken = "SELECT 1 FROM indexings WHERE model_id = ? AND first_label = ?"
+        if connection.execute(taken, (model_id, first)).fetchone() is None:
+            return first

@@ -1,0 +1,126 @@
+"""Numbered steps that bring a library's schema forward. A released step is never edited: a change is a new step."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+# "vids": tells a library from some other program's SQLite file.
+APPLICATION_ID = 0x76696473
+
+
+def m001_videos_windows_vectors(connection: sqlite3.Connection) -> None:
+    """Roots, videos, their windows and vectors by model, and the hits of the last query.
+
+    Paths have no declared type, hence no affinity: TEXT and BLOB stay what they are (see paths.py).
+
+    `indexings` is one video seen by one model. Its vectors are one blob, (windows, dim) little-endian float16, which
+    costs half the space of a row a vector and is read in one go; it is the last column, so that reading the others
+    leaves its pages alone. The window with ordinal i carries the label `first_label + i` in the index. First labels are
+    drawn at random (contents.py): a number that was counted up would come back with other vectors after a backup was
+    restored, and an index file could not tell.
+
+    `models.changes` grows with every change to a model's vectors, so that a process can tell at once whether what it
+    holds in memory is still true. The triggers see to it, also when videos are deleted.
+    """
+    for statement in (
+        """CREATE TABLE library (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            writes INTEGER NOT NULL
+        )""",
+        """CREATE TABLE roots (
+            id INTEGER PRIMARY KEY,
+            path NOT NULL UNIQUE,
+            is_folder INTEGER NOT NULL,
+            device TEXT NOT NULL,
+            inode TEXT NOT NULL
+        )""",
+        """CREATE TABLE videos (
+            id INTEGER PRIMARY KEY,
+            path NOT NULL UNIQUE,
+            size_bytes INTEGER NOT NULL,
+            mtime_ns INTEGER NOT NULL,
+            device TEXT NOT NULL,
+            fingerprint TEXT,
+            state TEXT NOT NULL CHECK (state IN ('indexed', 'failed')),
+            error_kind TEXT,
+            error TEXT,
+            start_s REAL,
+            duration_s REAL,
+            fps REAL,
+            frames INTEGER,
+            width_px INTEGER,
+            height_px INTEGER,
+            codec TEXT,
+            container TEXT,
+            rotation_deg INTEGER,
+            reader TEXT,
+            damage TEXT
+        )""",
+        "CREATE INDEX videos_by_fingerprint ON videos (fingerprint)",
+        """CREATE TABLE models (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            dim INTEGER NOT NULL,
+            changes INTEGER NOT NULL DEFAULT 0
+        )""",
+        """CREATE TABLE indexings (
+            id INTEGER PRIMARY KEY,
+            video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+            model_id INTEGER NOT NULL REFERENCES models (id),
+            window_length_s REAL NOT NULL,
+            window_stride_s REAL NOT NULL,
+            window_frames INTEGER NOT NULL,
+            windows INTEGER NOT NULL,
+            first_label INTEGER NOT NULL,
+            vectors BLOB NOT NULL,
+            UNIQUE (video_id, model_id)
+        )""",
+        "CREATE UNIQUE INDEX indexings_by_label ON indexings (model_id, first_label, windows)",
+        """CREATE TRIGGER indexing_comes AFTER INSERT ON indexings BEGIN
+            UPDATE models SET changes = changes + 1 WHERE id = new.model_id;
+        END""",
+        """CREATE TRIGGER indexing_leaves AFTER DELETE ON indexings BEGIN
+            UPDATE models SET changes = changes + 1 WHERE id = old.model_id;
+        END""",
+        """CREATE TABLE windows (
+            indexing_id INTEGER NOT NULL REFERENCES indexings (id) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,
+            start_s REAL NOT NULL,
+            end_s REAL NOT NULL,
+            PRIMARY KEY (indexing_id, ordinal)
+        ) WITHOUT ROWID""",
+        "CREATE TABLE last_query (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)",
+        """CREATE TABLE hits (
+            number INTEGER PRIMARY KEY,
+            path NOT NULL,
+            start_s REAL NOT NULL,
+            end_s REAL NOT NULL,
+            best_s REAL NOT NULL,
+            score REAL NOT NULL,
+            model TEXT NOT NULL,
+            offline INTEGER NOT NULL
+        )""",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        "INSERT INTO library (id, writes) VALUES (1, 0)",
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_videos_windows_vectors,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Runs the steps that are missing, all in one transaction; the version stands in `PRAGMA user_version`."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again inside: another process may have migrated while this one waited for the lock.
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for step in MIGRATIONS[version:]:
+            step(connection)
+        connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,232 @@
+"""What a run of `vidsearch index` has to do with a root: what the walk found against what the library remembers.
+
+Nothing is decoded and, for files that look unchanged, nothing is read. A file is fingerprinted only where that can
+decide something: its time changed but not its size, or it is new and some video in the library has its size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsearch.errors import VideoError
+from vidsearch.records import VideoFile, WindowSpec
+from vidsearch.store.paths import is_within, sort_key
+from vidsearch.store.presence import Presence, look
+
+Fingerprint = Callable[[Path], str]
+
+# These say how things stood at that moment, not what is in the file: the next run tries again unasked.
+PASSING_ERRORS = frozenset({"vanished", "changing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A video of the library. `done`: it has vectors of the model and the windows in question."""
+
+    id: int
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    device: str
+    fingerprint: str | None
+    failed: bool
+    error_kind: str | None
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A video that left `old` and whose content is at `new`: its vectors go along."""
+
+    video_id: int
+    old: Path
+    new: VideoFile
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Another file with the content of `source`, which stays: its rows are copied."""
+
+    source: Path
+    file: VideoFile
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """What to do, each group in a fixed order. `Library.apply` does all but `to_index`, which needs decoding."""
+
+    root: Path
+    model: str
+    window_spec: WindowSpec
+    offline: bool  # the root is out of reach: nothing of it leaves the library
+    to_index: tuple[VideoFile, ...] = ()  # newest first
+    unchanged: tuple[VideoFile, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    copied: tuple[Copied, ...] = ()
+    refingerprinted: tuple[VideoFile, ...] = ()  # another time, the same content: vectors stay
+    failed_before: tuple[VideoFile, ...] = ()  # skipped until they change
+    gone: tuple[Path, ...] = ()  # deleted
+    kept_offline: tuple[Path, ...] = ()  # missing, but out of reach rather than deleted
+    fingerprints: Mapping[Path, str] | None = None  # those that had to be taken for the plan
+
+
+def make_plan(
+    root: Path,
+    found: Sequence[VideoFile],
+    known: Sequence[Known],
+    presence: Presence,
+    *,
+    model: str,
+    window_spec: WindowSpec,
+    offline: bool,
+    retry_failed: bool,
+    unreadable: Sequence[Path],
+    fingerprint: Fingerprint,
+) -> IndexPlan:
+    """`known` is the whole library: a file may come from another root. `unreadable`: folders the walk failed in."""
+    planner = _Planner(known, presence, retry_failed=retry_failed, fingerprint=fingerprint)
+    planner.compare(found)
+    planner.look_for_missing(root, unreadable)
+    planner.place_strangers()
+    return IndexPlan(
+        root=root,
+        model=model,
+        window_spec=window_spec,
+        offline=offline,
+        to_index=tuple(sorted(planner.to_index, key=lambda file: (-file.mtime_ns, sort_key(file.path)))),
+        unchanged=tuple(planner.unchanged),
+        moved=tuple(planner.moved),
+        copied=tuple(planner.copied),
+        refingerprinted=tuple(planner.touched),
+        failed_before=tuple(planner.failed_before),
+        gone=tuple(sorted((row.path for row in planner.missing.values()), key=sort_key)),
+        kept_offline=tuple(planner.kept_offline),
+        fingerprints=dict(planner.fingerprints),
+    )
+
+
+class _Planner:
+    """The lists of a plan while they grow."""
+
+    def __init__(
+        self, known: Sequence[Known], presence: Presence, *, retry_failed: bool, fingerprint: Fingerprint
+    ) -> None:
+        self._known = {row.path: row for row in known}
+        self._sizes = {row.size_bytes for row in known if row.fingerprint is not None}
+        self._presence = presence
+        self._retry_failed = retry_failed
+        self._fingerprint = fingerprint
+        self._seen: set[Path] = set()
+        self._strangers: list[VideoFile] = []  # files whose content is not what the library has at that path
+        self._replaced: dict[int, Known] = {}  # videos whose path now holds something else
+        self.missing: dict[int, Known] = {}
+        self.fingerprints: dict[Path, str] = {}
+        self.to_index: list[VideoFile] = []
+        self.unchanged: list[VideoFile] = []
+        self.touched: list[VideoFile] = []
+        self.failed_before: list[VideoFile] = []
+        self.moved: list[Moved] = []
+        self.copied: list[Copied] = []
+        self.kept_offline: list[Path] = []
+
+    def compare(self, found: Sequence[VideoFile]) -> None:
+        """Sorts what was found into known and strange."""
+        for file in sorted(found, key=lambda file: sort_key(file.path)):
+            self._seen.add(file.path)
+            row = self._known.get(file.path)
+            if row is None:
+                self._strangers.append(file)
+                continue
+            if (row.size_bytes, row.mtime_ns) == (file.size_bytes, file.mtime_ns):
+                self._presence.note_seen(file.path, row.device)
+                if self._settle(row, file, retry=self._retry_failed or _may_work_now(row)):
+                    self.unchanged.append(file)
+            elif (
+                row.size_bytes == file.size_bytes
+                and row.fingerprint is not None
+                and self._read(file) == row.fingerprint
+            ):
+                self._presence.note_seen(file.path, row.device)
+                self.touched.append(file)
+                self._settle(row, file, retry=True)
+            else:
+                self._replaced[row.id] = row
+                self._strangers.append(file)
+
+    def look_for_missing(self, root: Path, unreadable: Sequence[Path]) -> None:
+        """Finds out about the videos below the root that the walk did not see."""
+        for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
+            if row.path in self._seen or not is_within(row.path, root):
+                continue
+            where = self._presence.where_is(row.path, row.device)
+            if where == "there" and not row.path.is_file():
+                where = "gone"  # a folder, a pipe or a dead link has taken its name
+            if any(is_within(row.path, folder) for folder in unreadable):
+                where = "offline"
+            if where == "gone":
+                self.missing[row.id] = row
+            elif where == "offline":
+                self.kept_offline.append(row.path)
+            # "there": the walk was told to leave it out. That is no deletion; `vidsearch remove` is.
+
+    def place_strangers(self) -> None:
+        """For each new content: moved from elsewhere, a copy of something known, or to be indexed."""
+        donors: dict[str, list[Known]] = {}
+        for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
+            if row.fingerprint is not None:
+                donors.setdefault(row.fingerprint, []).append(row)
+        for file in self._strangers:
+            content = self._read(file) if file.size_bytes in self._sizes else None
+            twins = donors.get(content, []) if content is not None else []
+            left = next((row for row in twins if self._has_left(row)), None)
+            stays = next((row for row in twins if row.done and not row.failed), None)
+            if left is not None:
+                twins.remove(left)
+                self.missing.pop(left.id, None)
+                self.moved.append(Moved(left.id, left.path, file))
+                self._settle(left, file, retry=self._retry_failed or _may_work_now(left))
+            elif stays is not None and content is not None:
+                self.copied.append(Copied(stays.path, file, content))
+            else:
+                self.to_index.append(file)
+
+    def _settle(self, row: Known, file: VideoFile, *, retry: bool) -> bool:
+        """Puts a file with known content where it belongs; True if nothing is to be done about its vectors."""
+        if row.failed and retry:
+            self.to_index.append(file)
+        elif row.done:
+            return True
+        elif row.failed:
+            self.failed_before.append(file)
+        else:
+            self.to_index.append(file)
+        return False
+
+    def _has_left(self, row: Known) -> bool:
+        if row.id in self._replaced or row.id in self.missing:
+            return True
+        return row.path not in self._seen and self._presence_at_home(row) == "gone"
+
+    def _presence_at_home(self, row: Known) -> str:
+        """As `where_is`, for content found elsewhere: a folder missing from a disk that is there was renamed."""
+        if look(row.path) == "absent" and self._presence.is_same_device(row.path, row.device):
+            return "gone"
+        return self._presence.where_is(row.path, row.device)
+
+    def _read(self, file: VideoFile) -> str | None:
+        """The fingerprint, taken once; None if the file cannot be read, which indexing it will record."""
+        if file.path not in self.fingerprints:
+            try:
+                self.fingerprints[file.path] = self._fingerprint(file.path)
+            except VideoError:
+                return None
+        return self.fingerprints[file.path]
+
+
+def _may_work_now(row: Known) -> bool:
+    """Whether an unchanged file that failed is worth another try: permissions leave no trace in size and time."""
+    return row.error_kind in PASSING_ERRORS or (row.error_kind == "unreadable" and os.access(row.path, os.R_OK))

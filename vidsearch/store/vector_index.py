@@ -1,0 +1,241 @@
+"""The HNSW file of one model: a cache beside the database. The one file that knows hnswlib.
+
+Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs" (arXiv 1603.09320): M is the links a node keeps, ef the candidates a search holds.
+
+Two files: the graph as hnswlib writes it, and a card (JSON) that says what it is and what its bytes must be. hnswlib
+takes any bytes, of any dimension, and may crash on them, so nothing is handed to it that the card does not vouch for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+# M = 16 takes 2.2 kB a window of 512 values, so that an hour's 900 windows stay below 3 MB with all the rest; what
+# recall it gives with this ef is measured in docs/search.md.
+LINKS = 16
+EF_BUILD = 200
+EF_SEARCH = 2000
+SEED = 20
+# Deleted nodes stay in the graph and are walked through; beyond this share a new graph is better.
+MOST_DELETED = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of one video's windows: `count` in a row from `first`. The same run always means the same vectors."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """What is written beside the graph. `runs`: the labels in use, as pairs of first and count."""
+
+    format: int
+    model: str
+    dim: int
+    runs: list[list[int]]
+    size_bytes: int
+    crc32: int
+
+
+ReadVectors = Callable[[Labels], NDArray[np.float32]]
+
+
+class VectorIndex:
+    """A graph in memory with the labels it answers for."""
+
+    def __init__(self, graph: Any, dim: int, runs: Sequence[Labels]) -> None:
+        self._graph = graph
+        self.dim = dim
+        self.runs = tuple(runs)
+        self.count = sum(run.count for run in runs)
+        graph.set_num_threads(1)  # one order of insertion, one graph: the same library gives the same answers
+
+    @classmethod
+    def build(cls, dim: int, runs: Sequence[Labels], read_vectors: ReadVectors) -> VectorIndex:
+        """A new graph of all vectors of the runs."""
+        import hnswlib  # late, here and below: a query that searches exactly never needs it
+
+        graph = hnswlib.Index(space="ip", dim=dim)
+        total = sum(run.count for run in runs)
+        graph.init_index(max_elements=max(total, 1), M=LINKS, ef_construction=EF_BUILD, random_seed=SEED)
+        index = cls(graph, dim, ())
+        index.catch_up(runs, read_vectors)
+        return index
+
+    @classmethod
+    def load(cls, folder: Path, name: str, *, model: str, dim: int) -> VectorIndex | None:
+        """The index as it was saved; None if it is missing, torn, not ours, or of another model or dimension."""
+        card = _read_card(_card_file(folder, name))
+        graph_file = _graph_file(folder, name)
+        if card is None or (card.model, card.dim) != (model, dim):
+            return None
+        before = _identity(graph_file)
+        if before is None or not _vouches_for(card, graph_file):
+            return None
+        import hnswlib
+
+        graph = hnswlib.Index(space="ip", dim=dim)
+        try:
+            graph.load_index(str(graph_file))
+        except RuntimeError as error:  # written by an incompatible hnswlib
+            log.warning("%s cannot be loaded (%s)", graph_file, error)
+            return None
+        if _identity(graph_file) != before:  # a writer has put a new graph there since it was checked
+            return None
+        return cls(graph, dim, [Labels(first, count) for first, count in card.runs])
+
+    def catch_up(self, runs: Sequence[Labels], read_vectors: ReadVectors) -> bool:
+        """Brings the graph in step with `runs`; False, and nothing done, if a new graph would be better."""
+        wanted, held = set(runs), set(self.runs)
+        leaving = [run for run in self.runs if run not in wanted]
+        coming = [run for run in runs if run not in held]
+        in_graph = self._graph.get_current_count()
+        dead = in_graph - self.count + sum(run.count for run in leaving)
+        if dead > MOST_DELETED * max(in_graph, 1):
+            return False
+        for run in leaving:
+            for label in range(run.first, run.first + run.count):
+                self._graph.mark_deleted(label)
+        needed = in_graph + sum(run.count for run in coming)
+        if needed > self._graph.get_max_elements():
+            self._graph.resize_index(needed)
+        for run in coming:
+            if run.count:
+                labels = np.arange(run.first, run.first + run.count)
+                self._graph.add_items(read_vectors(run), labels, num_threads=1)
+        self.runs = tuple(runs)
+        self.count = sum(run.count for run in runs)
+        return True
+
+    def search(self, query: NDArray[np.float32], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """Labels of about the `limit` nearest windows and their vectors; None if the graph cannot give that many."""
+        limit = min(limit, self.count)
+        if limit == 0:
+            return np.empty(0, dtype=np.int64), np.empty((0, self.dim), dtype=np.float32)
+        self._graph.set_ef(max(EF_SEARCH, 2 * limit))  # not kept in the file
+        try:
+            labels, _ = self._graph.knn_query(query[None], k=limit, num_threads=1)
+        except RuntimeError:  # too many deleted nodes around the place
+            return None
+        found = labels[0].astype(np.int64)
+        return found, np.asarray(self._graph.get_items(found), dtype=np.float32)
+
+    def save(self, folder: Path, name: str, model: str) -> None:
+        """Writes both files whole or not at all; OSError if the disk refuses."""
+        graph_file = _graph_file(folder, name)
+        temporary = _temporary_beside(graph_file)
+        try:
+            self._graph.save_index(str(temporary))
+            size = temporary.stat().st_size
+            if size != self._graph.index_file_size():  # hnswlib does not notice a full disk
+                raise OSError(f"{graph_file} could not be written whole")
+            runs = [[run.first, run.count] for run in self.runs]
+            card = _Card(FORMAT, model, self.dim, runs, size, _checksum(temporary))
+            _sync(temporary)
+            temporary.replace(graph_file)
+        finally:
+            temporary.unlink(missing_ok=True)
+        # The card last: until it is there the old one does not fit the new graph, and the index counts as torn.
+        _write_card(_card_file(folder, name), card)
+
+
+def files_of(folder: Path, name: str) -> tuple[Path, Path]:
+    """The two files of an index, whether they exist or not."""
+    return _graph_file(folder, name), _card_file(folder, name)
+
+
+def can_be_named(folder: Path) -> bool:
+    """hnswlib takes UTF-8 names alone; in any other folder search stays exact."""
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _graph_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.hnsw"
+
+
+def _card_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.hnsw.json"
+
+
+def _read_card(file: Path) -> _Card | None:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    body, _, checksum = content.rstrip(b"\n").rpartition(b"\n")
+    if checksum != b"%08x" % zlib.crc32(body):
+        return None
+    card = _Card(**json.loads(body))
+    return card if card.format == FORMAT else None
+
+
+def _write_card(file: Path, card: _Card) -> None:
+    body = json.dumps(asdict(card), sort_keys=True).encode()
+    temporary = _temporary_beside(file)
+    try:
+        temporary.write_bytes(body + b"\n%08x\n" % zlib.crc32(body))
+        _sync(temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(file.parent)
+
+
+def _vouches_for(card: _Card, file: Path) -> bool:
+    try:
+        return file.stat().st_size == card.size_bytes and _checksum(file) == card.crc32
+    except OSError:
+        return False
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _checksum(file: Path) -> int:
+    with file.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size == 0:
+            return 0
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return zlib.crc32(content)
+
+
+def _temporary_beside(file: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
