@@ -85,8 +85,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B·T, C, H, W) → the same shape; `frames` is T for joint attention, 1 for each frame on its own."""
         tokens = to_tokens(x, self.frames)  # (B, T·H·W, C)
-        heads = self.qkv(tokens).unflatten(2, (3, -1, self.head_dim)).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d)
-        mixed = F.scaled_dot_product_attention(*heads.unbind(0))  # scale d^-0.5
+        q, k, v = self.qkv(tokens).unflatten(2, (3, -1, self.head_dim)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, d)
+        mixed = F.scaled_dot_product_attention(q, k, v)  # scale d^-0.5
         return from_tokens(self.proj(mixed.transpose(1, 2).flatten(2)), x)
 
 

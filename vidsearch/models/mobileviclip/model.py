@@ -5,7 +5,9 @@ Networks take what `config.preprocessing` describes, already normalised: they ne
 
 from __future__ import annotations
 
+from copy import deepcopy
 from math import log
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
+from vidsearch.models.mobileviclip.fold import fold_branches
+from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.image_encoder import ImageEncoder
 from vidsearch.models.mobileviclip.text_encoder import TextEncoder
 
@@ -31,7 +35,23 @@ class _Wrapped(nn.Module):
         return self.model(images)
 
 
-class MobileCLIP(nn.Module):
+class _TwoTowers(nn.Module):
+    """The forms of a network. Both steps leave the network itself as it is and return a copy without gradients."""
+
+    def reparameterize(self) -> Self:
+        """The inference form: branches summed, as Apple's own fold does; key names are those of folded checkpoints."""
+        folded = deepcopy(self).eval().requires_grad_(False)
+        fold_branches(folded)
+        return folded.requires_grad_(False)
+
+    def fuse(self) -> Self:
+        """The fastest form, for running only: `reparameterize`, then every fold that it leaves."""
+        fused = self.reparameterize()
+        fuse_blocks(fused)
+        return fused.requires_grad_(False)
+
+
+class MobileCLIP(_TwoTowers):
     """arXiv 2311.17049, figure "architecture"; `state_dict()` has the names of Apple's checkpoints."""
 
     def __init__(self, config: MobileCLIPConfig) -> None:
@@ -51,7 +71,7 @@ class MobileCLIP(nn.Module):
         return _finish(self.text_encoder(_on_device(token_ids, self.logit_scale)), normalize)
 
 
-class MobileViCLIP(nn.Module):
+class MobileViCLIP(_TwoTowers):
     """arXiv 2508.07312: MobileCLIP's towers, the image tower extended along time.
 
     `temp` is the training temperature, a plain number: logits = cosine / temp.

@@ -28,27 +28,24 @@ class TemporalMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B·T, C, H, W) → the same shape."""
-        bias = None if self.conv.bias is None else self.conv.bias[None]
-        mixed = shifted_sum(self.norm(x), self.conv.weight, bias, self.frames)
-        return x + mixed
+        residual = x if self.conv.bias is None else x + self.conv.bias.to(x.dtype)[:, None, None]
+        onto = torch.unflatten(residual, 0, (-1, self.frames))
+        return shifted_sum(self.norm(x), self.conv.weight, onto, self.frames)
 
 
-def shifted_sum(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -> Tensor:
-    """Depthwise convolution along T with zero padding, as k scaled copies of x shifted in time and added.
+def shifted_sum(x: Tensor, weight: Tensor, onto: Tensor, frames: int) -> Tensor:
+    """onto + the depthwise convolution of x along T with zero padding: scaled copies of x, shifted in time, added.
 
-    Faster than conv1d or conv3d here: frames need not become the last axis. x (B·T, C, H, W); weight (C, 1, k); bias
-    (1, C), or (T, C) with one row per frame. Works in x's dtype.
+    Faster here than conv1d or conv3d: frames need not become the last axis. x (B·T, C, H, W), weight (C, 1, k), onto
+    anything that broadcasts to (B, T, C, H, W). Works in x's dtype.
     """
     taps = weight[:, 0].to(x.dtype).unbind(1)  # k of (C)
     radius = len(taps) // 2
     clips = torch.unflatten(x, 0, (-1, frames))  # (B, T, C, H, W)
-    total = clips * taps[radius][:, None, None]
-    if bias is not None:
-        total = total + bias.to(x.dtype)[:, :, None, None]
+    total = torch.addcmul(onto.to(x.dtype), clips, taps[radius][:, None, None])
     for shift in range(1, min(radius, frames - 1) + 1):
-        earlier, later = taps[radius - shift][:, None, None], taps[radius + shift][:, None, None]
-        total[:, shift:] += clips[:, :-shift] * earlier
-        total[:, :-shift] += clips[:, shift:] * later
+        total[:, shift:].addcmul_(clips[:, :-shift], taps[radius - shift][:, None, None])
+        total[:, :-shift].addcmul_(clips[:, shift:], taps[radius + shift][:, None, None])
     return total.flatten(0, 1)
 
 

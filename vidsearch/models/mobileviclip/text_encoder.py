@@ -35,8 +35,8 @@ class TextAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, width) → the same shape."""
-        heads = self.qkv_proj(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, L, d)
-        mixed = F.scaled_dot_product_attention(*heads.unbind(0))
+        q, k, v = self.qkv_proj(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, L, d)
+        mixed = F.scaled_dot_product_attention(q, k, v)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
