@@ -1,0 +1,132 @@
+"""A model's folder on disk: config.json, model.safetensors, text.onnx and, for models that ship, MODEL_CARD.md.
+
+`config.json` holds all that is not a tensor:
+
+    format         number of this layout; a larger one than ours was written by a newer vidsearch
+    name           the model's name, stored with every vector that it makes
+    network        the fields of the network's config, preprocessing included (`mobileviclip/config.py`)
+    provenance     where the weights came from: files, hashes, what the key matcher decided, or the training command
+    score_levels   optional: cosines from which a hit counts as high, medium or low
+
+`model.safetensors` is the training form, from which the folded forms are derived at loading; `text.onnx` (with
+`text.onnx.data` beside it for large models) is the folded text encoder, so that a query needs no torch. No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vidsearch.errors import ModelError
+from vidsearch.models.registry import BUNDLED_MODEL, known_model
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TEXT_FILE = "text.onnx"
+CARD_FILE = "MODEL_CARD.md"
+FORMAT_VERSION = 1
+BUNDLED_DIR = Path(__file__).parent / "bundled"
+
+Origin = Literal["bundled", "installed", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder whose config was read and whose files are there; the tensors were not looked at."""
+
+    path: Path
+    name: str
+    origin: Origin
+    network: Mapping[str, Any]  # the fields of the network's config, as config.json has them
+    provenance: Mapping[str, Any]
+    score_levels: Mapping[str, float] | None
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def text_encoder(self) -> Path:
+        return self.path / TEXT_FILE
+
+    @property
+    def card(self) -> Path:
+        return self.path / CARD_FILE
+
+
+def find_model(name: str, models_dir: Path) -> ModelFolder:
+    """The bundled, else the installed folder of `name`. ModelError for an unknown name, or with the ways forward."""
+    known_model(name)
+    places: tuple[tuple[Path, Origin], ...] = ((BUNDLED_DIR, "bundled"), (models_dir, "installed"))
+    for place, origin in places:
+        if (place / name).is_dir():
+            return open_folder(place / name, origin=origin)
+    raise ModelError(missing_weights(name, models_dir))
+
+
+def missing_weights(name: str, models_dir: Path) -> str:
+    """What to tell a user whose machine does not hold the weights of `name`, a known model."""
+    if name == BUNDLED_MODEL:
+        return f"the bundled model {name} is missing from this installation; install vidsearch again"
+    files = " and ".join(known_model(name).files)
+    return (
+        f"the weights of {name} are not on this machine (no folder {models_dir / name}); this version does not fetch "
+        f"them, so get {files} from {known_model(name).source} and give the file, or the folder that holds the files, "
+        f"with --weights, or try the bundled --model {BUNDLED_MODEL}, which understands only its own synthetic world "
+        "of moving shapes, not your videos"
+    )
+
+
+def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
+    """Read `config.json` and see that the other files are there; ModelError names the file at fault."""
+    config = _read_config(path / CONFIG_FILE)
+    for file in (WEIGHTS_FILE, TEXT_FILE):
+        if not (path / file).is_file():
+            raise ModelError(f"the model folder {path} has no {file}; install the model again")
+    return ModelFolder(
+        path=path,
+        name=config["name"],
+        origin=origin,
+        network=config["network"],
+        provenance=config.get("provenance", {}),
+        score_levels=config.get("score_levels"),
+    )
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether `path` claims to be a folder of this layout."""
+    return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
+
+
+def config_text(
+    name: str,
+    network: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    score_levels: Mapping[str, float] | None = None,
+) -> str:
+    """The text of `config.json`: what `open_folder` reads."""
+    config: dict[str, Any] = {"format": FORMAT_VERSION, "name": name, "network": network, "provenance": provenance}
+    if score_levels is not None:
+        config["score_levels"] = score_levels
+    return json.dumps(config, indent=1) + "\n"
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"the model folder {path.parent} has no {path.name}; install the model again") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise ModelError(f"{path} is not readable as JSON ({error}); install the model again") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise ModelError(f"{path} is not a vidsearch model config (no format number); install the model again")
+    if config["format"] > FORMAT_VERSION:
+        raise ModelError(f"{path} was written by a newer vidsearch (format {config['format']}); update vidsearch")
+    if not isinstance(config.get("name"), str) or not isinstance(config.get("network"), dict):
+        raise ModelError(f"{path} lacks the model's name or its network; install the model again")
+    return config

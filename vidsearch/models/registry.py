@@ -1,0 +1,84 @@
+"""The models that vidsearch knows by name: what each is for, where its published files come from, under which licence.
+
+Facts about publication only; the networks' sizes and their preprocessing are in `mobileviclip/config.py`. No torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidsearch.errors import ModelError
+
+DEFAULT_MODEL = "mobileviclip-small"
+BUNDLED_MODEL = "mobileviclip-nano"
+
+_APPLE_LICENCE = "Apple ML Research Model licence (research use)"
+_VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
+_VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """One published or bundled model. `size_bytes` is what its `files` take together, about, as they are published."""
+
+    name: str
+    purpose: str
+    files: tuple[str, ...]  # the file of the network first, then the one that holds its text encoder, if another
+    source: str
+    size_bytes: int
+    licence: str
+
+
+KNOWN_MODELS: dict[str, KnownModel] = {
+    model.name: model
+    for model in (
+        KnownModel(
+            "mobileviclip-small",
+            "search of real videos; the default",
+            ("mobileviclip_small.pt", "mobileclip_s2.pt"),
+            _VICLIP_SOURCE,
+            795_000_000,
+            _VICLIP_LICENCE,
+        ),
+        KnownModel(
+            "mobileviclip-tiny",
+            "search of real videos on a slow machine",
+            ("mobileviclip_tiny.pt", "mobileclip_s0.pt"),
+            _VICLIP_SOURCE,
+            431_000_000,
+            _VICLIP_LICENCE,
+        ),
+        KnownModel(
+            "mobileclip-s2",
+            "the image model under mobileviclip-small, frames averaged: sees what is shown, not how it moves",
+            ("mobileclip_s2.pt",),
+            "huggingface.co/apple/MobileCLIP-S2",
+            398_000_000,
+            _APPLE_LICENCE,
+        ),
+        KnownModel(
+            "mobileclip-s0",
+            "the image model under mobileviclip-tiny, frames averaged: sees what is shown, not how it moves",
+            ("mobileclip_s0.pt",),
+            "huggingface.co/apple/MobileCLIP-S0",
+            216_000_000,
+            _APPLE_LICENCE,
+        ),
+        KnownModel(
+            BUNDLED_MODEL,
+            "the demonstration and the tests: understands only its own synthetic world of moving shapes",
+            (),
+            "comes with vidsearch",
+            0,
+            "MIT",
+        ),
+    )
+}
+
+
+def known_model(name: str) -> KnownModel:
+    """The entry of `name`; ModelError that lists the names when there is none."""
+    try:
+        return KNOWN_MODELS[name]
+    except KeyError:
+        raise ModelError(f"no model is called {name!r}; choose one of {', '.join(KNOWN_MODELS)}") from None
