@@ -1,0 +1,145 @@
+"""The published sizes of Mobile-VideoGPT as plain values; no torch.
+
+Source: Mobile-VideoGPT (arXiv 2503.21782), section 3, and the config.json files of its parts: CLIP ViT-B/16,
+VideoMamba-M (8 frames, 224) and Qwen2.5-0.5B/1.5B-Instruct. Field names are those of the parts' own config files, so
+that a published config.json can be compared field by field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+IMAGE_TOKEN = -200  # the placeholder of one frame among the token ids; never a row of the embedding table
+
+
+@dataclass(frozen=True, slots=True)
+class PixelStatistics:
+    """Mean and standard deviation of the red, green and blue channel, of values in 0…1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+CLIP_PIXELS = PixelStatistics((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+IMAGENET_PIXELS = PixelStatistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, slots=True)
+class ClipImageConfig:
+    """The image tower: a CLIP vision transformer. The defaults are ViT-B/16."""
+
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    image_size: int = 224
+    patch_size: int = 16
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.hidden_act != "quick_gelu":
+            raise ValueError(f"hidden_act {self.hidden_act!r}: CLIP ViT-B/16 is built with quick_gelu alone")
+        if self.num_hidden_layers < 2:
+            raise ValueError("the second-to-last hidden state needs at least 2 layers")
+
+    @property
+    def patches(self) -> int:
+        """Patch tokens of one picture; the class token is not counted."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class MixerConfig:
+    """One bidirectional Mamba mixer."""
+
+    d_model: int
+    d_inner: int
+    dt_rank: int
+    d_state: int = 16
+    d_conv: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMambaConfig:
+    """The video encoder. The defaults are VideoMamba-M as pre-trained on 25 M pairs with 8 frames of 224 px."""
+
+    depth: int = 32
+    embed_dim: int = 576
+    img_size: int = 224
+    patch_size: int = 16
+    num_frames: int = 8
+    tubelet: int = 1
+    norm_eps: float = 1e-5
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+    dt_rank: int = 36
+
+    def __post_init__(self) -> None:
+        if self.tubelet != 1:
+            raise ValueError(f"tubelet {self.tubelet}: the published encoder has one frame to a token, tubelet 1")
+
+    @property
+    def patches(self) -> int:
+        """Patch tokens of one frame."""
+        return (self.img_size // self.patch_size) ** 2
+
+    @property
+    def mixer(self) -> MixerConfig:
+        """The mixer of every block."""
+        return MixerConfig(self.embed_dim, self.expand * self.embed_dim, self.dt_rank, self.d_state, self.d_conv)
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelConfig:
+    """A Qwen2 decoder without RoPE scaling. The defaults are Qwen2.5-0.5B-Instruct."""
+
+    vocab_size: int = 151936
+    hidden_size: int = 896
+    intermediate_size: int = 4864
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 14
+    num_key_value_heads: int = 2
+    rope_theta: float = 1_000_000.0
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = True
+    max_position_embeddings: int = 32768
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError("hidden_size must divide into the query heads, and these into the key-value heads")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head."""
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, slots=True)
+class MobileVideoGPTConfig:
+    """A whole network, and how its clip is laid out: `frames` in chunks of `chunk`, of which `keep` reach the video."""
+
+    image_tower: ClipImageConfig = field(default_factory=ClipImageConfig)
+    video_encoder: VideoMambaConfig = field(default_factory=VideoMambaConfig)
+    language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+    frames: int = 16
+    chunk: int = 8
+    keep: int = 4
+
+    def __post_init__(self) -> None:
+        if self.frames % self.chunk or self.frames // self.chunk * self.keep != self.video_encoder.num_frames:
+            raise ValueError(
+                f"{self.frames} frames in chunks of {self.chunk}, {self.keep} kept of each, are not the "
+                f"{self.video_encoder.num_frames} frames that the video encoder takes"
+            )
+
+
+CONFIGS: dict[str, MobileVideoGPTConfig] = {
+    "mobilevideogpt-0.5b": MobileVideoGPTConfig(),
+    "mobilevideogpt-1.5b": MobileVideoGPTConfig(
+        language_model=LanguageModelConfig(
+            hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
+        )
+    ),
+}

@@ -1,0 +1,127 @@
+"""The bidirectional Mamba mixer of VideoMamba, with its selective scan.
+
+Source: Mamba (arXiv 2312.00752) sections 3.2 and 3.3; VideoMamba (arXiv 2403.06977) section 3.2. Attribute names are
+the published checkpoint's: plain names run forward in time, names with `_b` backward.
+
+Axes: B batch, L time, D model width, E inner channels, S states, R rows (direction × batch).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidsearch.models.mobilevideogpt.config import MixerConfig
+
+_BLOCK = 16  # steps whose factors are made at once; both factors of a block then stay in the cache
+
+
+class MambaMixer(nn.Module):
+    """A sequence mixed in both directions of time. Keyword arguments are the fields of MixerConfig."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = c = MixerConfig(**config)
+        self.in_proj = nn.Linear(c.d_model, 2 * c.d_inner, bias=False)
+        self.conv1d, self.conv1d_b = _causal_convolution(c), _causal_convolution(c)
+        self.x_proj, self.x_proj_b = (nn.Linear(c.d_inner, c.dt_rank + 2 * c.d_state, bias=False) for _ in range(2))
+        self.dt_proj, self.dt_proj_b = _step_projection(c), _step_projection(c)
+        self.A_log, self.A_b_log = _decay_logarithms(c), _decay_logarithms(c)
+        self.D, self.D_b = nn.Parameter(torch.ones(c.d_inner)), nn.Parameter(torch.ones(c.d_inner))
+        self.out_proj = nn.Linear(c.d_inner, c.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D); both directions are summed before the shared output projection."""
+        u, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, L, E) each
+        u = u.transpose(0, 1).contiguous()  # (L, B, E): time is the slow axis, channels lie side by side
+        batch = u.shape[1]
+        forward = self._scan_inputs(u, self.conv1d, self.x_proj, self.dt_proj)
+        backward = self._scan_inputs(u.flip(0), self.conv1d_b, self.x_proj_b, self.dt_proj_b)
+        values, delta, write, read = (torch.cat(pair, dim=1) for pair in zip(forward, backward, strict=True))
+        decay = -torch.exp(torch.stack((self.A_log, self.A_b_log)).to(values.dtype)).transpose(1, 2)  # (2, S, E)
+        skip = torch.stack((self.D, self.D_b)).to(values.dtype)  # (2, E)
+        y = selective_scan(values, delta, decay.repeat_interleave(batch, 0), write, read)
+        y = torch.addcmul(y, values, skip.repeat_interleave(batch, 0))  # (L, R, E)
+        both = (y[:, :batch] + y[:, batch:].flip(0)).transpose(0, 1).to(gate.dtype)
+        # Each direction has its gate reversed with it; back in order the two gates are one.
+        return self.out_proj(both * F.silu(gate))
+
+    def _scan_inputs(
+        self, u: Tensor, convolution: nn.Conv1d, project: nn.Linear, step: nn.Linear
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(L, B, E) in the direction's order → values, Δ (L, B, E), B, C (L, B, S); float32 or wider."""
+        c = self.config
+        values = F.silu(_causally_convolved(u, convolution))
+        rank, write, read = project(values).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
+        delta = F.softplus(step(rank))
+        exact = torch.promote_types(u.dtype, torch.float32)
+        return values.to(exact), delta.to(exact), write.to(exact), read.to(exact)
+
+
+def selective_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+    """h_t = exp(Δ_t A) h_{t−1} + Δ_t v_t B_t, y_t = C_t h_t, h before the start 0: Mamba sections 2 and 3.3.
+
+    values v, delta Δ (after softplus) are (L, R, E), decay A (R, S, E), write B and read C (L, R, S); y is (L, R, E).
+    Every operand has its channels side by side and time outermost, so that one step is one fused multiply-add over
+    memory that lies in order.
+    """
+    drive = delta * values
+    state = torch.zeros_like(decay)
+    outputs = []
+    for start in range(0, len(values), _BLOCK):
+        steps = slice(start, start + _BLOCK)
+        keep = torch.exp(delta[steps].unsqueeze(2) * decay)  # (K, R, S, E)
+        gain = drive[steps].unsqueeze(2) * write[steps].unsqueeze(3)  # (K, R, S, E)
+        states = _states(keep, gain, state)
+        state = states[-1]
+        outputs.append(torch.matmul(read[steps].unsqueeze(2), states).squeeze(2))  # (K, R, E)
+    return torch.cat(outputs)
+
+
+def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
+    """(K, …) factors and the state before them → the K states, h_t = keep_t h_{t−1} + gain_t; may overwrite `gain`."""
+    steps = zip(keep.unbind(), gain.unbind(), strict=True)
+    if torch.is_grad_enabled() and (keep.requires_grad or gain.requires_grad):
+        states = []
+        for factor, addend in steps:
+            state = torch.addcmul(addend, factor, state)
+            states.append(state)
+        return torch.stack(states)
+    for factor, addend in steps:
+        state = addend.addcmul_(factor, state)
+    return gain
+
+
+def _causally_convolved(u: Tensor, convolution: nn.Conv1d) -> Tensor:
+    """(L, B, E) → (L, B, E): out_t = bias + Σ_k w_k u_{t−K+1+k}, zeros before the start, as shifted sums."""
+    weight, bias = convolution.weight[:, 0], convolution.bias  # (E, K), (E)
+    assert bias is not None  # nn.Conv1d is built with one
+    taps, length = weight.shape[1], len(u)
+    padded = F.pad(u, (0, 0, 0, 0, taps - 1, 0))
+    total = torch.addcmul(bias, padded[:length], weight[:, 0])
+    for k in range(1, taps):
+        total = torch.addcmul(total, padded[k : k + length], weight[:, k])
+    return total
+
+
+def _causal_convolution(c: MixerConfig) -> nn.Conv1d:
+    return nn.Conv1d(c.d_inner, c.d_inner, c.d_conv, groups=c.d_inner)
+
+
+def _decay_logarithms(c: MixerConfig) -> nn.Parameter:
+    """(E, S): A = −(1, 2, …, S) for every channel, Mamba section 3.6."""
+    return nn.Parameter(torch.log(torch.arange(1.0, c.d_state + 1)).repeat(c.d_inner, 1))
+
+
+def _step_projection(c: MixerConfig) -> nn.Linear:
+    """The projection to Δ, whose bias makes Δ log-uniform in 0.001…0.1 at the start, Mamba section 3.6."""
+    step = nn.Linear(c.dt_rank, c.d_inner)
+    nn.init.uniform_(step.weight, -(c.dt_rank**-0.5), c.dt_rank**-0.5)
+    with torch.no_grad():
+        delta = torch.exp(torch.empty_like(step.bias).uniform_(math.log(0.001), math.log(0.1)))
+        step.bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus turned round
+    return step
