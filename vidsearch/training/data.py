@@ -1,0 +1,54 @@
+"""Where batches come from: the synthetic world. A source gives the batch of any step, so that a run can resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidsearch.models.mobileviclip.config import Preprocessing
+from vidsearch.models.mobileviclip.tokenizer import pre_text, tokenize
+from vidsearch.training.world.samples import training_batch
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """clips (B, T, 3, H, W) normalised float32; ids (B, 77) int64; true (B, B) bool: text j is true of video i."""
+
+    clips: Tensor
+    ids: Tensor
+    true: Tensor
+
+
+class BatchSource(Protocol):
+    """Batches by step number: the same number gives the same batch."""
+
+    def batch(self, step: int) -> Batch: ...
+
+
+def normalised(clips: np.ndarray, preprocessing: Preprocessing) -> Tensor:
+    """(B, T, H, W, 3) uint8 → (B, T, 3, H, W) float32 as the network takes it; the memory stays channels last."""
+    mean = torch.tensor(preprocessing.mean) * 255
+    scale = 1 / (torch.tensor(preprocessing.std) * 255)
+    return ((torch.from_numpy(clips).float() - mean) * scale).permute(0, 1, 4, 2, 3)
+
+
+def token_rows(texts: list[str]) -> Tensor:
+    """Captions → (B, 77) int64, simplified as in training and evaluation (`pre_text`)."""
+    return torch.from_numpy(tokenize([pre_text(text) for text in texts]))
+
+
+class WorldSource:
+    """The synthetic world, rendered as it is asked for."""
+
+    def __init__(self, preprocessing: Preprocessing, batch_size: int, seed: int) -> None:
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def batch(self, step: int) -> Batch:
+        made = training_batch(self.seed, step, self.batch_size, self.preprocessing.side_px, self.preprocessing.frames)
+        return Batch(normalised(made.clips, self.preprocessing), token_rows(made.texts), torch.from_numpy(made.true))

@@ -1,0 +1,155 @@
+"""The training loop: steps, metrics, checkpoints that resume exactly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidsearch.errors import VidsearchError
+from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.training.data import Batch, BatchSource
+from vidsearch.training.loss import contrast, keep_above_floor
+from vidsearch.training.schedule import factor, make_optimiser
+from vidsearch.training.settings import TrainSettings
+
+log = logging.getLogger(__name__)
+Metrics = dict[str, Any]
+
+
+class Trainer:
+    """One run: the network, its optimiser and the number of the next step.
+
+    Batches depend on the step alone and nothing else is random, so a checkpoint of (network, optimiser, step) is enough
+    to go on bit for bit on one machine with the same number of threads.
+    """
+
+    def __init__(
+        self,
+        network: MobileViCLIP,
+        source: BatchSource,
+        settings: TrainSettings,
+        steps: int,
+        warm_up: int,
+        device: str = "cpu",
+        bfloat16: bool = False,
+    ) -> None:
+        self.network = network.to(device)
+        self.source, self.settings = source, settings
+        self.steps, self.warm_up = steps, warm_up
+        self.device, self.bfloat16 = device, bfloat16
+        self.step = 0
+        network.text_encoder.requires_grad_(settings.train_text)
+        self.network.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+        self.optimiser = make_optimiser(self.network, settings)
+
+    def run(self, until: int, every: int = 20, report: Callable[[Metrics], None] | None = None) -> None:
+        """Train up to step `until` (at most `steps`); `report` gets the metrics of each `every` steps."""
+        self.network.train()
+        if not self.settings.train_text:
+            self.network.text_encoder.eval()  # frozen: its batch norms too
+        losses: list[float] = []
+        began = time.perf_counter()
+        while self.step < min(until, self.steps):
+            losses.append(self._one_step())
+            if self.step % every == 0 or self.step == self.steps:
+                if report is not None:
+                    report(self._metrics(losses, time.perf_counter() - began))
+                losses, began = [], time.perf_counter()
+
+    def _one_step(self) -> float:
+        rate = self.settings.learning_rate * factor(self.step, self.steps, self.warm_up)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        keep_above_floor(self.network.temp)
+        batch = self.source.batch(self.step)
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
+            loss = self._loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        value = loss.item()
+        if value != value:  # only NaN differs from itself
+            raise VidsearchError(
+                f"The loss is not a number at step {self.step}; lower --learning-rate and start again."
+            )
+        return value
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        videos = self.network.encode_video(batch.clips.to(self.device, non_blocking=True))
+        texts = self.network.encode_text(batch.ids.to(self.device, non_blocking=True))
+        return contrast(videos, texts, self.network.temp, batch.true.to(self.device))
+
+    def _metrics(self, losses: list[float], seconds: float) -> Metrics:
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "loss": round(sum(losses) / len(losses), 4),
+            "temperature": round(self.network.temp.item(), 4),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "seconds_per_step": round(seconds / len(losses), 3),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "steps": self.steps,
+        }
+        half = path.with_suffix(".part")
+        torch.save(state, half)
+        half.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of the same run; VidsearchError where it cannot be read or is of another network."""
+        state = read_checkpoint(path)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise VidsearchError(
+                f"{path} is a checkpoint of another network or of other settings; choose another --out folder."
+            ) from error
+        self.step = state["step"]
+        log.info("resumed %s at step %d", path, self.step)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint that `Trainer.save` wrote; VidsearchError where it is none."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise VidsearchError(f"There is no checkpoint {path}; start the run without --resume.") from None
+    except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
+        raise VidsearchError(f"{path} is not a checkpoint of a training run, or it is damaged.") from error
+    if not isinstance(state, dict) or not {"network", "optimiser", "step"} <= state.keys():
+        raise VidsearchError(f"{path} is not a checkpoint of a training run.")
+    return state
+
+
+@torch.no_grad()
+def start_from_nothing(network: MobileViCLIP, seed: int) -> None:
+    """Give the temporal parts values to start from, in place.
+
+    The published networks start from a picture model, so their temporal parts start at zero. A small network trained
+    from nothing learns motion sooner when frames are told apart from the first step.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.vision_encoder.named_parameters():
+        if ".temporal.conv.weight" in name or name.endswith("temporal_embedding"):
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+
+
+def metrics_line(metrics: Metrics) -> str:
+    """One line of JSON."""
+    return json.dumps(metrics)

@@ -1,0 +1,37 @@
+"""Learning-rate schedule and parameter groups, as in the training of MobileViCLIP."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn, optim
+
+from vidsearch.training.settings import TrainSettings
+
+FLOOR = 0.01  # of the learning rate, at both ends
+
+
+def factor(step: int, steps: int, warm_up: int) -> float:
+    """The learning rate's factor at `step` of `steps`: linear warm-up, then half a cosine, never below the floor."""
+    if step < warm_up:
+        return max(FLOOR, step / warm_up)
+    rest = max(1, steps - warm_up)
+    return max(FLOOR, 0.5 * (1 + math.cos(math.pi * (step - warm_up) / rest)))
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, list[Tensor] | float]]:
+    """Trained parameters in two groups: no decay for biases, other tensors of one axis, per-channel scales and `temp`."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        small = parameter.squeeze().ndim <= 1 or name.endswith((".bias", "temp"))
+        (free if small else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def make_optimiser(network: nn.Module, settings: TrainSettings) -> optim.AdamW:
+    """AdamW on the trained parameters; the loop sets the learning rate of each step."""
+    groups = parameter_groups(network, settings.weight_decay)
+    return optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)

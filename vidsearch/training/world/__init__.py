@@ -1,0 +1,1 @@
+"""The synthetic world: meanings, the scenes that show them, their pictures and their captions. numpy alone."""

@@ -1,0 +1,65 @@
+"""Batches of the synthetic world: the batch of a step depends on the seed and the step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.training.world.captions import Caption, CaptionWriter
+from vidsearch.training.world.disturb import disturb
+from vidsearch.training.world.render import render, to_uint8
+from vidsearch.training.world.scene import Array, Meaning, Scene, codes, describes, similar_meanings
+
+_GROUP = 4  # meanings of a batch that differ in one respect
+
+
+@dataclass(frozen=True, slots=True)
+class WorldBatch:
+    """Clips (B, T, H, W, 3) uint8, their B captions, and which captions are true of which clips (B, B)."""
+
+    clips: NDArray[np.uint8]
+    texts: list[str]
+    true: NDArray[np.bool_]
+
+
+def training_batch(seed: int, step: int, size: int, side_px: int, frames: int = 8) -> WorldBatch:
+    """The batch of one step, from the training part of the world, disturbed as real files are."""
+    rng = np.random.default_rng((seed, step))
+    meanings: list[Meaning] = []
+    while len(meanings) < size:
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False)
+    writer = CaptionWriter(rng, held_out=False)
+    captions = [writer.sometimes_partial(meaning) for meaning in meanings]
+    clips = np.stack([training_clip(meaning, rng, side_px, frames) for meaning in meanings])
+    return WorldBatch(clips, [caption.text for caption in captions], truth(meanings, captions))
+
+
+def truth(meanings: list[Meaning], captions: list[Caption]) -> NDArray[np.bool_]:
+    """Which captions are true of which meanings, when caption i was written for meaning i; (N, N)."""
+    facts = np.stack([codes(meaning) for meaning in meanings])
+    return describes(facts, np.stack([caption.claimed for caption in captions]), facts)
+
+
+def training_clip(meaning: Meaning, rng: np.random.Generator, side_px: int, frames: int = 8) -> NDArray[np.uint8]:
+    """One clip as training sees it: a random moment of each interval, a random crop, disturbances; (T, H, W, 3)."""
+    scene = Scene(meaning, rng, aspect=float(rng.uniform(1.0, 1.5)))
+    moments = (np.arange(frames, dtype=np.float32) + jitter(rng, frames)) / frames
+    part = float(rng.uniform(0.86, 1.0))
+    left, top = rng.uniform(0, 1 - part, 2)
+    return to_uint8(disturb(render(scene, moments, side_px, side_px, (float(left), float(top), part)), rng))
+
+
+def jitter(rng: np.random.Generator, frames: int) -> Array:
+    """Where in its interval each frame is taken: half of the time the middle, as when searching, else anywhere."""
+    if rng.random() < 0.5:
+        return np.full(frames, 0.5 + rng.uniform(-0.08, 0.08), dtype=np.float32)
+    return rng.uniform(0.1, 0.9, frames).astype(np.float32)
+
+
+def plain_clip(meaning: Meaning, rng: np.random.Generator, side_px: int, frames: int = 8) -> NDArray[np.uint8]:
+    """One clip as a search sees it: the middle of each interval, the whole picture, nothing disturbed; (T, H, W, 3)."""
+    scene = Scene(meaning, rng)
+    moments = (np.arange(frames, dtype=np.float32) + 0.5) / frames
+    return to_uint8(render(scene, moments, side_px, side_px))
