@@ -1,0 +1,134 @@
+"""The reader of the common path: decord, opened with the width and height of the wanted picture.
+
+decord's `get_batch` seeks to the key frame before a wanted frame and decodes from there, scaling (bilinear) in the
+decoder's filter graph. Its last frames may silently be earlier ones, and a damaged packet ends its reading: for both,
+the successor takes over, which is PyAV on the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import decord
+import numpy as np
+from decord import DECORDError
+from numpy.typing import NDArray
+
+from vidsearch.records import FrameSpec, VideoFacts
+from vidsearch.video.picture import cut_square, scaled_size
+from vidsearch.video.probe import Header, Timetable, timetable_doubts
+
+if TYPE_CHECKING:
+    from vidsearch.video.reader import VideoReader
+
+decord.logging.set_level(decord.logging.QUIET)
+
+_BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
+_UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
+# decord rounds times to float32: half a millisecond after an hour and a half. No two pictures lie that close.
+_ROUNDING_S = 5e-4
+
+
+class DecordRefusedError(Exception):
+    """decord cannot open the file, or what it made of it cannot be right."""
+
+
+class DecordReader:
+    """A file that decord reads. See `reader.VideoReader` for the interface."""
+
+    def __init__(self, path: Path, header: Header, spec: FrameSpec, open_successor: Callable[[], VideoReader]) -> None:
+        self._spec = spec
+        self._open_successor = open_successor
+        self._successor: VideoReader | None = None
+        self._gave_up = False
+        upright = (header.width_px * header.pixel_aspect, float(header.height_px))
+        width, height = scaled_size(*(upright[::-1] if header.rotation_deg % 180 else upright), spec)
+        try:
+            # One thread a file: the pool reads several files at once, and VP9 with hidden frames needs it.
+            self._reader = decord.VideoReader(str(path.absolute()), width=width, height=height, num_threads=1)
+            table = _timetable(self._reader)
+        except (DECORDError, RuntimeError) as error:
+            raise DecordRefusedError(str(error)) from error
+        found = timetable_doubts(header, table)
+        if found:
+            raise DecordRefusedError(found[0].reason)
+        self._starts_s = table.starts_s + header.start_s
+        self._facts = _facts(header, table)
+
+    @property
+    def facts(self) -> VideoFacts:
+        if self._successor is None:
+            return self._facts
+        # For the last frames alone the successor is a help; after a damaged packet the file is its own.
+        return self._successor.facts if self._gave_up else replace(self._facts, damage=self._successor.facts.damage)
+
+    def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+        """See `VideoReader.frames_at`."""
+        numbers = np.searchsorted(self._starts_s, np.asarray(times_s) + _ROUNDING_S, side="right") - 1
+        numbers = np.maximum(numbers, 0)
+        sure = int(np.searchsorted(numbers, len(self._starts_s) - _UNSURE_FRAMES))
+        done = 0
+        if not self._gave_up:
+            for frame in self._decode(numbers[:sure].tolist()):
+                yield frame
+                done += 1
+        if done < len(times_s):
+            yield from self._succeed().frames_at(times_s[done:])
+
+    def _decode(self, numbers: list[int]) -> Iterator[NDArray[np.uint8]]:
+        """Frames by their number, until the last one or the first damaged packet."""
+        waiting = iter(numbers)
+        while batch := list(islice(waiting, _BATCH)):
+            try:
+                frames = self._reader.get_batch(batch).asnumpy()
+            except (DECORDError, RuntimeError):
+                self._gave_up = True
+                return
+            yield from cut_square(frames, self._spec)
+
+    def _succeed(self) -> VideoReader:
+        if self._successor is None:
+            self._successor = self._open_successor()
+        return self._successor
+
+    def close(self) -> None:
+        if self._successor is not None:
+            self._successor.close()
+        del self._reader
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _timetable(reader: decord.VideoReader) -> Timetable:
+    times = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))), dtype=np.float64).reshape(-1, 2)
+    return Timetable(times[:, 0], times[:, 1])
+
+
+def _facts(header: Header, table: Timetable) -> VideoFacts:
+    duration_s = float(table.ends_s[-1])
+    width, height = header.width_px, header.height_px
+    if header.rotation_deg % 180:
+        width, height = height, width
+    return VideoFacts(
+        start_s=header.start_s,
+        duration_s=duration_s,
+        fps=len(table.starts_s) / duration_s,
+        frames=len(table.starts_s),
+        width_px=width,
+        height_px=height,
+        codec=header.codec,
+        container=header.container,
+        rotation_deg=header.rotation_deg,
+        reader="decord",
+    )

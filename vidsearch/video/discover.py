@@ -1,0 +1,274 @@
+"""Folders → the files that look like videos by their name, each real file once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from vidsearch.errors import VideoErrorKind, VidsearchError
+from vidsearch.records import VideoFile
+from vidsearch.video.wording import os_refusal, shown
+
+IGNORE_FILE = ".vidsearchignore"
+
+# Compared in lower case. `.gif` is left out: it is a picture format first; a GIF that is named is still read.
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".3g2",
+        ".3gp",
+        ".amv",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".dv",
+        ".f4v",
+        ".flv",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".m1v",
+        ".m2t",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpe",
+        ".mpeg",
+        ".mpg",
+        ".mpv",
+        ".mts",
+        ".mxf",
+        ".nut",
+        ".ogm",
+        ".ogv",
+        ".qt",
+        ".rm",
+        ".rmvb",
+        ".split",
+        ".tod",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    }
+)
+DEFAULT_EXCLUDES = (
+    "@eaDir/",  # Synology's thumbnails
+    "#recycle/",
+    "$RECYCLE.BIN/",
+    "System Volume Information/",
+    ".Trash*/",
+    ".git/",
+    "node_modules/",
+    "lost+found/",
+)
+# Formats whose suffix other things wear as well, told apart by their first bytes.
+_SNIFFED_SUFFIXES = frozenset({".ts", ".mts", ".m2t", ".tod"})
+_TS_SYNC = 0x47
+_TS_PACKET_BYTES = (188, 192, 204)  # plain, with a time code in front (M2TS), with error correction behind
+_TS_SNIFF_BYTES = 4 * 204 + 4
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProblem:
+    """A file or folder that the walk met and cannot offer, with a sentence for the user."""
+
+    path: Path
+    kind: VideoErrorKind
+    message: str
+
+
+def find_videos(
+    root: Path, *, exclude: Sequence[str] = (), include_hidden: bool = False
+) -> Iterator[VideoFile | FoundProblem]:
+    """Videos under `root`, folder by folder in the order of their names; nothing of a video is read.
+
+    A `root` that is a file is taken whatever its suffix. `exclude` and the `.vidsearchignore` files hold patterns
+    with the meaning of a `.gitignore`, relative to `root` and to their own folder. Hidden names are skipped unless
+    `include_hidden`; `._*` companions of macOS and unfinished `*.part` downloads never are videos. Symbolic links
+    are followed, each real file and folder once (by device and inode), while hard links are files of their own.
+    Pipes and devices are never opened.
+
+    Raises VidsearchError where `root` is not there or a pattern is none.
+    """
+    if not os.path.lexists(root):
+        raise VidsearchError(f"{shown(root)} is not there; check the path, or that its disk is connected.")
+    if not root.is_dir():
+        yield _offer(root)
+        return
+    walk = _Walk(include_hidden)
+    yield from walk.folder(root, [_Patterns(root, [*DEFAULT_EXCLUDES, *exclude])])
+
+
+class _Patterns:
+    """Patterns of one source with the folder that they are relative to."""
+
+    def __init__(self, base: Path, lines: Sequence[str]) -> None:
+        self._base = base
+        try:
+            self._spec = pathspec.GitIgnoreSpec.from_lines(lines)
+        except ValueError as error:
+            raise VidsearchError(f"A pattern to exclude in {shown(base)} is not valid: {error}.") from error
+
+    def verdict(self, path: Path, is_folder: bool) -> bool | None:
+        """True to exclude, False to take back in (`!pattern`), None where no pattern speaks."""
+        relative = path.relative_to(self._base).as_posix() + ("/" if is_folder else "")
+        return self._spec.check_file(relative).include
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One name of a folder with what the system says of it, links followed."""
+
+    path: Path
+    status: os.stat_result
+    is_link: bool
+
+
+class _Walk:
+    """One walk: which folders it has been in, and which files it has offered through links."""
+
+    def __init__(self, include_hidden: bool) -> None:
+        self._include_hidden = include_hidden
+        self._folders: set[tuple[int, int]] = set()
+        self._offered: set[tuple[int, int]] = set()
+        self._linked: list[tuple[_Entry, list[_Patterns]]] = []
+
+    def folder(self, root: Path, patterns: list[_Patterns]) -> Iterator[VideoFile | FoundProblem]:
+        """Everything under `root`. Links wait until all plain names are done, so that a file keeps its own path."""
+        yield from self._plain(root, patterns)
+        while self._linked:
+            entry, inherited = self._linked.pop(0)
+            if stat.S_ISDIR(entry.status.st_mode):
+                yield from self._plain(entry.path, inherited)
+            elif _identity(entry.status) not in self._offered:
+                yield from self._file(entry)
+
+    def _plain(self, root: Path, patterns: list[_Patterns]) -> Iterator[VideoFile | FoundProblem]:
+        """`root` and the folders below it; deep trees need no recursion."""
+        waiting = [(root, patterns)]
+        while waiting:
+            folder, inherited = waiting.pop()
+            try:
+                status = folder.stat()
+                names = sorted(entry.name for entry in folder.iterdir())
+            except OSError as error:
+                yield _refused(folder, error)
+                continue
+            if _identity(status) in self._folders:
+                continue
+            self._folders.add(_identity(status))
+            active = inherited
+            if IGNORE_FILE in names:
+                try:
+                    active = [*inherited, _read_ignore_file(folder)]
+                except OSError as error:
+                    yield _refused(folder / IGNORE_FILE, error)
+            below: list[tuple[Path, list[_Patterns]]] = []
+            for name in names:
+                entry = self._look(folder / name, active)
+                if isinstance(entry, FoundProblem):
+                    yield entry
+                elif entry is not None and entry.is_link:
+                    self._linked.append((entry, active))
+                elif entry is not None and stat.S_ISDIR(entry.status.st_mode):
+                    below.append((entry.path, active))
+                elif entry is not None:
+                    yield from self._file(entry)
+            waiting.extend(reversed(below))
+
+    def _look(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | None:
+        """What lies at `path`; None where it is skipped without a word."""
+        if path.name.startswith("._") or (path.name.startswith(".") and not self._include_hidden):
+            return None
+        try:
+            is_link = path.is_symlink()
+            status = path.stat()
+        except OSError as error:
+            # A dead or circular link that looks like a video is worth a word; others are nobody's business here.
+            return _refused(path, error) if _looks_like_video(path) and not _excluded(path, False, patterns) else None
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if _excluded(path, is_folder, patterns) or not (is_folder or _looks_like_video(path)):
+            return None
+        return _Entry(path, status, is_link)
+
+    def _file(self, entry: _Entry) -> Iterator[VideoFile | FoundProblem]:
+        if entry.path.suffix.lower() in _SNIFFED_SUFFIXES and not _may_be_transport_stream(entry):
+            return
+        self._offered.add(_identity(entry.status))
+        yield _offer(entry.path)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _looks_like_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _excluded(path: Path, is_folder: bool, patterns: list[_Patterns]) -> bool:
+    """The innermost file with something to say decides, as in git."""
+    for source in reversed(patterns):
+        verdict = source.verdict(path, is_folder)
+        if verdict is not None:
+            return verdict
+    return False
+
+
+def _read_ignore_file(folder: Path) -> _Patterns:
+    text = (folder / IGNORE_FILE).read_text(encoding="utf-8", errors="surrogateescape")
+    return _Patterns(folder, text.splitlines())
+
+
+def _offer(path: Path) -> VideoFile | FoundProblem:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return _refused(path, error)
+    if not stat.S_ISREG(status.st_mode):
+        message = f"{shown(path)} is a pipe, socket or device, not a file; leave it out with --exclude."
+        return FoundProblem(path, "not-a-file", message)
+    return VideoFile(path, status.st_size, status.st_mtime_ns)
+
+
+def _may_be_transport_stream(entry: _Entry) -> bool:
+    """False for a `.ts` file that is TypeScript (or a Qt translation): MPEG-TS packets begin with a sync byte.
+
+    A file that cannot be read is not judged here: the reader reports it. An empty one is no TypeScript to speak of,
+    and is left to the reader, too.
+    """
+    if not stat.S_ISREG(entry.status.st_mode) or entry.status.st_size == 0:
+        return True
+    try:
+        with entry.path.open("rb") as file:
+            head = file.read(_TS_SNIFF_BYTES + max(_TS_PACKET_BYTES))
+    except OSError:
+        return True
+    return any(_synchronous(head, step) for step in _TS_PACKET_BYTES)
+
+
+def _synchronous(head: bytes, step: int) -> bool:
+    """Whether sync bytes stand at every step from some offset in the first packet: streams may start mid-packet."""
+    return any(
+        all(byte == _TS_SYNC for byte in head[offset::step]) and len(head) > offset for offset in range(min(step, 204))
+    )
+
+
+def _refused(path: Path, error: OSError) -> FoundProblem:
+    if path.is_symlink():
+        message = f"{shown(path)} is a link that leads to no file; remove it or repair its target."
+        return FoundProblem(path, "vanished" if isinstance(error, FileNotFoundError) else "unreadable", message)
+    problem = os_refusal(path, error)
+    return FoundProblem(path, problem.kind, str(problem))

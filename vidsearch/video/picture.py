@@ -1,0 +1,26 @@
+"""The size of the picture that a model wants, from the size of the picture that is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.records import FrameSpec
+
+
+def scaled_size(width_px: float, height_px: float, spec: FrameSpec) -> tuple[int, int]:
+    """Width and height to scale an upright picture to before `cut_square`.
+
+    `squash` takes the square itself; `centre-crop` brings the shorter side to it and keeps the aspect ratio.
+    """
+    if spec.fit == "squash":
+        return spec.side_px, spec.side_px
+    scale = spec.side_px / min(width_px, height_px)
+    return max(spec.side_px, round(width_px * scale)), max(spec.side_px, round(height_px * scale))
+
+
+def cut_square(frames: NDArray[np.uint8], spec: FrameSpec) -> NDArray[np.uint8]:
+    """The middle square of (..., H, W, 3) frames that have the size of `scaled_size`."""
+    top = (frames.shape[-3] - spec.side_px) // 2
+    left = (frames.shape[-2] - spec.side_px) // 2
+    return frames[..., top : top + spec.side_px, left : left + spec.side_px, :]

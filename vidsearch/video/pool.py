@@ -1,0 +1,362 @@
+"""Decoding in worker processes that may hang or crash: events out, bounded memory, replaced workers.
+
+Each worker has a thread here that starts it, gives it one file at a time and puts what comes back into one bounded
+queue. Where the consumer is slow the queue fills, the thread stops reading, the pipe fills, the worker stops: memory
+is flat. Time is counted only while a thread waits for its worker, so that a slow consumer costs a file nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from vidsearch.errors import VideoError
+from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
+from vidsearch.video.wire import Done, Failed, Opened, receive, send
+from vidsearch.video.wording import shown
+
+_log = logging.getLogger(__name__)
+
+_WATCH_EVERY_S = 0.1
+_STDERR_TAIL_BYTES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """How long one file may take. Slow disks and 8K pictures stay far below; a hang does not."""
+
+    base_s: float = 30.0
+    per_video_s: float = 10.0  # of work for each second of video
+    per_mib_s: float = 0.2  # of opening for each MiB: decord and PyAV read through the file first
+    silent_s: float = 120.0  # without any window
+
+    def until_opened_s(self, file: VideoFile) -> float:
+        """Time for the first answer."""
+        return self.base_s + self.per_mib_s * file.size_bytes / (1 << 20)
+
+    def whole_s(self, file: VideoFile, duration_s: float) -> float:
+        """Time for the whole file, once its length is known."""
+        return self.until_opened_s(file) + self.per_video_s * duration_s
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOpened:
+    """The first event of a file that can be read; `facts` may still gain the damage that reading finds."""
+
+    file: VideoFile
+    facts: VideoFacts
+    windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDecoded:
+    file: VideoFile
+    clip: ClipFrames
+
+
+@dataclass(frozen=True, slots=True)
+class VideoDone:
+    """The last event of a file that was read to its end, with its final facts."""
+
+    file: VideoFile
+    facts: VideoFacts
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFailed:
+    """The last event of a file that failed, perhaps after some of its windows."""
+
+    file: VideoFile
+    error: VideoError
+
+
+DecodeEvent = VideoOpened | WindowDecoded | VideoDone | VideoFailed
+
+
+class DecodePool:
+    """`jobs` worker processes for one kind of frames and windows. A context manager: leaving it ends the workers."""
+
+    def __init__(
+        self,
+        jobs: int,
+        frame_spec: FrameSpec,
+        window_spec: WindowSpec,
+        *,
+        limits: DecodeLimits | None = None,
+        buffered_events: int = 4,
+    ) -> None:
+        self._command = _worker_command(frame_spec, window_spec)
+        self._limits = limits or DecodeLimits()
+        self._seats = [_Seat(self._command) for _ in range(max(jobs, 1))]
+        self._buffered = max(buffered_events, 1)
+        self._closing = threading.Event()
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [seat.pid for seat in self._seats if seat.pid is not None]
+
+    def decode(self, files: Iterable[VideoFile]) -> Iterator[DecodeEvent]:
+        """The events of all files: of one file in their order, of several interleaved. Files start as they are given.
+
+        `files` is drawn from as workers become free, and may be a generator; its exceptions come out here.
+        """
+        run = _Run(files, len(self._seats), self._buffered, self._closing)
+        threads = [
+            threading.Thread(target=self._work, args=(seat, run), name="decode", daemon=True) for seat in self._seats
+        ]
+        watcher = threading.Thread(target=self._watch, args=(run,), name="decode-watch", daemon=True)
+        for thread in [*threads, watcher]:
+            thread.start()
+        try:
+            yield from run.events()
+        finally:
+            run.stop.set()
+            for seat in self._seats:
+                if seat.busy:  # the consumer left early
+                    seat.kill()
+            for thread in [*threads, watcher]:
+                thread.join()
+
+    def close(self) -> None:
+        """End the workers now."""
+        self._closing.set()
+        for seat in self._seats:
+            seat.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self, seat: _Seat, run: _Run) -> None:
+        """One thread: files for one worker, until there are none."""
+        try:
+            while not run.stopped and (file := run.next_file()) is not None:
+                for event in self._decode_one(seat, file, run):
+                    if not run.put(event):
+                        return
+        except BaseException as error:
+            run.put(error)
+            raise
+        finally:
+            run.leave()
+
+    def _decode_one(self, seat: _Seat, file: VideoFile, run: _Run) -> Iterator[DecodeEvent]:
+        """What one worker says about one file; a worker that hangs or dies makes it a VideoFailed."""
+        seat.begin(file, self._limits)
+        try:
+            while True:
+                message = seat.wait()
+                if message is None:
+                    if not run.stopped:  # else it was ended from here
+                        yield VideoFailed(file, seat.bury(file))
+                    return
+                record, frames = message
+                if isinstance(record, Opened):
+                    seat.allow(self._limits.whole_s(file, record.facts.duration_s), self._limits.silent_s)
+                    yield VideoOpened(file, record.facts, record.windows)
+                elif isinstance(record, ClipWindow) and frames is not None:
+                    yield WindowDecoded(file, ClipFrames(record, frames))
+                elif isinstance(record, Done):
+                    yield VideoDone(file, record.facts)
+                    return
+                elif isinstance(record, Failed):
+                    yield VideoFailed(file, record.error)
+                    return
+        finally:
+            seat.busy = False
+
+    def _watch(self, run: _Run) -> None:
+        """Kill workers that are over their time; their threads then see the pipe end."""
+        while not run.finished.wait(_WATCH_EVERY_S):
+            for seat in self._seats:
+                if seat.is_late():
+                    seat.late = True
+                    seat.kill()
+
+
+class _Run:
+    """One call of `decode`: the files still to do, and the bounded queue of what came out."""
+
+    def __init__(self, files: Iterable[VideoFile], workers: int, buffered: int, closing: threading.Event) -> None:
+        self._files = iter(files)
+        self._drawing = threading.Lock()
+        self._queue: queue.Queue[DecodeEvent | BaseException | None] = queue.Queue(buffered)
+        self._working = workers
+        self._closing = closing
+        self.stop = threading.Event()
+        self.finished = threading.Event()
+
+    @property
+    def stopped(self) -> bool:
+        return self.stop.is_set() or self._closing.is_set()
+
+    def next_file(self) -> VideoFile | None:
+        with self._drawing:
+            return next(self._files, None)
+
+    def put(self, event: DecodeEvent | BaseException | None) -> bool:
+        """Wait for room; False where nobody wants events any more."""
+        while not self.stopped:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(event, timeout=_WATCH_EVERY_S)
+                return True
+        return False
+
+    def leave(self) -> None:
+        """Called once by each thread; the last one ends the events."""
+        with self._drawing:
+            self._working -= 1
+            last = self._working == 0
+        if last:
+            self.finished.set()
+            self.put(None)
+
+    def events(self) -> Iterator[DecodeEvent]:
+        while not self.stopped:
+            try:
+                event = self._queue.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            if event is None:
+                return
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+
+def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec) -> list[str]:
+    numbers = (frame_spec.side_px, frame_spec.fit, window_spec.length_s, window_spec.stride_s, window_spec.frames)
+    # -P: the folder that the user stands in is no place to import from.
+    return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]
+
+
+def _worker_environment() -> dict[str, str]:
+    """Ours, with this very package on the path, and one thread for whatever numpy links."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class _Seat:
+    """A place for one worker: its process, and how long the file at hand has kept us waiting."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said: BinaryIO | None = None  # the worker's standard error
+        self._lock = threading.Lock()
+        self._allowed_s = self._silent_s = 0.0
+        self._waited_s = 0.0
+        self._waiting_since: float | None = None
+        self.busy = False
+        self.late = False
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def begin(self, file: VideoFile, limits: DecodeLimits) -> None:
+        """Hand over a file, to a new process if the last one is gone."""
+        self.busy, self.late, self._waited_s = True, False, 0.0
+        self.allow(limits.until_opened_s(file), limits.until_opened_s(file))
+        for _ in range(2):  # an idle worker may have died meanwhile: the second one is fresh
+            process = self._living()
+            with contextlib.suppress(BrokenPipeError):
+                send(process.stdin, file)  # type: ignore[arg-type]  # opened as a pipe
+                return
+            self.discard()
+
+    def allow(self, seconds: float, silent_s: float) -> None:
+        """Time for the whole file from its begin, and for each single answer."""
+        self._allowed_s, self._silent_s = seconds, silent_s
+
+    def wait(self) -> tuple[object, object] | None:
+        """The worker's next message; None where it is gone. Only this time counts against the file."""
+        process = self._process
+        if process is None or process.stdout is None:
+            return None
+        self._waiting_since = since = time.monotonic()
+        try:
+            return receive(process.stdout)
+        finally:
+            self._waiting_since = None
+            self._waited_s += time.monotonic() - since
+
+    def is_late(self) -> bool:
+        since = self._waiting_since
+        if since is None or not self.busy:
+            return False
+        waiting_s = time.monotonic() - since
+        return waiting_s > self._silent_s or self._waited_s + waiting_s > self._allowed_s
+
+    def bury(self, file: VideoFile) -> VideoError:
+        """What became of the worker that left in the middle of `file`."""
+        process = self._process
+        code = process.wait() if process is not None else None
+        said = self._last_words()
+        self.discard()
+        if self.late:
+            return VideoError(
+                "timeout",
+                f"{shown(file.path)} kept the decoder busy for {self._waited_s:.0f} s and was given up; "
+                "index it alone with --retry-failed, or leave it out with --exclude.",
+            )
+        _log.error("The worker decoding %s ended with %s. It said:\n%s", shown(file.path), code, said)
+        return VideoError(
+            "crashed", f"{shown(file.path)} made the decoder crash (exit {code}); leave it out with --exclude."
+        )
+
+    def kill(self) -> None:
+        """End the process, even one that is stopped; safe from any thread."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+
+    def _living(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._process is None:
+                self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process, in discard
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._said,
+                    bufsize=0,
+                    env=_worker_environment(),
+                )
+            return self._process
+
+    def _last_words(self) -> str:
+        if self._said is None:
+            return ""
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
+        return self._said.read().decode("utf-8", "replace")
+
+    def discard(self) -> None:
+        """End the process and forget it."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, self._said):
+                if pipe is not None:
+                    pipe.close()

@@ -1,0 +1,380 @@
+"""The reader for everything that decord cannot be trusted with: PyAV, from the packets up.
+
+Opening reads through the file once without decoding (the timetable: when each picture is shown, where the key frames
+stand, what an edit list hides, what is damaged); reading goes through it again and decodes, of each group of pictures
+that holds a wanted one, as much as that one needs. No seeking: a group is known by its packets, not by an index that
+may lie. Pictures are scaled as decord scales them (swscale, bilinear), so that both give one vector.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vidsearch.errors import VideoError
+from vidsearch.records import FrameSpec, VideoFacts
+from vidsearch.video.picture import cut_square, scaled_size
+from vidsearch.video.probe import Header, opened
+from vidsearch.video.wording import shown
+
+# Codecs whose key frames reset the decoder, in containers that say which packets they are.
+_CLEAN_GROUPS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "prores", "dnxhd"})
+# Containers without presentation times: a picture is shown when the next packet would be decoded.
+_NO_PRESENTATION_TIMES = frozenset({"avi"})
+# Codecs of which FFmpeg can leave out the pictures that no other picture is built on.
+_SKIPS_UNREFERENCED = frozenset({"h264", "hevc"})
+_SMALL_GAP_PACKETS = 8  # going on is cheaper than emptying the decoder and starting it anew
+_MICROSECOND = 1e-6
+_NO_TIME = -(1 << 62)
+
+
+@dataclass(slots=True)
+class _Damage:
+    """What was wrong, counted while reading."""
+
+    packets: int = 0  # that the demuxer or the decoder refused
+    pictures: int = 0  # that came out with parts made up
+    cut_short: bool = False  # the demuxer stopped at an error
+
+    def sentence(self, path: Path, header: Header, duration_s: float) -> str | None:
+        """One sentence for the user; None for a sound file."""
+        length = f"{duration_s:.1f} s"
+        if header.ends_early or self.cut_short:
+            return f"{shown(path)} ends too early: {length} of it could be read; copy it again."
+        if self.packets or self.pictures:
+            return f"{shown(path)} is damaged: some pictures of its {length} are lost or broken."
+        if header.unfinished and header.claimed_s is None:
+            return f"{shown(path)} was never finished by its recorder and states no length: {length} were found."
+        claimed_s = header.claimed_s
+        if header.fragmented and claimed_s is not None and claimed_s > 2 * duration_s + 1:
+            return f"{shown(path)} claims {claimed_s:.1f} s, of which {length} are there; copy it again."
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    """The video packets of a file in the order of decoding, (N,) each; times in ticks of the stream's time base."""
+
+    shown_at: NDArray[np.int64]  # presentation time, _NO_TIME where the container gives none
+    decoded_at: NDArray[np.int64]
+    lasts: NDArray[np.int64]
+    is_key: NDArray[np.bool_]
+    is_hidden: NDArray[np.bool_]  # by an edit list
+    damaged: int
+    encrypted: bool
+    cut_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Timetable:
+    """When the pictures are shown, (N,) ticks, rising; and where the last one ends."""
+
+    shown_at: NDArray[np.int64]
+    end: int
+    usual_step: int
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Gives the frames of one pass their time, in ticks: never one twice, never backwards."""
+
+    by_decoding_time: bool
+    usual_step: int
+    last: int | None = None
+
+    def time_of(self, frame: VideoFrame) -> int | None:
+        """None for a frame that comes out of order, as damage makes them: a player drops it."""
+        time = frame.dts if self.by_decoding_time or frame.pts is None else frame.pts
+        if time is None:
+            time = 0 if self.last is None else self.last + self.usual_step
+        if self.last is not None and time <= self.last:
+            return None
+        self.last = time
+        return time
+
+
+class PyavReader:
+    """A file that PyAV reads. See `reader.VideoReader` for the interface."""
+
+    def __init__(self, path: Path, header: Header, spec: FrameSpec) -> None:
+        self._path = path
+        self._header = header
+        self._spec = spec
+        self._by_decoding_time = header.container in _NO_PRESENTATION_TIMES
+        packets, self._time_base = _scan(path)
+        self._packets = packets
+        self._damage = _Damage(packets=packets.damaged, cut_short=packets.cut_short)
+        self._whole_groups = self._groups_are_known()
+        step = _usual_step(packets)
+        with closing(self._frames(None, _Clock(self._by_decoding_time, step))) as frames:
+            first = next(frames, None)
+        if first is None:
+            raise _nothing_shown(path, header, packets)
+        self._table = self._timetable(first[0], step)
+        self._facts = self._measure(first[1])
+
+    @property
+    def facts(self) -> VideoFacts:
+        return replace(self._facts, damage=self._damage.sentence(self._path, self._header, self._facts.duration_s))
+
+    def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+        """See `VideoReader.frames_at`."""
+        targets = self._targets(times_s)
+        done = 0
+        if self._whole_groups:
+            for picture in self._pictures(targets, self._needed(targets)):
+                if picture is None:  # a group began with a key frame that was none: believe no key frame any more
+                    self._whole_groups = False
+                    break
+                yield picture
+                done += 1
+        if done < len(targets):
+            for picture in self._pictures(targets[done:], None):
+                if picture is None:
+                    raise VideoError("corrupt", f"{shown(self._path)} gave a picture once and none now; copy it again.")
+                yield picture
+
+    def close(self) -> None:
+        """Nothing stays open between two calls."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _targets(self, times_s: Sequence[float]) -> NDArray[np.int64]:
+        """For each time the ticks at which its frame begins: the last at or before it, clamped to the first."""
+        ticks = (np.asarray(times_s, dtype=np.float64) + _MICROSECOND) / self._time_base
+        numbers = np.searchsorted(self._table.shown_at, ticks, side="right") - 1
+        return self._table.shown_at[np.maximum(numbers, 0)]
+
+    def _pictures(
+        self, targets: NDArray[np.int64], needed: NDArray[np.bool_] | None
+    ) -> Iterator[NDArray[np.uint8] | None]:
+        """The picture for each target (rising ticks).
+
+        With all packets decoded, a target that never comes out is shown as a player would: by the frame before it,
+        and the first one where there is none before. With only the needed packets decoded it gives None and ends.
+        """
+        clock = _Clock(self._by_decoding_time, self._table.usual_step)
+        with closing(self._frames(needed, clock, targets)) as frames:
+            before: tuple[int, VideoFrame] | None = None
+            current = next(frames, None)
+            made: tuple[int, NDArray[np.uint8]] | None = None
+            for target in targets.tolist():
+                while current is not None and current[0] < target:
+                    before, current = current, next(frames, None)
+                chosen = current if current is not None and (current[0] == target or before is None) else before
+                if chosen is None or (needed is not None and (chosen[0] != target or chosen[1].is_corrupt)):
+                    yield None
+                    return
+                if made is None or made[0] != chosen[0]:
+                    made = chosen[0], self._picture(chosen[1])
+                yield made[1]
+
+    def _picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """A decoded frame → (side, side, 3) RGB, upright."""
+        turned = self._header.rotation_deg % 180 != 0
+        width, height = frame.width * self._header.pixel_aspect, float(frame.height)
+        size = scaled_size(height, width, self._spec)[::-1] if turned else scaled_size(width, height, self._spec)
+        scaled = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1)
+        upright = np.rot90(scaled.to_ndarray().astype(np.uint8, copy=False), -self._header.rotation_deg // 90)
+        return np.ascontiguousarray(cut_square(upright, self._spec))
+
+    def _frames(
+        self, needed: NDArray[np.bool_] | None, clock: _Clock, targets: NDArray[np.int64] | None = None
+    ) -> Generator[tuple[int, VideoFrame], None, None]:
+        """Time and frame in the order of showing, from a pass over the file that decodes the `needed` packets."""
+        wanted = None if needed is None or targets is None else np.isin(self._packets.shown_at, targets)
+        skips = wanted is not None and self._header.codec in _SKIPS_UNREFERENCED and not self._header.interlaced
+        last = len(self._packets.shown_at) - 1 if needed is None else int(np.flatnonzero(needed)[-1])
+        with opened(self._path) as (container, stream):
+            context = stream.codec_context
+            context.thread_count = 1
+            running = False
+            for number, packet in enumerate(_demux(container, stream)):
+                if number > last:
+                    break
+                if needed is not None and not needed[number]:
+                    if running:
+                        yield from self._decoded(stream, None, clock)
+                        context.flush_buffers()
+                    running = False
+                    continue
+                if skips and wanted is not None:
+                    context.skip_frame = "DEFAULT" if wanted[number] else "NONREF"
+                yield from self._decoded(stream, packet, clock)
+                running = True
+            if running:
+                yield from self._decoded(stream, None, clock)
+
+    def _decoded(
+        self, stream: VideoStream, packet: Packet[VideoStream] | None, clock: _Clock
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """What comes out for one packet (None: what is left in the decoder); damage is counted, not raised."""
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            self._damage.packets += 1
+            return
+        for frame in frames:
+            self._damage.pictures += frame.is_corrupt
+            time = clock.time_of(frame)
+            if time is not None:
+                yield time, frame
+
+    def _groups_are_known(self) -> bool:
+        """Whether the packets say which of them a picture needs: a sound file, with times and true key frames."""
+        return (
+            self._header.codec in _CLEAN_GROUPS
+            and not self._by_decoding_time
+            and not self._header.false_key_frames
+            and not self._packets.damaged
+            and not self._header.ends_early
+            and bool((self._packets.shown_at != _NO_TIME).all())
+            and bool(self._packets.is_key.any())
+        )
+
+    def _needed(self, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) packets to decode: for each target those from its key frame to itself, small gaps closed."""
+        packets = self._packets
+        order = np.argsort(packets.shown_at, kind="stable")
+        positions = order[np.searchsorted(packets.shown_at[order], targets)]
+        keys = np.flatnonzero(packets.is_key)
+        needed = np.zeros(len(packets.shown_at), dtype=np.bool_)
+        for position in np.unique(positions).tolist():
+            group = max(int(np.searchsorted(keys, position, side="right")) - 1, 0)
+            # A picture shown before the key frame that it follows in the file is built on the group before, too.
+            if group > 0 and packets.shown_at[position] < packets.shown_at[keys[group]]:
+                group -= 1
+            needed[keys[group] : position + 1] = True
+        edges = np.flatnonzero(np.diff(needed.astype(np.int8)))  # last of a run, last of a gap, …
+        starts = edges[1::2] if needed[0] else edges[2::2]
+        ends = edges[0::2] if needed[0] else edges[1::2]
+        for end, start in zip(ends.tolist(), starts.tolist(), strict=False):
+            if start - end <= _SMALL_GAP_PACKETS:
+                needed[end : start + 1] = True
+        return needed
+
+    def _timetable(self, first: int, step: int) -> _Timetable:
+        """When each picture is shown, from the first one that comes out of the decoder."""
+        packets = self._packets
+        visible = ~packets.is_hidden
+        if self._by_decoding_time:
+            # The decoder holds back as many pictures as it must to put them in order: every time comes that much later.
+            times = np.unique(packets.decoded_at[visible])
+            late = int(np.searchsorted(times, first))
+            times = np.concatenate([times[late:], times[-1] + step * np.arange(1, late + 1)])
+            return _Timetable(times, int(times[-1]) + step, step)
+        visible &= packets.shown_at >= first
+        times, where = np.unique(packets.shown_at[visible], return_index=True)
+        if not len(times):
+            return _Timetable(np.array([first], dtype=np.int64), first + step, step)
+        last = int(packets.lasts[visible][where[-1]])
+        end = int(times[-1]) + (last if last > 0 else step)
+        return _Timetable(times, self._cut_by_edit_list(int(times[0]), int(times[-1]), end), step)
+
+    def _cut_by_edit_list(self, first: int, last: int, end: int) -> int:
+        """The end of the last picture, which an edit list may show for a part of its time only."""
+        header = self._header
+        if not header.hidden_packets or header.claimed_s is None:
+            return end
+        edited = first + round(header.claimed_s / self._time_base)
+        return edited if last < edited < end else end
+
+    def _measure(self, first: VideoFrame) -> VideoFacts:
+        table, base = self._table, self._time_base
+        duration_s = (table.end - int(table.shown_at[0])) * base
+        width, height = first.width, first.height
+        if self._header.rotation_deg % 180:
+            width, height = height, width
+        return VideoFacts(
+            start_s=float(table.shown_at[0] * base),
+            duration_s=duration_s,
+            fps=len(table.shown_at) / duration_s,
+            frames=len(table.shown_at),
+            width_px=width,
+            height_px=height,
+            codec=self._header.codec,
+            container=self._header.container,
+            rotation_deg=self._header.rotation_deg,
+            reader="pyav",
+        )
+
+
+def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of the stream that hold something; an error of the demuxer ends them."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def _scan(path: Path) -> tuple[_Packets, float]:
+    """One pass over the packets, and the length of a tick in seconds."""
+    shown_at, decoded_at, lasts, flags = array("q"), array("q"), array("q"), bytearray()
+    damaged, encrypted, cut_short = 0, False, False
+    with opened(path) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                shown_at.append(_NO_TIME if packet.pts is None else packet.pts)
+                decoded_at.append(_NO_TIME if packet.dts is None else packet.dts)
+                lasts.append(packet.duration or 0)
+                flags.append(packet.is_keyframe | packet.is_discard << 1)
+                damaged += packet.is_corrupt
+                encrypted = encrypted or (len(flags) == 1 and packet.has_sidedata("encryption_info"))
+        except av.FFmpegError:
+            cut_short = True
+        time_base = float(stream.time_base or 1 / av.time_base)
+    marks = np.frombuffer(bytes(flags), dtype=np.uint8)
+    packets = _Packets(
+        shown_at=np.array(shown_at, dtype=np.int64),
+        decoded_at=np.array(decoded_at, dtype=np.int64),
+        lasts=np.array(lasts, dtype=np.int64),
+        is_key=(marks & 1).astype(np.bool_),
+        is_hidden=(marks & 2).astype(np.bool_),
+        damaged=damaged,
+        encrypted=encrypted,
+        cut_short=cut_short,
+    )
+    return packets, time_base
+
+
+def _usual_step(packets: _Packets) -> int:
+    """The median distance of two pictures in ticks, at least 1."""
+    times = packets.shown_at if (packets.shown_at != _NO_TIME).any() else packets.decoded_at
+    steps = np.diff(np.unique(times[times != _NO_TIME]))
+    if len(steps):
+        return max(int(np.median(steps)), 1)
+    return max(int(packets.lasts.max(initial=0)), 1)
+
+
+def _nothing_shown(path: Path, header: Header, packets: _Packets) -> VideoError:
+    """Why no picture came out of the whole file."""
+    if packets.encrypted:
+        return VideoError("encrypted", f"{shown(path)} is encrypted (DRM); only a copy without protection can be read.")
+    if not len(packets.shown_at) and not header.index_packets:
+        return VideoError("no-frames", f"{shown(path)} has a video track without a single picture; record it again.")
+    if header.ends_early:
+        return VideoError("truncated", f"{shown(path)} ends before its first picture is complete; copy it again.")
+    return VideoError("corrupt", f"{shown(path)} is damaged: not one picture of it can be decoded; copy it again.")

@@ -1,0 +1,98 @@
+"""One interface over the two readers: the frame a player shows at a time; frames → windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.errors import VideoError
+from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, WindowSpec
+from vidsearch.video.probe import Header, doubts, look
+from vidsearch.video.windows import cut_windows
+from vidsearch.video.wording import os_refusal, shown
+
+
+class VideoReader(Protocol):
+    """An open video. `facts` are final once the frames that are wanted have been read: damage shows while reading."""
+
+    @property
+    def facts(self) -> VideoFacts: ...
+
+    def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+        """For each time (ascending) the frame shown then: uint8 RGB (H, W, 3), upright, at the FrameSpec's side.
+
+        That is the last frame that starts at or before the time; before the first frame the first, after the last
+        one the last. Raises VideoError where none can be decoded.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_reader(path: Path, frame_spec: FrameSpec) -> VideoReader:
+    """The reader that can be trusted with this file: decord, or PyAV where a doubt of `probe` holds.
+
+    Raises VideoError with the kind and the sentence for the user where the file cannot be read at all.
+    """
+    header = _look(path)
+    if not doubts(header):
+        from vidsearch.video.decord_reader import DecordReader, DecordRefusedError
+
+        try:
+            return DecordReader(path, header, frame_spec, lambda: _open_pyav(path, header, frame_spec))
+        except DecordRefusedError:
+            pass  # PyAV's word on the same file counts
+    return _open_pyav(path, header, frame_spec)
+
+
+def _open_pyav(path: Path, header: Header, frame_spec: FrameSpec) -> VideoReader:
+    from vidsearch.video.pyav_reader import PyavReader
+
+    return PyavReader(path, header, frame_spec)
+
+
+def _look(path: Path) -> Header:
+    try:
+        if not path.is_file():
+            path.stat()  # raises where nothing is there
+            raise VideoError("not-a-file", f"{shown(path)} is not a file; name a video or a folder.")
+        with path.open("rb"):  # FFmpeg says less than the system about a refusal
+            pass
+        return look(path)
+    except OSError as error:
+        raise os_refusal(path, error) from error
+
+
+def read_windows(reader: VideoReader, window_spec: WindowSpec) -> Iterator[ClipFrames]:
+    """The windows of a video in their order, with their frames (T, H, W, 3).
+
+    Each time is asked for once, however many windows share it, and a frame is kept no longer than a window needs
+    it: memory is that of about two windows, however long the video is.
+    """
+    windows = cut_windows(reader.facts.start_s, reader.facts.duration_s, window_spec)
+    yield from fill_windows(windows, reader)
+
+
+def fill_windows(windows: Sequence[ClipWindow], reader: VideoReader) -> Iterator[ClipFrames]:
+    """As `read_windows`, for windows that were cut before."""
+    times = sorted({time for window in windows for time in window.times_s})
+    frames = zip(times, reader.frames_at(times), strict=True)
+    kept: dict[float, NDArray[np.uint8]] = {}
+    for window in windows:
+        for time in [time for time in kept if time < window.times_s[0]]:
+            del kept[time]
+        while window.times_s[-1] not in kept:
+            time, frame = next(frames)
+            kept[time] = frame
+        yield ClipFrames(window, np.stack([kept[time] for time in window.times_s]))

@@ -1,0 +1,43 @@
+"""Duration → windows and the times of their frames; arithmetic alone."""
+
+from __future__ import annotations
+
+import math
+
+from vidsearch.errors import VidsearchError
+from vidsearch.records import ClipWindow, WindowSpec
+
+# Times are rounded to the microsecond, so that windows which share a frame share the very same number.
+_DECIMALS = 6
+
+
+def cut_windows(start_s: float, duration_s: float, spec: WindowSpec) -> list[ClipWindow]:
+    """Windows of `spec.length_s`, one every `spec.stride_s`; the last one ends with the video.
+
+    Frame i of a window lies at its start + (i + 0.5) · length / frames, the middle of its share. A video no longer
+    than one window is one window of its own length. With the default spec neighbouring windows share half their
+    times exactly; the last window, aligned to the end, may share none.
+
+    Raises VidsearchError where the spec asks for no frames, or for a length or stride that is not positive.
+    """
+    _check(spec)
+    if duration_s <= spec.length_s:
+        return [_window(start_s, max(duration_s, 0.0), spec.frames)]
+    last_s = duration_s - spec.length_s
+    # A start within a microsecond of the last one is the last one: no window comes twice for a rounding error.
+    whole = math.ceil((last_s - 10**-_DECIMALS) / spec.stride_s)
+    offsets = [number * spec.stride_s for number in range(whole)]
+    return [_window(start_s + offset, spec.length_s, spec.frames) for offset in [*offsets, last_s]]
+
+
+def _window(start_s: float, length_s: float, frames: int) -> ClipWindow:
+    times = tuple(round(start_s + (i + 0.5) * length_s / frames, _DECIMALS) for i in range(frames))
+    return ClipWindow(round(start_s, _DECIMALS), round(start_s + length_s, _DECIMALS), times)
+
+
+def _check(spec: WindowSpec) -> None:
+    if spec.frames < 1 or not spec.length_s > 0 or not spec.stride_s > 0:
+        raise VidsearchError(
+            f"A window of {spec.length_s} s every {spec.stride_s} s with {spec.frames} frames cannot be cut: "
+            "give a length and a stride above zero, and at least one frame."
+        )

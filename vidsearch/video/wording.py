@@ -1,0 +1,21 @@
+"""How a file and the system's refusals are named in messages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vidsearch.errors import VideoError
+
+
+def shown(path: Path) -> str:
+    """The path as text that any encoder takes: bytes that are not UTF-8 become `?`."""
+    return str(path).encode("utf-8", "replace").decode("utf-8")
+
+
+def os_refusal(path: Path, error: OSError) -> VideoError:
+    """The VideoError that says why the system gave no bytes of `path`."""
+    if isinstance(error, FileNotFoundError):
+        return VideoError("vanished", f"{shown(path)} is no longer there; index the folder again.")
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return VideoError("unreadable", f"{shown(path)} cannot be read ({reason.lower()}); check its permissions and disk.")

@@ -1,0 +1,85 @@
+"""One decoding process: paths come in, facts and windows go out. Started by `pool`; imports no torch.
+
+    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames>
+
+Standard input carries one job a message, standard output the answers (see `wire`); whatever the codec libraries
+print goes to standard error. The process ends when its standard input does, so that none is left when the program
+is killed, and it ignores Ctrl-C, which is the program's to handle.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+from vidsearch.errors import VideoError
+from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.reader import fill_windows, open_reader
+from vidsearch.video.windows import cut_windows
+from vidsearch.video.wire import Done, Failed, Opened, receive, send
+from vidsearch.video.wording import os_refusal, shown
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    frame_spec, window_spec = _specs(sys.argv[1:])
+    answers = _claim_standard_output()
+    jobs: queue.SimpleQueue[VideoFile] = queue.SimpleQueue()
+    threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    while True:
+        serve(jobs.get(), frame_spec, window_spec, answers)
+
+
+def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answers: BinaryIO) -> None:
+    """Decode one file: Opened, its windows, Done; or Failed at any point."""
+    try:
+        _check_unchanged(file)
+        with open_reader(file.path, frame_spec) as reader:
+            windows = cut_windows(reader.facts.start_s, reader.facts.duration_s, window_spec)
+            send(answers, Opened(reader.facts, len(windows)))
+            for clip in fill_windows(windows, reader):
+                send(answers, clip.window, clip.frames)
+            facts = reader.facts
+        _check_unchanged(file)
+        send(answers, Done(facts))
+    except VideoError as error:
+        send(answers, Failed(error))
+
+
+def _check_unchanged(file: VideoFile) -> None:
+    """Raises VideoError where the file is no longer the one that the walk saw: it is still being written."""
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        raise os_refusal(file.path, error) from error
+    if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+        raise VideoError("changing", f"{shown(file.path)} is still being written; index it again when it is complete.")
+
+
+def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
+    side, fit, length, stride, frames = arguments
+    fits: dict[str, Fit] = {"squash": "squash", "centre-crop": "centre-crop"}
+    return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames))
+
+
+def _claim_standard_output() -> BinaryIO:
+    """The pipe to the pool, out of the reach of libraries that print."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return answers
+
+
+def _take_jobs(source: BinaryIO, jobs: queue.SimpleQueue[VideoFile]) -> None:
+    """Runs beside the decoder, which may hang: when the program is gone, so is this process."""
+    while (message := receive(source)) is not None:
+        jobs.put(message[0])
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
