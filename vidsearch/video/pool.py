@@ -20,7 +20,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
@@ -260,7 +263,7 @@ class _Seat:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: BinaryIO | None = None  # the worker's standard error
+        self._said: IO[bytes] | None = None  # the worker's standard error
         self._lock = threading.Lock()
         self._allowed_s = self._silent_s = 0.0
         self._waited_s = 0.0
@@ -288,7 +291,7 @@ class _Seat:
         """Time for the whole file from its begin, and for each single answer."""
         self._allowed_s, self._silent_s = seconds, silent_s
 
-    def wait(self) -> tuple[object, object] | None:
+    def wait(self) -> tuple[Any, NDArray[np.uint8] | None] | None:
         """The worker's next message; None where it is gone. Only this time counts against the file."""
         process = self._process
         if process is None or process.stdout is None:

@@ -163,7 +163,7 @@ def _misses_its_end(header: Header, table: Timetable) -> bool:
     """Matroska states the end of the whole file; a sound track may be longer, which PyAV reads as well."""
     if header.container == "mov" or header.claimed_s is None:
         return False
-    return abs(table.ends_s[-1] + header.start_s - header.claimed_s) > max(1.0, 0.02 * header.claimed_s)
+    return bool(abs(table.ends_s[-1] + header.start_s - header.claimed_s) > max(1.0, 0.02 * header.claimed_s))
 
 
 TIMETABLE_DOUBTS = (
@@ -221,7 +221,7 @@ def look(path: Path) -> Header:
             rotation_deg=-first.rotation % 360 if first is not None else 0,
             interlaced=first is not None and first.interlaced_frame,
             starts_clean=first is not None and not first.is_corrupt,
-            start_s=float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0,
+            start_s=_seconds(stream, stream.start_time) or 0.0,
             claimed_s=_claimed_duration(container, stream),
             index_packets=len(entries),
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
@@ -236,8 +236,12 @@ def look(path: Path) -> Header:
 
 def _claimed_duration(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
+        return _seconds(stream, stream.duration)
     return container.duration / av.time_base if container.duration is not None else None
+
+
+def _seconds(stream: VideoStream, ticks: int | None) -> float | None:
+    return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
 
 
 def _video_stream(path: Path, container: av.container.InputContainer) -> VideoStream:

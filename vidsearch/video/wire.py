@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +36,16 @@ class Failed:
     error: VideoError
 
 
-def send(pipe: BinaryIO, record: object, frames: NDArray[np.uint8] | None = None) -> None:
+def send(pipe: IO[bytes], record: object, frames: NDArray[np.uint8] | None = None) -> None:
     """One message. Raises BrokenPipeError where the other end is gone."""
     shape = None if frames is None else frames.shape
     head = pickle.dumps((record, shape), protocol=pickle.HIGHEST_PROTOCOL)
-    pixels = memoryview(b"") if frames is None else memoryview(np.ascontiguousarray(frames)).cast("B")
+    pixels = memoryview(b"") if frames is None else np.ascontiguousarray(frames).data.cast("B")
     _write(pipe, memoryview(_SIZES.pack(len(head), len(pixels)) + head))
     _write(pipe, pixels)
 
 
-def receive(pipe: BinaryIO) -> tuple[Any, NDArray[np.uint8] | None] | None:
+def receive(pipe: IO[bytes]) -> tuple[Any, NDArray[np.uint8] | None] | None:
     """The next message and its pixels; None where the other end is gone, in the middle of a message or not."""
     sizes = _read(pipe, _SIZES.size)
     if sizes is None:
@@ -61,19 +61,19 @@ def receive(pipe: BinaryIO) -> tuple[Any, NDArray[np.uint8] | None] | None:
     return None if pixels is None else (record, np.frombuffer(pixels, dtype=np.uint8).reshape(shape))
 
 
-def _write(pipe: BinaryIO, data: memoryview) -> None:
+def _write(pipe: IO[bytes], data: memoryview) -> None:
     """All of it: a raw pipe may take a part at a time."""
     while data:
         data = data[pipe.write(data) :]
     pipe.flush()
 
 
-def _read(pipe: BinaryIO, count: int) -> bytearray | None:
+def _read(pipe: IO[bytes], count: int) -> bytearray | None:
     """Exactly `count` bytes; None where the pipe ends before."""
     buffer = bytearray(count)
     view = memoryview(buffer)
     while view:
-        got = pipe.readinto(view)  # type: ignore[attr-defined]  # BinaryIO lacks it; pipes have it
+        got = pipe.readinto(view)  # type: ignore[attr-defined]  # IO lacks it; pipes have it
         if not got:
             return None
         view = view[got:]

@@ -14,7 +14,7 @@ import queue
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from typing import IO
 
 from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
@@ -35,7 +35,7 @@ def main() -> None:
         serve(jobs.get(), frame_spec, window_spec, answers)
 
 
-def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answers: BinaryIO) -> None:
+def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes]) -> None:
     """Decode one file: Opened, its windows, Done; or Failed at any point."""
     try:
         _check_unchanged(file)
@@ -67,14 +67,14 @@ def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
     return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames))
 
 
-def _claim_standard_output() -> BinaryIO:
+def _claim_standard_output() -> IO[bytes]:
     """The pipe to the pool, out of the reach of libraries that print."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     return answers
 
 
-def _take_jobs(source: BinaryIO, jobs: queue.SimpleQueue[VideoFile]) -> None:
+def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[VideoFile]) -> None:
     """Runs beside the decoder, which may hang: when the program is gone, so is this process."""
     while (message := receive(source)) is not None:
         jobs.put(message[0])
