@@ -32,11 +32,11 @@ def roots(connection: sqlite3.Connection) -> list[Root]:
     return [Root(from_stored(path), bool(is_folder), device, inode) for path, is_folder, device, inode in rows]
 
 
-def put_root(connection: sqlite3.Connection, root: Root) -> None:
-    """Adds a root, or notes how a known one looks now."""
+def add_root(connection: sqlite3.Connection, root: Root) -> None:
+    """Adds a root. How a known one looked stays as it was: by that a plan tells whether it is the same."""
     connection.execute(
         """INSERT INTO roots (path, is_folder, device, inode) VALUES (:path, :is_folder, :device, :inode)
-        ON CONFLICT (path) DO UPDATE SET is_folder = :is_folder, device = :device, inode = :inode""",
+        ON CONFLICT (path) DO NOTHING""",
         asdict(root) | {"path": to_stored(root.path)},
     )
 
@@ -44,9 +44,14 @@ def put_root(connection: sqlite3.Connection, root: Root) -> None:
 def renew_root(connection: sqlite3.Connection, path: Path) -> None:
     """Notes how a root looks now; one that was deleted (a single file) leaves."""
     try:
-        put_root(connection, describe_root(path))
+        root = describe_root(path)
     except (FileNotFoundError, NotADirectoryError):
         connection.execute("DELETE FROM roots WHERE path = ?", (to_stored(path),))
+        return
+    connection.execute(
+        "UPDATE roots SET is_folder = :is_folder, device = :device, inode = :inode WHERE path = :path",
+        asdict(root) | {"path": to_stored(path)},
+    )
 
 
 def known_videos(connection: sqlite3.Connection, model: str, spec: WindowSpec) -> list[Known]:

@@ -134,7 +134,7 @@ class Library:
         with self._lock.held(), self._database.atomic() as connection:
             covered = any(known.is_folder and known.path in root.path.parents for known in contents.roots(connection))
             if root.is_folder or not covered:
-                contents.put_root(connection, root)
+                contents.add_root(connection, root)
 
     def plan(
         self,
@@ -213,7 +213,7 @@ class Library:
 
     def remove(self, path: Path) -> int:
         """Forgets a video, or all videos and roots below a folder; how many videos. Touches no file of theirs."""
-        with self.writing(), self._database.atomic() as connection:
+        with self._lock.held(), self._database.atomic() as connection:
             return contents.remove(connection, absolute(path))
 
     # -- questions ---------------------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ class Library:
             ]
             problems += _check_vectors(connection)
             problems += [
-                f"the search index of {model.name} is missing, damaged or behind: the next `vidsearch index` makes a new one"
+                f"the search index of {model.name} is missing, damaged or behind: the next index run renews it"
                 for model in model_rows(connection)
                 if self._searcher.is_behind(connection, model)
             ]
