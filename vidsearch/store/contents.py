@@ -76,7 +76,7 @@ def record_indexed(
     fingerprint: str,
     facts: VideoFacts,
     windows: Sequence[ClipWindow],
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.floating],
     *,
     model: str,
     spec: WindowSpec,

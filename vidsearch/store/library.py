@@ -187,7 +187,7 @@ class Library:
         fingerprint: str,
         facts: VideoFacts,
         windows: Sequence[ClipWindow],
-        vectors: NDArray[np.float32],
+        vectors: NDArray[np.floating],
         *,
         model: str,
         window_spec: WindowSpec,
@@ -220,7 +220,7 @@ class Library:
 
     def search(
         self,
-        vector: NDArray[np.float32],
+        vector: NDArray[np.floating],
         *,
         model: str,
         limit: int,
@@ -390,3 +390,6 @@ def _check_vectors(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _bytes_of(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern))
+
+
+__all__ = ["IndexPlan", "Library", "LibraryInfo", "ModelInfo", "RootInfo"]
