@@ -1,0 +1,134 @@
+"""How well a model understands the world: retrieval, motion alone, pairs; from pictures or through real H.264 files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidsearch.evaluation.retrieval import dual_softmax, ranks, recall
+from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.records import FrameSpec, WindowSpec
+from vidsearch.training.data import normalised, token_rows
+from vidsearch.training.world.samples import plain_clip
+from vidsearch.training.world.scene import Meaning, Scene
+from vidsearch.training.world.trials import (
+    Trial,
+    first_then_trials,
+    left_right_trials,
+    motion_trials,
+    overtaking_trials,
+    retrieval_trial,
+)
+
+Vectors = NDArray[np.float32]
+ClipMaker = Callable[[Meaning, np.random.Generator], NDArray[np.uint8]]
+_CHUNK = 32
+
+# Share of wrong sentences whose cosine with a clip passes a level.
+LEVELS = {"high": 0.001, "medium": 0.01, "low": 0.05}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is asked; the full size is what the model card reports."""
+
+    clips: int = 1000
+    groups: int = 100
+    pairs: int = 100
+
+
+class Judge:
+    """Runs one network on trials; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
+
+    def __init__(self, network: MobileViCLIP, make_clip: ClipMaker, seed: int) -> None:
+        self.network = network.eval()
+        self.make_clip = make_clip
+        self.seed = seed
+
+    @torch.inference_mode()
+    def videos(self, meanings: Sequence[Meaning]) -> Vectors:
+        """One clip of each meaning → unit vectors (N, E)."""
+        vectors = []
+        for first in range(0, len(meanings), _CHUNK):
+            numbers = range(first, min(first + _CHUNK, len(meanings)))
+            clips = np.stack([self.make_clip(meanings[i], np.random.default_rng((self.seed, 9, i))) for i in numbers])
+            vectors.append(self.network.encode_video(normalised(clips, self.network.config.preprocessing)))
+        return torch.cat(vectors).float().numpy()
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Sentences → unit vectors (N, E)."""
+        return self.network.encode_text(token_rows(list(texts))).float().numpy()
+
+    def cosines(self, trial: Trial) -> Vectors:
+        """Sentences down, clips across; the right answers are on the diagonal. (N, N)"""
+        return self.texts(trial.texts) @ self.videos(trial.meanings).T
+
+    def right_first(self, trials: Iterable[Trial]) -> float:
+        """Share of the sentences of all trials that score their own clip highest."""
+        trials = list(trials)
+        texts = self.texts([text for trial in trials for text in trial.texts])
+        videos = self.videos([meaning for trial in trials for meaning in trial.meanings])
+        right: list[NDArray[np.bool_]] = []
+        first = 0
+        for trial in trials:
+            rows = slice(first, first + len(trial.texts))
+            right.append(ranks(texts[rows] @ videos[rows].T) == 0)
+            first = rows.stop
+        return float(np.concatenate(right).mean())
+
+
+def measure(judge: Judge, size: Size, seed: int = 2026) -> dict[str, float]:
+    """Everything as shares in [0, 1], by name; the levels as cosines (`level_high` …)."""
+    cosines = judge.cosines(retrieval_trial(seed, size.clips))
+    places, back = ranks(cosines), ranks(cosines.T)
+    figures = {
+        "t2v_R@1": recall(places)["R@1"] / 100,
+        "t2v_R@5": recall(places)["R@5"] / 100,
+        "v2t_R@1": recall(back)["R@1"] / 100,
+        "t2v_R@1_dual_softmax": recall(ranks(dual_softmax(cosines)))["R@1"] / 100,
+        "motion_alone": judge.right_first(motion_trials(seed, size.groups)),
+        "left_right": judge.right_first(left_right_trials(seed, size.pairs)),
+        "first_then": judge.right_first(first_then_trials(seed, size.pairs)),
+        "overtaking": judge.right_first(overtaking_trials(seed, size.pairs)),
+    }
+    return figures | {f"level_{name}": value for name, value in score_levels(cosines).items()}
+
+
+def score_levels(cosines: Vectors) -> dict[str, float]:
+    """Cosines from which a hit is high, medium or low: few wrong sentences pass (`LEVELS`). cosines (N, N) of pairs."""
+    wrong = cosines[~np.eye(len(cosines), dtype=bool)]
+    return {name: round(float(np.quantile(wrong, 1 - share)), 4) for name, share in LEVELS.items()}
+
+
+def from_pictures(side_px: int) -> ClipMaker:
+    """Clips straight from the renderer."""
+    return lambda meaning, rng: plain_clip(meaning, rng, side_px)
+
+
+def through_h264(spec: FrameSpec) -> ClipMaker:
+    """Clips written as H.264 files in the demo's formats and read back as the index reads them."""
+    from vidsearch.training.world.files import DEMO_FORMATS, write_video  # late: needs PyAV, training does not
+    from vidsearch.video.reader import open_reader, read_windows
+
+    def make(meaning: Meaning, rng: np.random.Generator) -> NDArray[np.uint8]:
+        form = DEMO_FORMATS[int(rng.integers(len(DEMO_FORMATS)))]
+        scene = Scene(meaning, rng, aspect=form.aspect)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "clip.mp4"
+            write_video(path, [(scene, float(rng.uniform(3, 6)))], form)
+            with open_reader(path, spec) as reader:
+                return next(read_windows(reader, WindowSpec())).frames
+
+    return make
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures as lines of text."""
+    return "\n".join(f"{name:<22}{value:8.3f}" for name, value in figures.items())

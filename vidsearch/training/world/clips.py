@@ -1,0 +1,179 @@
+"""The demo's clips: what each shows, written as H.264 files with the questions a person can check by looking.
+
+    python -m vidsearch.training.world.clips examples/clips
+
+Every thing on its background is a look that training never shows (`scene.look_is_held_out`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidsearch.training.world.files import DEMO_FORMATS, FileFormat, write_video
+from vidsearch.training.world.scene import Meaning, Scene
+
+SEED = 7
+EVENT_S = 8.0  # an event of a long video: as long as a window of the index
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to search for, and where the right answer is; `why` says what must be understood."""
+
+    query: str
+    file: str
+    start_s: float
+    end_s: float
+    why: str
+
+
+def _short_clips() -> dict[str, tuple[Meaning, float]]:
+    """File name → what it shows and for how many seconds."""
+    square = ("square", "red", "dotted")
+    star = ("star", "yellow", "plain")
+    arrow = ("arrow", "purple", "dotted")
+    heart = ("heart", "blue", "chequered")
+    ring = ("ring", "orange", "plain")
+    cross = ("cross", "green", "chequered")
+    white_star, blue_circle = ("star", "white"), ("circle", "blue")
+    return {
+        "red-square-left": (Meaning(*square, "left", size="large"), 4.0),
+        "red-square-right": (Meaning(*square, "right", size="large"), 4.0),
+        "red-square-left-then-up": (Meaning(*square, "left", "up", size="large"), 6.0),
+        "red-square-up-then-left": (Meaning(*square, "up", "left", size="large"), 6.0),
+        "yellow-star-blinks": (Meaning(*star, "blink", size="large"), 4.0),
+        "yellow-star-bounces": (Meaning(*star, "bounce", size="small"), 5.0),
+        "yellow-star-vanishes": (Meaning(*star, "vanish", size="large"), 4.0),
+        "purple-arrow-clockwise": (Meaning(*arrow, "spin-clockwise", size="large"), 4.0),
+        "purple-arrow-counter-clockwise": (Meaning(*arrow, "spin-counter-clockwise", size="large"), 4.0),
+        "blue-heart-grows": (Meaning(*heart, "grow"), 5.0),
+        "blue-heart-shrinks": (Meaning(*heart, "shrink"), 5.0),
+        "blue-heart-right-then-grows": (Meaning(*heart, "right", "grow"), 6.0),
+        "green-triangle-overtakes": (
+            Meaning("triangle", "green", "striped", "overtake", other_shape="circle", other_colour="white"),
+            5.0,
+        ),
+        "two-green-triangles-down": (Meaning("triangle", "green", "striped", "down", count=2), 4.0),
+        "orange-ring-circles-clockwise": (Meaning(*ring, "orbit-clockwise", size="small"), 5.0),
+        "orange-ring-circles-counter-clockwise": (Meaning(*ring, "orbit-counter-clockwise", size="small"), 5.0),
+        "two-purple-circles-up": (Meaning("circle", "purple", "striped", "up", count=2), 4.0),
+        "two-purple-circles-down": (Meaning("circle", "purple", "striped", "down", count=2), 4.0),
+        "green-cross-camera-pans-left": (Meaning(*cross, "pan-left", size="large"), 5.0),
+        "green-cross-camera-zooms-in": (Meaning(*cross, "zoom-in"), 5.0),
+        "white-star-overtakes-blue-circle": (
+            Meaning(*white_star, "striped", "overtake", other_shape="circle", other_colour="blue"),
+            5.0,
+        ),
+        "blue-circle-overtakes-white-star": (
+            Meaning(*blue_circle, "striped", "overtake", other_shape="star", other_colour="white"),
+            5.0,
+        ),
+        "three-green-circles-appear": (Meaning("circle", "green", "plain", "appear", count=3), 4.0),
+        "yellow-square-still": (Meaning("square", "yellow", "dotted", "still", size="small"), 3.0),
+    }
+
+
+def _long_clips() -> dict[str, list[Meaning]]:
+    """File name → its events, each of EVENT_S seconds."""
+    return {
+        "long-four-events": [
+            Meaning("heart", "black", "striped", "bounce", count=2),
+            Meaning("cross", "purple", "chequered", "down", size="large"),
+            Meaning("arrow", "black", "chequered", "spin-counter-clockwise", size="large"),
+            Meaning("heart", "orange", "plain", "vanish", size="large"),
+        ],
+        "long-five-events": [
+            Meaning("star", "purple", "striped", "right", size="large"),
+            Meaning("ring", "red", "chequered", "grow", "shrink"),
+            Meaning("square", "orange", "chequered", "pan-right", size="small"),
+            Meaning("cross", "black", "chequered", "still", size="large"),
+            Meaning("star", "purple", "striped", "left", size="large"),
+        ],
+    }
+
+
+def questions() -> list[Question]:
+    """Six questions with one right answer each; most have a twin that differs only in what happens over time."""
+    short = {name: seconds for name, (_, seconds) in _short_clips().items()}
+
+    def about(query: str, name: str, why: str) -> Question:
+        return Question(query, f"{name}.mp4", 0.0, short[name], why)
+
+    return [
+        about(
+            "a red square first moves left and then moves up",
+            "red-square-left-then-up",
+            "order in time: another clip shows up, then left",
+        ),
+        about(
+            "a purple arrow turning counter-clockwise",
+            "purple-arrow-counter-clockwise",
+            "sense of rotation: another clip shows the same arrow turning clockwise",
+        ),
+        about(
+            "a white star overtakes a blue circle",
+            "white-star-overtakes-blue-circle",
+            "who passes whom: another clip shows the circle overtaking the star",
+        ),
+        about(
+            "two purple circles moving down",
+            "two-purple-circles-down",
+            "direction: another clip shows them moving up",
+        ),
+        about(
+            "the camera zooms in on a green cross",
+            "green-cross-camera-zooms-in",
+            "camera: another clip pans over the same cross",
+        ),
+        Question(
+            "a purple star moving left on a striped background",
+            "long-five-events.mp4",
+            4 * EVENT_S,
+            5 * EVENT_S,
+            "the moment within a long video: at its start the same star moves right",
+        ),
+    ]
+
+
+def meanings() -> dict[str, list[Meaning]]:
+    """File name → the meanings it shows, one after the other."""
+    return {name: [meaning] for name, (meaning, _) in _short_clips().items()} | _long_clips()
+
+
+def write_clips(folder: Path) -> list[Path]:
+    """Write every clip and `queries.json` into `folder`; the paths of the clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    plans = {name: [(meaning, seconds)] for name, (meaning, seconds) in _short_clips().items()}
+    plans |= {name: [(meaning, EVENT_S) for meaning in events] for name, events in _long_clips().items()}
+    for number, (name, plan) in enumerate(plans.items()):
+        form = DEMO_FORMATS[number % len(DEMO_FORMATS)]
+        path = folder / f"{name}.mp4"
+        write_video(path, [(_scene(meaning, number, form), seconds) for meaning, seconds in plan], form)
+        written.append(path)
+    rows = [
+        {"query": q.query, "file": q.file, "start_s": q.start_s, "end_s": q.end_s, "why": q.why} for q in questions()
+    ]
+    (folder / "queries.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return written
+
+
+def _scene(meaning: Meaning, number: int, form: FileFormat) -> Scene:
+    return Scene(meaning, np.random.default_rng((SEED, number)), aspect=form.aspect)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the clips into the folder named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m vidsearch.training.world.clips", description="Write the demo's clips.")
+    parser.add_argument("folder", type=Path)
+    write_clips(parser.parse_args(arguments).folder)
+
+
+if __name__ == "__main__":
+    main()
