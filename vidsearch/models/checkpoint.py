@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import WEIGHTS_FILE, is_model_folder
+from vidsearch.models.load import read_safetensors
 
 Layout = Literal["apple", "mobileviclip", "open_clip", "text"]
 Tensors = dict[str, Tensor]
@@ -88,7 +87,7 @@ def _read(path: Path) -> object:
     kind = _kind(head)
     if kind is None:
         raise ModelError(f"{path} is {_what(head)}, not a weight file; get the file again")
-    return _read_safetensors(path) if kind == "safetensors" else _read_pickle(path, mapped=kind == "zip")
+    return read_safetensors(path) if kind == "safetensors" else _read_pickle(path, mapped=kind == "zip")
 
 
 def _kind(head: bytes) -> Literal["zip", "pickle", "safetensors"] | None:
@@ -108,13 +107,6 @@ def _what(head: bytes) -> str:
     if head.startswith(_LFS):
         return "a pointer to a file in Git LFS"
     return "of an unknown format"
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is damaged or cut short ({error}); get the file again") from error
 
 
 def _read_pickle(path: Path, *, mapped: bool) -> object:

@@ -1,12 +1,23 @@
-"""A model's name → its network."""
+"""A model's name, or its folder → its network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
 from vidsearch.errors import ModelError
-from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig
+from vidsearch.models.folder import ModelFolder
+from vidsearch.models.matcher import compare
+from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 
 Network = MobileCLIP | MobileViCLIP
+Form = Literal["train", "inference", "fused"]
+Towers = Literal["both", "image"]
 
 
 def build(name: str) -> Network:
@@ -24,3 +35,57 @@ def build_from(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
     """The network of a config, as `build`: for sizes of one's own."""
     network = MobileViCLIP(config) if isinstance(config, MobileViCLIPConfig) else MobileCLIP(config)
     return network.eval()
+
+
+def load_network(
+    folder: ModelFolder,
+    form: Form = "fused",
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    towers: Towers = "both",
+) -> Network:
+    """The network of a model folder in eval mode, its tensors mapped from the file until a fold or a cast copies them.
+
+    Folds come before the cast to `dtype`. With towers "image" the text encoder is neither read nor there. Raises
+    ModelError for a damaged file and for keys or shapes that are not those of the folder's config.
+    """
+    network = empty_network(config_from_dict(dict(folder.network)))
+    tensors = read_safetensors(folder.weights)
+    if towers == "image":
+        del network.text_encoder
+        tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("text_encoder.")}
+    fill(network, tensors, file=str(folder.weights))
+    if form != "train":
+        network = network.reparameterize() if form == "inference" else network.fuse()
+    return network.to(device=device, dtype=dtype)
+
+
+def empty_network(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
+    """The network of a config without memory for its tensors; `fill` gives it some."""
+    with torch.device("meta"):
+        return build_from(config)
+
+
+def fill(network: Network, tensors: Mapping[str, Tensor], *, file: str) -> None:
+    """Make `tensors` the network's own, floating ones as float32. ModelError unless names and shapes are its own."""
+    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, wanted, file=file, model=network.config.name)
+    own = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    network.load_state_dict(own, strict=True, assign=True)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, memory-mapped. ModelError for a file that cannot be read, is damaged or cut short."""
+    from safetensors import (
+        SafetensorError,
+    )  # late: training builds networks on machines that have numpy and torch alone
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise ModelError(
+            f"the weight file {path} cannot be read ({error.strerror or error}); check the path"
+        ) from error
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path} is damaged or cut short ({error}); get or install it again") from error

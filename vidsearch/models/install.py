@@ -1,0 +1,259 @@
+"""A checkpoint file, or a trained network → a model folder that has proved itself.
+
+A folder is written beside its place, checked, and renamed: a half-installed model does not exist. The checks are those
+that a wrong file passes last: finite vectors of unit length, folded forms equal to the training form, ONNX equal to
+torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidsearch.errors import ModelError
+from vidsearch.models.checkpoint import read_checkpoint, read_folder
+from vidsearch.models.export import INPUT, export_text_encoder
+from vidsearch.models.fit import fit
+from vidsearch.models.folder import (
+    BUNDLED_DIR,
+    CARD_FILE,
+    CONFIG_FILE,
+    TEXT_FILE,
+    WEIGHTS_FILE,
+    ModelFolder,
+    config_text,
+    is_model_folder,
+    open_folder,
+)
+from vidsearch.models.load import Network, empty_network, fill, load_network
+from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
+from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.models.mobileviclip.tokenizer import tokenize
+from vidsearch.models.registry import known_model
+
+Dtype = Literal["float32", "float16"]
+Vectors = NDArray[np.float32]
+
+# What a folder may be off by. Folds: float32 sums in another order, over dozens of blocks. ONNX: the issue's figure.
+FOLD_TOLERANCE = 1e-4
+ONNX_TOLERANCE = 1e-4
+HALF_COSINE = 0.9999  # of vectors from half-precision weights with those from the weights given
+_TEXTS = ("", "a red circle moves to the left", "two dogs run along the beach at sunset, then " * 12)
+_HASH_CHUNK_BYTES = 1 << 20
+
+
+def install(
+    name: str,
+    source: Path,
+    models_dir: Path,
+    *,
+    renames: Mapping[str, str] | None = None,
+    folded: bool | None = None,
+) -> ModelFolder:
+    """Read the weights of `name` from a file, a folder of files or a model folder, and install them in `models_dir`.
+
+    `renames` and `folded` override the reading of keys whose names are not public (`fit.py`). An installed model of
+    that name is replaced. ModelError, with nothing left behind, for all that is not the model.
+    """
+    known_model(name)
+    if (BUNDLED_DIR / name).is_dir():
+        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; leave out --weights")
+    if not source.exists():
+        raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
+    models_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(models_dir / ".install.lock"):
+        if is_model_folder(source):
+            return _install_folder(name, source, models_dir / name)
+        checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
+        fitted = fit(name, checkpoints, renames=renames, folded=folded)
+        network = empty_network(fitted.config)
+        fill(network, fitted.tensors, file=str(fitted.files[0]))
+        provenance = {
+            "files": [{"name": path.name, "sha256": sha256(path)} for path in fitted.files],
+            "source": known_model(name).source,
+            "licence": known_model(name).licence,
+            "notes": list(fitted.notes),
+        }
+        write_model_folder(network, models_dir / name, provenance=provenance)
+        return open_folder(models_dir / name, origin="installed")
+
+
+def write_model_folder(
+    network: Network,
+    folder: Path,
+    *,
+    provenance: Mapping[str, Any],
+    dtype: Dtype = "float32",
+    score_levels: Mapping[str, float] | None = None,
+    card: str | None = None,
+) -> ModelFolder:
+    """Write a network in its training form as the model folder `folder`, which is replaced; its config names it.
+
+    `dtype` "float16" halves the file: matrices and kernels are rounded, everything with one axis (norms, biases,
+    running statistics) stays float32. `card` is the text of MODEL_CARD.md. ModelError when the checks fail.
+    """
+    config = network.config
+    with _written_beside(folder) as partial:
+        state = _stored(network, dtype)
+        save_file(state, partial / WEIGHTS_FILE)
+        text = config_text(config.name, config.to_dict(), provenance, score_levels)
+        (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
+        if card is not None:
+            (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        stored = _network_of(config, state)
+        inference = stored.reparameterize()
+        export_text_encoder(inference.text_encoder.state_dict(), config.text, partial / TEXT_FILE)
+        _check(stored, inference, partial / TEXT_FILE)
+        if dtype == "float16":
+            _check_rounding(_network_of(config, _stored(network, "float32")), stored)
+    return open_folder(folder)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _install_folder(name: str, source: Path, target: Path) -> ModelFolder:
+    """Copy a model folder after the same checks as a new one."""
+    given = open_folder(source)
+    if given.name != name:
+        raise ModelError(f"{source} holds the model {given.name}, not {name}; give --model {given.name}")
+    with _written_beside(target) as partial:
+        for file in sorted(source.iterdir()):
+            if file.is_file():
+                shutil.copyfile(file, partial / file.name)
+        network = load_network(open_folder(partial), form="train")
+        _check(network, network.reparameterize(), partial / TEXT_FILE)
+    return open_folder(target, origin="installed")
+
+
+@contextmanager
+def _written_beside(folder: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _replace(partial, folder)
+    except OSError as error:
+        raise ModelError(f"the model folder {folder} cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(partial: Path, folder: Path) -> None:
+    """Folders cannot be exchanged in one step everywhere: the old one moves aside, and back if the new one cannot."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _stored(network: Network, dtype: Dtype) -> dict[str, Tensor]:
+    """The state dict as it goes into the file: on the CPU, integers as they are."""
+    state: dict[str, Tensor] = {}
+    for key, tensor in network.state_dict().items():
+        half = dtype == "float16" and tensor.ndim > 1
+        kept = tensor if not tensor.is_floating_point() else tensor.half() if half else tensor.float()
+        state[key] = kept.detach().cpu().contiguous()
+    return state
+
+
+def _network_of(config: MobileCLIPConfig, state: Mapping[str, Tensor]) -> Network:
+    network = empty_network(config)
+    fill(network, state, file=f"the state dict of {config.name}")
+    return network
+
+
+# The checks
+
+
+@torch.no_grad()
+def _check(network: Network, inference: Network, text_encoder: Path) -> None:
+    """ModelError unless every form of a network gives the same finite vectors, and ONNX the same as torch."""
+    name = network.config.name
+    clips = _clips(network)
+    expected = _clip_vectors(network, clips)
+    if not np.isfinite(expected).all():
+        raise ModelError(f"the weights of {name} give vectors that are not finite; get the file again")
+    for form, folded in (("inference", inference), ("fused", inference.fuse())):
+        _require_equal(expected, _clip_vectors(folded, clips), FOLD_TOLERANCE, f"the {form} form of {name}")
+    ids = tokenize(_TEXTS)
+    texts = network.encode_text(ids).numpy()
+    if not np.isfinite(texts).all():
+        raise ModelError(f"the text encoder of {name} gives vectors that are not finite; get the file again")
+    _require_equal(texts, _onnx_vectors(text_encoder, ids), ONNX_TOLERANCE, f"the ONNX text encoder of {name}")
+
+
+@torch.no_grad()
+def _check_rounding(exact: Network, rounded: Network) -> None:
+    clips, ids = _clips(exact), tokenize(_TEXTS)
+    for want, got in (
+        (_clip_vectors(exact, clips), _clip_vectors(rounded, clips)),
+        (exact.encode_text(ids).numpy(), rounded.encode_text(ids).numpy()),
+    ):
+        cosine = float((want * got).sum(1).min())
+        if not cosine >= HALF_COSINE:
+            name = exact.config.name
+            raise ModelError(f"{name} loses too much as float16 (cosine {cosine:.6f}); store it as float32")
+
+
+def _clips(network: Network) -> Tensor:
+    """(2, T, 3, side, side): a still and a moving pattern, within the range that preprocessing gives."""
+    config = network.config
+    frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
+    row = torch.linspace(0, 6.28, config.preprocessing.side_px)
+    shift = torch.arange(frames) * torch.tensor([[0.0], [0.7]])  # (2, T)
+    wave = torch.sin(row + shift[..., None])[..., None, :] * torch.cos(2 * row)[:, None]  # (2, T, side, side)
+    return wave[:, :, None] * torch.tensor([1.0, 0.5, -0.7])[:, None, None]
+
+
+def _clip_vectors(network: Network, clips: Tensor) -> Vectors:
+    """(B, E) of unit length; of a network for pictures, from each clip's first frame."""
+    vectors = network.encode_video(clips) if isinstance(network, MobileViCLIP) else network.encode_image(clips[:, 0])
+    return vectors.numpy()
+
+
+def _onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {INPUT: ids})[0])
+
+
+def _require_equal(
+    expected: Vectors,
+    got: Vectors,
+    tolerance: float,
+    what: str,
+) -> None:
+    apart = float(np.abs(expected - got).max())
+    if not apart <= tolerance:
+        raise ModelError(
+            f"{what} differs from its training form by {apart:.1e} (allowed {tolerance:.0e}); not installed"
+        )
