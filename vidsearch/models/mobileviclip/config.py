@@ -180,9 +180,7 @@ CONFIGS: dict[str, MobileCLIPConfig | MobileViCLIPConfig] = {
         MobileViCLIPConfig("mobileviclip-small", _S2, _S2_TEXT, _IMAGENET),
         MobileViCLIPConfig(
             "mobileviclip-nano",
-            ImageConfig(
-                widths=(24, 48, 96, 192), depths=(1, 2, 2, 1), ffn_kernel=3, patch_kernel=3, layer_scale=0.1
-            ),
+            ImageConfig(widths=(24, 48, 96, 192), depths=(1, 2, 2, 1), ffn_kernel=3, patch_kernel=3, layer_scale=0.5),
             TextConfig(width=128, heads=4, ffn_width=256, layers=2, vocabulary_rows=248, context=40),
             Preprocessing(64, "squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), frames=8),
             embed_dim=192,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vidsearch.models.mobileviclip.blocks import ConvFFN, RepMixerBlock
 from vidsearch.models.mobileviclip.fold import (
+    FoldedRepMixer,
     FoldedTemporalMixer,
     TemporalConv,
     conv_norm_kernel,
@@ -22,6 +23,8 @@ from vidsearch.models.mobileviclip.fold import (
 from vidsearch.models.mobileviclip.image_encoder import AttentionBlock, from_tokens, to_tokens
 from vidsearch.models.mobileviclip.temporal import add_temporal_embedding, shifted_sum
 from vidsearch.models.mobileviclip.text_encoder import TokenConvBlock
+
+SMALLEST_GAIN = 0.1  # of a middle tap; below it, dividing by it would blow up the other taps
 
 
 class FusedFFN(nn.Module):
@@ -43,13 +46,13 @@ class FusedTemporalConv(nn.Module):
     difference to theirs afterwards. In row-major memory shifted sums are faster.
     """
 
-    def __init__(self, conv: TemporalConv) -> None:
+    def __init__(self, weight: Tensor, table: Tensor) -> None:
+        """Kernel (C, 1, k) and bias table (T, C)."""
         super().__init__()
-        table = conv.bias.detach()  # (T, C)
         self.frames = len(table)
-        self.radius = conv.weight.shape[2] // 2
+        self.radius = weight.shape[2] // 2
         self.border = [t for t in range(self.frames) if t < self.radius or t >= self.frames - self.radius]
-        self.weight = nn.Parameter(conv.weight.detach()[..., None])  # (C, 1, k, 1)
+        self.weight = nn.Parameter(weight[..., None])  # (C, 1, k, 1)
         self.inner_bias = nn.Parameter(table[self.frames // 2].clone())
         self.border_bias = nn.Parameter(table - self.inner_bias)  # zero in the inner frames
 
@@ -120,11 +123,31 @@ def fuse_blocks(network: nn.Module) -> None:
 
 
 def fuse_repmixer_block(block: RepMixerBlock) -> nn.Sequential:
-    parts: list[nn.Module] = []
+    mixer: nn.Module = block.token_mixer
+    parts = [mixer, fuse_ffn(block.convffn, block.layer_scale)]
     if isinstance(block.temporal, FoldedTemporalMixer):
-        parts.append(FusedTemporalConv(block.temporal.reparam_conv))
-    parts += [block.token_mixer, fuse_ffn(block.convffn, block.layer_scale)]
+        assert isinstance(mixer, FoldedRepMixer)  # both were folded together
+        parts[:1] = fuse_temporal(block.temporal.reparam_conv, mixer.reparam_conv)
     return nn.Sequential(*parts)
+
+
+def fuse_temporal(temporal: TemporalConv, mixer: nn.Conv2d) -> list[nn.Module]:
+    """The convolution along time and the depthwise one after it, the gain of each channel moved into the latter.
+
+    Folded kernels hold the residual, so their middle tap g is near 1, where bfloat16 is coarse: rounded, it is a wrong
+    gain for a whole channel, block after block. Divided by g the middle tap is exactly 1, and the next kernel takes g.
+    """
+    kernel = temporal.weight.double()  # (C, 1, k)
+    gain = kernel[:, 0, kernel.shape[2] // 2]
+    gain = torch.where(gain.abs() > SMALLEST_GAIN, gain, 1.0)
+    along_time = FusedTemporalConv(
+        (kernel / gain[:, None, None]).to(temporal.weight), (temporal.bias.double() / gain).to(temporal.weight)
+    )
+    assert mixer.bias is not None  # folding gives it one
+    scaled = convolution(
+        mixer.weight.double() * gain[:, None, None, None], mixer.bias.double(), mixer.weight, 1, mixer.groups
+    )
+    return [along_time, scaled]
 
 
 def fuse_attention_block(block: AttentionBlock) -> nn.Sequential:
