@@ -1,0 +1,169 @@
+"""Frames → vectors with torch, in the form, precision and memory layout that are fastest on the device.
+
+Axis letters: B clips, T frames of a clip, H and W rows and columns, E the shared space. `benchmarks/encoders.py`
+measures the choice made here: the fused form, channels_last, bfloat16 where the machine multiplies it fast.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidsearch.errors import VidsearchError
+from vidsearch.models.folder import ModelFolder
+from vidsearch.models.load import Network, load_network
+from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
+from vidsearch.models.mobileviclip.model import MobileViCLIP
+
+BATCH_CLIPS = 8  # run at once; more gain nothing on a CPU and cost memory: 8 clips of 256 px are 50 MB as float32
+PICTURE_FRAMES = 8  # frames of a clip that a model for pictures averages
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
+_AGREE_COSINE = 0.999  # a device in its precision against the CPU in float32; a broken one is far below
+log = logging.getLogger(__name__)
+
+
+class TorchClipEmbedder:
+    """A `ClipEmbedder` over a model folder's network.
+
+    Device "auto" is a GPU whose vectors agree with those of the CPU, else the CPU, and `device` says why. A GPU that is
+    asked for by name must be there and agree: VidsearchError.
+    """
+
+    def __init__(self, folder: ModelFolder, *, device: str = "auto", threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        config = config_from_dict(dict(folder.network))
+        self.model = folder.name
+        self.dim = config.embed_dim
+        self.frame_spec = config.preprocessing.frame_spec
+        self.frames = frames_of(config)
+        self._encoder, self.device = open_encoder(folder, device)
+
+    def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, T, H, W, 3) RGB → (B, E), rows of unit length. ValueError for another shape: the caller's mistake."""
+        wanted = (self.frames, self.frame_spec.side_px, self.frame_spec.side_px, 3)
+        if clips.dtype != np.uint8 or clips.shape[1:] != wanted:
+            raise ValueError(f"{self.model} takes uint8 clips (B, {wanted}), not {clips.dtype} {clips.shape}")
+        batches = [clips[first : first + BATCH_CLIPS] for first in range(0, len(clips), BATCH_CLIPS)]
+        return np.concatenate([np.empty((0, self.dim), np.float32), *map(self._encoder.run, batches)])
+
+
+class ClipEncoder:
+    """A network on one device in one precision."""
+
+    def __init__(self, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> None:
+        network = load_network(folder, "fused", device, dtype, towers="image")
+        self.network = network.to(memory_format=torch.channels_last)
+        self.device, self.dtype = device, dtype
+        preprocessing = network.config.preprocessing
+        mean, std = (torch.tensor(values, device=device) for values in (preprocessing.mean, preprocessing.std))
+        self._scale = (1 / (255 * std))[:, None, None]  # pixel · scale + shift = (pixel / 255 − mean) / std
+        self._shift = (-mean / std)[:, None, None]
+
+    @torch.inference_mode()
+    def run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, T, H, W, 3) → (B, E), rows of unit length."""
+        pixels = torch.from_numpy(np.ascontiguousarray(clips)).to(self.device)
+        x = pixels.permute(0, 1, 4, 2, 3)  # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
+        x = (x * self._scale + self._shift).to(self.dtype)  # in float32, rounded once
+        return encode_clips(self.network, x).cpu().numpy()
+
+    def __str__(self) -> str:
+        details = [str(self.dtype).removeprefix("torch.")]
+        if self.device.type == "cpu":
+            threads = torch.get_num_threads()
+            details.append(f"{threads} thread{'s' if threads > 1 else ''}")
+        elif self.device.type == "cuda":
+            details.append(torch.cuda.get_device_name(self.device))
+        return f"{self.device} ({', '.join(details)})"
+
+
+def frames_of(config: MobileCLIPConfig) -> int:
+    """Frames of a clip: the network's own number, or those that are averaged for a network of pictures."""
+    return config.preprocessing.frames if isinstance(config, MobileViCLIPConfig) else PICTURE_FRAMES
+
+
+def encode_clips(network: Network, clips: Tensor) -> Tensor:
+    """(B, T, 3, H, W) normalised → (B, E), float32, rows of unit length.
+
+    A network for pictures encodes each frame alone; their un-normalised vectors are averaged, then normalised.
+    """
+    if isinstance(network, MobileViCLIP):
+        return network.encode_video(clips).float()
+    frames = network.encode_image(clips.flatten(0, 1), normalize=False).unflatten(0, clips.shape[:2])
+    return F.normalize(frames.float().mean(1), dim=-1)
+
+
+def open_encoder(folder: ModelFolder, wanted: str) -> tuple[ClipEncoder, str]:
+    """The network on the device wanted, and a description of what works, for people."""
+    if wanted not in ("auto", "cpu"):
+        encoder = _checked_encoder(folder, wanted)
+        return encoder, str(encoder)
+    refused = ""
+    for name in accelerators() if wanted == "auto" else ():
+        try:
+            encoder = _checked_encoder(folder, name)
+        except VidsearchError as error:
+            log.warning("%s", error)
+            refused += f"; not {name}: {error}"
+        else:
+            return encoder, str(encoder)
+    cpu = torch.device("cpu")
+    encoder = ClipEncoder(folder, cpu, fast_dtype(cpu))
+    return encoder, f"{encoder}{refused}"
+
+
+def accelerators() -> list[str]:
+    """The devices besides the CPU that torch finds on this machine, the fastest first."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, there in found.items() if there]
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it in hardware, else float32."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _checked_encoder(folder: ModelFolder, name: str) -> ClipEncoder:
+    """The network on an accelerator whose vectors are right.
+
+    There are GPU backends that give every picture the same vector, so two clips must get about the vectors that the
+    CPU gives them. VidsearchError when they do not, or when the device is not there or cannot run the network.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise VidsearchError(f"there is no kind of device called {name!r}; choose {DEVICES}") from None
+    if device.type not in accelerators():
+        there = ", ".join(["cpu", *accelerators()])
+        raise VidsearchError(f"this machine has no device {name!r} that torch can use; choose one of {there}")
+    try:
+        encoder = ClipEncoder(folder, device, fast_dtype(device))
+        agrees = _agrees_with_cpu(encoder, folder)
+    except RuntimeError as error:  # what torch raises for all that a device cannot do, lack of memory included
+        reason = str(error).strip().partition("\n")[0]
+        raise VidsearchError(f"{folder.name} cannot run on {name} ({reason}); choose --device cpu") from error
+    if not agrees:
+        raise VidsearchError(f"{name} gives wrong vectors for {folder.name}; choose --device cpu")
+    return encoder
+
+
+def _agrees_with_cpu(encoder: ClipEncoder, folder: ModelFolder) -> bool:
+    config = encoder.network.config
+    side = config.preprocessing.side_px
+    clips = np.random.default_rng(0).integers(0, 256, (2, frames_of(config), side, side, 3), np.uint8)
+    clips[1] //= 3  # darker: another vector
+    expected = ClipEncoder(folder, torch.device("cpu"), torch.float32).run(clips)
+    return bool(((encoder.run(clips) * expected).sum(1) >= _AGREE_COSINE).all())
