@@ -1,8 +1,8 @@
 """The reader of the common path: decord, opened with the width and height of the wanted picture.
 
 decord's `get_batch` seeks to the key frame before a wanted frame and decodes from there, scaling (bilinear) in the
-decoder's filter graph. Its last frames may silently be earlier ones, and a damaged packet ends its reading: for both,
-the successor takes over, which is PyAV on the same file.
+decoder's filter graph. Its last frames may silently be earlier ones, a damaged packet ends its reading, and a damaged
+picture is a line of its FFmpeg on standard error: for all three the successor takes over, PyAV on the same file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from vidsearch.video.probe import Header, Timetable, timetable_doubts
 if TYPE_CHECKING:
     from vidsearch.video.reader import VideoReader
 
-decord.logging.set_level(decord.logging.QUIET)
-
 _BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
 _UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
-# decord rounds times to float32: half a millisecond after an hour and a half. No two pictures lie that close.
-_ROUNDING_S = 5e-4
+# decord gives times as float32; what that rounds up must not hide the picture that starts at the wanted time.
+_ROUNDING = 2.0**-23
+_MICROSECOND = 1e-6
 
 
 class DecordRefusedError(Exception):
@@ -41,7 +40,20 @@ class DecordRefusedError(Exception):
 class DecordReader:
     """A file that decord reads. See `reader.VideoReader` for the interface."""
 
-    def __init__(self, path: Path, header: Header, spec: FrameSpec, open_successor: Callable[[], VideoReader]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        spec: FrameSpec,
+        open_successor: Callable[[], VideoReader],
+        complaints: Callable[[], int] | None = None,
+    ) -> None:
+        """`complaints` counts what this process has printed to standard error, where that is nobody else's.
+
+        Raises DecordRefusedError where decord cannot open the file, or sees other pictures than the container has.
+        """
+        decord.logging.set_level(decord.logging.QUIET if complaints is None else decord.logging.ERROR)
+        self._complaints = complaints or (lambda: 0)
         self._spec = spec
         self._open_successor = open_successor
         self._successor: VideoReader | None = None
@@ -69,7 +81,9 @@ class DecordReader:
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
-        numbers = np.searchsorted(self._starts_s, np.asarray(times_s) + _ROUNDING_S, side="right") - 1
+        times = np.asarray(times_s, dtype=np.float64)
+        margin = np.maximum(times * _ROUNDING, _MICROSECOND)
+        numbers = np.searchsorted(self._starts_s, times + margin, side="right") - 1
         numbers = np.maximum(numbers, 0)
         sure = int(np.searchsorted(numbers, len(self._starts_s) - _UNSURE_FRAMES))
         done = 0
@@ -81,12 +95,16 @@ class DecordReader:
             yield from self._succeed().frames_at(times_s[done:])
 
     def _decode(self, numbers: list[int]) -> Iterator[NDArray[np.uint8]]:
-        """Frames by their number, until the last one or the first damaged packet."""
+        """Frames by their number, until the last one or the first sign of damage."""
         waiting = iter(numbers)
         while batch := list(islice(waiting, _BATCH)):
+            before = self._complaints()
             try:
                 frames = self._reader.get_batch(batch).asnumpy()
             except (DECORDError, RuntimeError):
+                self._gave_up = True
+                return
+            if self._complaints() > before:  # these pictures may be broken: PyAV says which, and how much is lost
                 self._gave_up = True
                 return
             yield from cut_square(frames, self._spec)

@@ -36,8 +36,8 @@ DEFAULT_EXCLUDES = (
 )
 # Formats whose suffix other things wear as well, told apart by their first bytes.
 _SNIFFED_SUFFIXES = frozenset({".ts", ".mts", ".m2t", ".tod"})
-_TS_SYNC = 0x47
-_TS_PACKET_BYTES = (188, 192, 204)  # plain, with a time code in front (M2TS), with error correction behind
+TS_SYNC = 0x47
+TS_PACKET_BYTES = (188, 192, 204)  # plain, with a time code in front (M2TS), with error correction behind
 _TS_SNIFF_BYTES = 4 * 204 + 4
 
 
@@ -214,16 +214,16 @@ def _may_be_transport_stream(entry: _Entry) -> bool:
         return True
     try:
         with entry.path.open("rb") as file:
-            head = file.read(_TS_SNIFF_BYTES + max(_TS_PACKET_BYTES))
+            head = file.read(_TS_SNIFF_BYTES + max(TS_PACKET_BYTES))
     except OSError:
         return True
-    return any(_synchronous(head, step) for step in _TS_PACKET_BYTES)
+    return any(_synchronous(head, step) for step in TS_PACKET_BYTES)
 
 
 def _synchronous(head: bytes, step: int) -> bool:
     """Whether sync bytes stand at every step from some offset in the first packet: streams may start mid-packet."""
     return any(
-        all(byte == _TS_SYNC for byte in head[offset::step]) and len(head) > offset for offset in range(min(step, 204))
+        all(byte == TS_SYNC for byte in head[offset::step]) and len(head) > offset for offset in range(min(step, 204))
     )
 
 

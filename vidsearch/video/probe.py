@@ -10,13 +10,13 @@ packets: the edit list's marks, the key frames and the damage flags, on which ex
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import av.container
@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
+from vidsearch.video.discover import TS_PACKET_BYTES, TS_SYNC
 from vidsearch.video.wording import os_refusal, shown
 
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
@@ -35,7 +36,10 @@ av.logging.set_level(None)
 # Formats that are lists of other files, or pictures: read as a "video" they would leave the file, or be one still.
 _PICTURE_FORMATS = ("_pipe", "image2", "ico", "tty", "sbg")
 _PLAYLIST_FORMATS = frozenset({"hls", "concat", "dash", "applehttp", "sdp", "rtsp", "webm_dash_manifest", "imf"})
-_KEY_FRAMES_CHECKED = 3
+_KEY_FRAMES_CHECKED = 5
+_PACKETS_AFTER_KEY = 8
+# Codecs that put pictures out of order; for others a look at the key frames tells nothing.
+_REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 _PACKETS_LOOKED_AT = 200
 
 
@@ -53,11 +57,12 @@ class Header:
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
     claimed_s: float | None  # the header's duration, not to be believed
-    index_packets: int  # entries of the container's index; 0 or few where it has none at its front
+    index_packets: int  # that the index of an MP4 lists; 0 for other containers
     hidden_packets: int  # entries that an edit list hides
     fragmented: bool
     video_streams: int
     false_key_frames: bool  # the index calls packets key frames that are none
+    leading_pictures: bool  # pictures shown before the key frame that they follow in the file ("open" groups)
     ends_early: bool  # the structure promises more bytes than the file has
     unfinished: bool  # the writer never came back to fill in the length
     utf8_name: bool
@@ -104,12 +109,17 @@ DOUBTS = (
     Doubt(
         "short",
         "decord's last pictures may be earlier ones, and in a short file most are last",
-        lambda header: (header.claimed_s or 0.0) < SHORT_S or 1 < header.index_packets < SHORT_PACKETS,
+        lambda header: (header.claimed_s or 0.0) < SHORT_S or 0 < header.index_packets < SHORT_PACKETS,
     ),
     Doubt(
         "false key frames",
         "decord seeks to packets that are no key frames and shows what cannot be decoded",
         lambda header: header.false_key_frames,
+    ),
+    Doubt(
+        "leading pictures",
+        "decord counts key frames in the order of decoding, and near one shows the picture that many later",
+        lambda header: header.leading_pictures,
     ),
     Doubt(
         "ends early", "decord refuses a file whose end is missing, or hides the loss", lambda header: header.ends_early
@@ -206,12 +216,13 @@ def look(path: Path) -> Header:
     with opened(path) as (container, stream):
         context = stream.codec_context
         kind = container.format.name.split(",")[0]
-        entries = stream.index_entries
-        keys = [entry for entry in entries if entry.is_keyframe]
+        entries = list(stream.index_entries) if kind == "mov" else []  # elsewhere it grows while reading
         size = path.stat().st_size
         end = max((entry.pos + entry.size for entry in entries), default=0) if kind == "mov" else _promised_end(path)
         pixel = stream.sample_aspect_ratio
+        claimed_s = _claimed_duration(container, stream)
         first = _first_frame(container, stream)
+        groups = _look_at_groups(container, stream, kind, claimed_s)
         return Header(
             container=kind,
             codec=context.codec.canonical_name,
@@ -222,12 +233,13 @@ def look(path: Path) -> Header:
             interlaced=first is not None and first.interlaced_frame,
             starts_clean=first is not None and not first.is_corrupt,
             start_s=_seconds(stream, stream.start_time) or 0.0,
-            claimed_s=_claimed_duration(container, stream),
+            claimed_s=claimed_s,
             index_packets=len(entries),
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
             fragmented=kind == "mov" and stream.frames == 0,
             video_streams=sum(1 for other in container.streams.video if not _is_cover(other)),
-            false_key_frames=kind == "mov" and _key_frames_lie(container, stream, keys),
+            false_key_frames=groups.false_key_frames,
+            leading_pictures=groups.leading_pictures,
             ends_early=end is not None and end > size,
             unfinished=kind == "matroska" and end is None,
             utf8_name=_is_utf8(path),
@@ -317,9 +329,12 @@ def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _promised_end(path: Path) -> int | None:
-    """Where a Matroska segment or an AVI says that it ends, in bytes; None where it says nothing."""
+    """Where a Matroska segment, an AVI or a transport packet says that it ends, in bytes; None: nowhere."""
     with path.open("rb") as file:
         head = file.read(4096)
+    for step in TS_PACKET_BYTES:
+        if len(head) > 3 * step and all(byte == TS_SYNC for byte in head[::step]):
+            return math.ceil(path.stat().st_size / step) * step
     if head[:4] == b"RIFF" and len(head) >= 8:
         return 8 + int.from_bytes(head[4:8], "little")
     if head[:4] != b"\x1a\x45\xdf\xa3":
@@ -342,18 +357,43 @@ def _element_size(data: bytes, position: int) -> tuple[int | None, int]:
     return (None if field == (1 << 7 * length) - 1 else field), position + length
 
 
-def _key_frames_lie(container: av.container.InputContainer, stream: VideoStream, keys: list[Any]) -> bool:
-    """Whether a packet that the index calls a key frame turns out to be none when its bytes are looked at."""
-    later = keys[1:]
-    for entry in later[:: max(1, len(later) // _KEY_FRAMES_CHECKED)][:_KEY_FRAMES_CHECKED]:
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What a few groups of pictures, from their key frame on, look like."""
+
+    false_key_frames: bool = False
+    leading_pictures: bool = False
+
+
+def _look_at_groups(
+    container: av.container.InputContainer, stream: VideoStream, kind: str, claimed_s: float | None
+) -> _Groups:
+    """Seek to a few key frames and look at the packets there; containers that decord never gets are not asked."""
+    if kind not in TRUSTED_CONTAINERS or stream.codec_context.codec.canonical_name not in _REORDERING_CODECS:
+        return _Groups()
+    lies = leading = False
+    for time in _places(stream, kind, claimed_s):
         try:
-            container.seek(entry.timestamp, stream=stream)
-            packet = next((each for each in islice(container.demux(stream), _PACKETS_LOOKED_AT) if each.size), None)
+            container.seek(time, stream=stream)
+            packets = [each for each in islice(container.demux(stream), _PACKETS_AFTER_KEY) if each.size]
         except av.FFmpegError:
-            return False  # damage, not a lie: the reader meets it again and reports it
-        if packet is not None and not packet.is_keyframe:
-            return True
-    return False
+            break  # damage, not a lie: the reader meets it again and reports it
+        if packets:
+            key = packets[0]
+            lies |= kind == "mov" and not key.is_keyframe
+            leading |= any(each.pts is not None and key.pts is not None and each.pts < key.pts for each in packets)
+    return _Groups(lies, leading)
+
+
+def _places(stream: VideoStream, kind: str, claimed_s: float | None) -> list[int]:
+    """Ticks to seek to: key frames of the index, spread; without an index at the front, places spread over the time."""
+    if kind == "mov":
+        later = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe][1:]
+        return later[:: max(1, len(later) // _KEY_FRAMES_CHECKED)][:_KEY_FRAMES_CHECKED]
+    if claimed_s is None or stream.time_base is None:
+        return []
+    parts = range(1, _KEY_FRAMES_CHECKED + 1)
+    return [int(claimed_s * part / (_KEY_FRAMES_CHECKED + 1) / stream.time_base) for part in parts]
 
 
 def _is_utf8(path: Path) -> bool:

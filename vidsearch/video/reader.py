@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -40,8 +40,11 @@ class VideoReader(Protocol):
     ) -> None: ...
 
 
-def open_reader(path: Path, frame_spec: FrameSpec) -> VideoReader:
+def open_reader(path: Path, frame_spec: FrameSpec, complaints: Callable[[], int] | None = None) -> VideoReader:
     """The reader that can be trusted with this file: decord, or PyAV where a doubt of `probe` holds.
+
+    `complaints`, for a process whose standard error is its own, counts the bytes printed there: decord's FFmpeg tells
+    of damaged pictures in no other way.
 
     Raises VideoError with the kind and the sentence for the user where the file cannot be read at all.
     """
@@ -50,7 +53,7 @@ def open_reader(path: Path, frame_spec: FrameSpec) -> VideoReader:
         from vidsearch.video.decord_reader import DecordReader, DecordRefusedError
 
         try:
-            return DecordReader(path, header, frame_spec, lambda: _open_pyav(path, header, frame_spec))
+            return DecordReader(path, header, frame_spec, lambda: _open_pyav(path, header, frame_spec), complaints)
         except DecordRefusedError:
             pass  # PyAV's word on the same file counts
     return _open_pyav(path, header, frame_spec)

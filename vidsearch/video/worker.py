@@ -39,7 +39,7 @@ def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answe
     """Decode one file: Opened, its windows, Done; or Failed at any point."""
     try:
         _check_unchanged(file)
-        with open_reader(file.path, frame_spec) as reader:
+        with open_reader(file.path, frame_spec, _printed_bytes) as reader:
             windows = cut_windows(reader.facts.start_s, reader.facts.duration_s, window_spec)
             send(answers, Opened(reader.facts, len(windows)))
             for clip in fill_windows(windows, reader):
@@ -49,6 +49,11 @@ def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answe
         send(answers, Done(facts))
     except VideoError as error:
         send(answers, Failed(error))
+
+
+def _printed_bytes() -> int:
+    """How much the libraries have printed: standard error is a file of this process alone."""
+    return os.fstat(2).st_size
 
 
 def _check_unchanged(file: VideoFile) -> None:
