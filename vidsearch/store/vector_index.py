@@ -188,8 +188,8 @@ def _read_card(file: Path) -> _Card | None:
     body, _, checksum = content.rstrip(b"\n").rpartition(b"\n")
     if checksum != b"%08x" % zlib.crc32(body):
         return None
-    card = _Card(**json.loads(body))
-    return card if card.format == FORMAT else None
+    values = json.loads(body)
+    return _Card(**values) if values["format"] == FORMAT else None
 
 
 def _write_card(file: Path, card: _Card) -> None:

@@ -1,0 +1,25 @@
+"""Indexes a folder as the workflow does, with vectors made from the content; test_kill.py kills it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from store_shelf import Shelf
+
+from vidsearch.store import searching
+from vidsearch.store.library import Library
+
+
+def main(root: Path, home: Path) -> None:
+    searching.EXACT_BELOW = 200  # so that the index file is written, too
+    with Library.open(home) as library:
+        shelf = Shelf(root, home, library)
+        sys.stdout.write("started\n")
+        sys.stdout.flush()
+        shelf.index()
+    sys.stdout.write("finished\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,97 @@
+"""kill -9 at any moment, and a rerun gives the library of an undisturbed run."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from store_shelf import DIM
+
+from vidsearch.store import searching
+from vidsearch.store.library import Library
+
+HERE = Path(__file__).parent
+KILLS = 20
+VIDEOS = 120
+
+
+def start(root: Path, home: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "killed_writer.py"), str(root), str(home)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def finish(root: Path, home: Path) -> float:
+    """Lets one run come to its end; how long it worked, in seconds."""
+    process = start(root, home)
+    begin = time.monotonic()
+    assert process.communicate()[0] == "finished\n"
+    assert process.returncode == 0
+    return time.monotonic() - begin
+
+
+def change_some(root: Path, chance: random.Random, turn: int) -> None:
+    """New content, new names, new and lost files: work for the next run."""
+    files = sorted(root.iterdir())
+    for path in chance.sample(files, 40):
+        path.write_text(f"{path.name} in turn {turn}")
+    for path in chance.sample(files, 10):
+        path.rename(root / f"moved {turn} {path.name[-7:]}")
+    for path in chance.sample(sorted(root.iterdir()), 5):
+        path.unlink()
+    for number in range(5):
+        (root / f"new {turn} {number}.mp4").write_text(f"new in turn {turn}: {number}")
+
+
+def dump(home: Path) -> list[tuple[Any, ...]]:
+    """Everything a library says about its videos, without the numbers that count how it came about."""
+    with Library.open(home) as library, library._database.reading() as connection:
+        return connection.execute(
+            """SELECT v.path, size_bytes, mtime_ns, device, fingerprint, state, error_kind, error, start_s, duration_s,
+                fps, frames, width_px, height_px, codec, container, rotation_deg, reader, damage,
+                m.name, m.dim, window_length_s, window_stride_s, window_frames, i.windows, vectors,
+                (SELECT group_concat(ordinal || ' ' || start_s || ' ' || end_s) FROM windows w
+                    WHERE w.indexing_id = i.id)
+            FROM videos v LEFT JOIN indexings i ON i.video_id = v.id LEFT JOIN models m ON m.id = i.model_id
+            ORDER BY v.path, m.name"""
+        ).fetchall()
+
+
+def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "EXACT_BELOW", 200)
+    root, home = tmp_path / "videos", tmp_path / "home"
+    root.mkdir()
+    for number in range(VIDEOS):
+        (root / f"{number:03}.mp4").write_text(f"video {number}")
+    span = finish(root, tmp_path / "rehearsal")
+    chance = random.Random(20)
+    interrupted = 0
+    for turn in range(KILLS):
+        if turn % 2 == 0:  # every other time the rerun goes on from where the last one was killed
+            change_some(root, chance, turn)
+        process = start(root, home)
+        time.sleep(chance.uniform(0, 0.8 * span))
+        process.kill()
+        interrupted += process.communicate()[0] == ""
+        with Library.open(home) as library:
+            assert [problem for problem in library.check() if "search index" not in problem] == []
+            assert all(row.windows == 3 for row in library.videos())
+            hits = library.search(np.ones(DIM), model="nano", limit=5)
+            assert library.search(np.ones(DIM), model="nano", limit=5) == hits  # by whatever index there is
+    assert interrupted >= KILLS // 2, "the runs were over before they were killed"
+    finish(root, home)
+    finish(root, tmp_path / "undisturbed")
+    assert dump(home) == dump(tmp_path / "undisturbed")
+    with Library.open(home) as library:
+        assert library.check() == []  # the index included
+    names = {path.name for path in home.iterdir()}
+    assert names == {"library.sqlite3", "index-1.hnsw", "index-1.hnsw.json", "writer.lock", "writer.json"}
