@@ -16,11 +16,16 @@ from vidsearch.training.world.samples import training_batch
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """clips (B, T, 3, H, W) normalised float32; ids (B, 77) int64; true (B, B) bool: text j is true of video i."""
+    """clips (B, T, 3, H, W) normalised float32; ids (B, 77) int64; true (B, B) bool: text j is true of video i.
+
+    codes (B, 9) int64 and claimed (B, 9) bool are the meanings, for data that knows them (`world.scene.codes`).
+    """
 
     clips: Tensor
     ids: Tensor
     true: Tensor
+    codes: Tensor | None = None
+    claimed: Tensor | None = None
 
 
 class BatchSource(Protocol):
@@ -51,4 +56,10 @@ class WorldSource:
 
     def batch(self, step: int) -> Batch:
         made = training_batch(self.seed, step, self.batch_size, self.preprocessing.side_px, self.preprocessing.frames)
-        return Batch(normalised(made.clips, self.preprocessing), token_rows(made.texts), torch.from_numpy(made.true))
+        return Batch(
+            normalised(made.clips, self.preprocessing),
+            token_rows(made.texts),
+            torch.from_numpy(made.true),
+            torch.from_numpy(made.codes).long(),
+            torch.from_numpy(made.claimed),
+        )

@@ -43,6 +43,9 @@ class Size:
     pairs: int = 100
 
 
+FULL = Size()
+
+
 class Judge:
     """Runs one network on trials; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
 

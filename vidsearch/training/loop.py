@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vidsearch.errors import VidsearchError
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training.data import Batch, BatchSource
 from vidsearch.training.loss import contrast, keep_above_floor
+from vidsearch.training.reading import MeaningReader
 from vidsearch.training.schedule import factor, make_optimiser
 from vidsearch.training.settings import TrainSettings
 
@@ -46,8 +47,14 @@ class Trainer:
         self.device, self.bfloat16 = device, bfloat16
         self.step = 0
         network.text_encoder.requires_grad_(settings.train_text)
-        self.network.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
-        self.optimiser = make_optimiser(self.network, settings)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:  # convolutions are faster so, on CPU and GPU
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.parts = nn.ModuleDict({"network": self.network})
+        if settings.reading_weight:
+            torch.manual_seed(settings.seed)
+            self.parts["reader"] = MeaningReader(network.config.embed_dim).to(device)
+        self.optimiser = make_optimiser(self.parts, settings)
 
     def run(self, until: int, every: int = 20, report: Callable[[Metrics], None] | None = None) -> None:
         """Train up to step `until` (at most `steps`); `report` gets the metrics of each `every` steps."""
@@ -72,7 +79,7 @@ class Trainer:
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
             loss = self._loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         self.optimiser.step()
         self.step += 1
         value = loss.item()
@@ -82,10 +89,21 @@ class Trainer:
             )
         return value
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: Batch) -> Tensor:
         videos = self.network.encode_video(batch.clips.to(self.device, non_blocking=True))
         texts = self.network.encode_text(batch.ids.to(self.device, non_blocking=True))
-        return contrast(videos, texts, self.network.temp, batch.true.to(self.device))
+        loss = contrast(videos, texts, self.network.temp, batch.true.to(self.device))
+        if "reader" in self.parts:
+            loss = loss + self._reading_loss(videos, texts, batch)
+        return loss
+
+    def _reading_loss(self, videos: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+        reader = self.parts["reader"]
+        if not isinstance(reader, MeaningReader) or batch.codes is None or batch.claimed is None:
+            raise VidsearchError("These data have no labels to read; set the reading weight to 0.")
+        codes, claimed = batch.codes.to(self.device), batch.claimed.to(self.device)
+        read = reader.loss(videos, codes, torch.ones_like(claimed)) + reader.loss(texts, codes, claimed)
+        return self.settings.reading_weight * (1 - self.step / self.steps) * read
 
     def _metrics(self, losses: list[float], seconds: float) -> Metrics:
         return {
@@ -101,7 +119,7 @@ class Trainer:
         """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {
-            "network": self.network.state_dict(),
+            "parts": self.parts.state_dict(),  # the network's own keys start with "network."
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "steps": self.steps,
@@ -114,7 +132,7 @@ class Trainer:
         """Go on from a checkpoint of the same run; VidsearchError where it cannot be read or is of another network."""
         state = read_checkpoint(path)
         try:
-            self.network.load_state_dict(state["network"])
+            self.parts.load_state_dict(state["parts"])
             self.optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise VidsearchError(
@@ -132,22 +150,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise VidsearchError(f"There is no checkpoint {path}; start the run without --resume.") from None
     except Exception as error:  # torch raises whatever its unpickler meets in a damaged file
         raise VidsearchError(f"{path} is not a checkpoint of a training run, or it is damaged.") from error
-    if not isinstance(state, dict) or not {"network", "optimiser", "step"} <= state.keys():
+    if not isinstance(state, dict) or not {"parts", "optimiser", "step"} <= state.keys():
         raise VidsearchError(f"{path} is not a checkpoint of a training run.")
     return state
 
 
 @torch.no_grad()
 def start_from_nothing(network: MobileViCLIP, seed: int) -> None:
-    """Give the temporal parts values to start from, in place.
+    """Give the parts that the published networks start near zero values to start from, in place.
 
-    The published networks start from a picture model, so their temporal parts start at zero. A small network trained
-    from nothing learns motion sooner when frames are told apart from the first step.
+    Those start from a picture model: their temporal parts are zero and their linear layers small. A small network that
+    is trained from nothing learns sooner when frames, and words, are told apart from the first step.
     """
     generator = torch.Generator().manual_seed(seed)
-    for name, parameter in network.vision_encoder.named_parameters():
+    for name, parameter in network.named_parameters():
         if ".temporal.conv.weight" in name or name.endswith("temporal_embedding"):
             nn.init.normal_(parameter, std=0.3, generator=generator)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
+    nn.init.normal_(network.text_encoder.embedding_layer.weight, std=0.5, generator=generator)
 
 
 def metrics_line(metrics: Metrics) -> str:

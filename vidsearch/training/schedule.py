@@ -20,7 +20,7 @@ def factor(step: int, steps: int, warm_up: int) -> float:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, list[Tensor] | float]]:
-    """Trained parameters in two groups: no decay for biases, other tensors of one axis, per-channel scales and `temp`."""
+    """Trained parameters in two groups: no decay for biases, other tensors of one axis, channel scales and `temp`."""
     decayed: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in network.named_parameters():

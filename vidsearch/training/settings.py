@@ -24,6 +24,7 @@ class TrainSettings:
     initial_temperature: float = 0.01
     train_text: bool = False
     from_nothing: bool = False  # fresh weights, with an initialisation that lets a small network start
+    reading_weight: float = 0.0  # of `reading.MeaningReader`, falling to 0 over the run; only the world has labels
     crop_part: tuple[float, float] = (0.5, 1.0)
     flip: bool = False  # left and right are part of what words say
     seed: int = 42
@@ -39,6 +40,7 @@ _NANO = TrainSettings(
     initial_temperature=0.07,
     train_text=True,
     from_nothing=True,
+    reading_weight=0.3,
 )
 
 

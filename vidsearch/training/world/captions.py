@@ -5,14 +5,14 @@ Held out are ways of saying, never words: every word of a held-out sentence occu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.training.world.scene import CAMERA, FIELDS, OVERTAKE, Meaning
+from vidsearch.training.world.scene import CAMERA, COLOURS, FIELDS, OVERTAKE, Meaning
 
 _T = TypeVar("_T")
 Verb = tuple[str, str, str]  # it moves, they move, moving
@@ -339,16 +339,18 @@ def _number(text: str, count: int) -> str:
 
 def all_words() -> list[str]:
     """Every word a caption can hold, sorted: what the vocabulary of a model of this world must cover."""
-    texts: list[str] = []
-    for ways in PHRASES.values():
-        texts += [form for way in ways for form in (way.finite(1), way.finite(2), way.participle)]
+    ways = [way for each in PHRASES.values() for way in each]
+    texts = [form for way in ways for form in (way.finite(1), way.finite(2), way.participle)]
     texts += [name for names in NOUNS.values() for pair in names for name in pair]
-    for table in (SIZE_WORDS, COUNT_WORDS, COLOUR_WORDS, PLACES, ZOOM_SENTENCES, HELD_OUT_ZOOM_SENTENCES):
-        texts += [text for group in table.values() for text in group]
-    for group in (PREPOSITIONS, SENTENCES, HELD_OUT_SENTENCES, STILL_SENTENCES, HELD_OUT_STILL_SENTENCES, SEQUENCES):
-        texts += group
-    for group in (HELD_OUT_SEQUENCES, PAN_SENTENCES, HELD_OUT_PAN_SENTENCES, OVERTAKE_SENTENCES):
-        texts += group
-    texts += [*HELD_OUT_OVERTAKE_SENTENCES, "an they are red orange yellow green blue purple white black"]
+    tables: tuple[Mapping[Any, Sequence[str]], ...] = (
+        SIZE_WORDS, COUNT_WORDS, COLOUR_WORDS, PLACES, ZOOM_SENTENCES, HELD_OUT_ZOOM_SENTENCES,
+    )  # fmt: skip
+    texts += [text for table in tables for group in table.values() for text in group]
+    groups: tuple[Sequence[str], ...] = (
+        PREPOSITIONS, SENTENCES, HELD_OUT_SENTENCES, STILL_SENTENCES, HELD_OUT_STILL_SENTENCES, SEQUENCES,
+        HELD_OUT_SEQUENCES, PAN_SENTENCES, HELD_OUT_PAN_SENTENCES, OVERTAKE_SENTENCES, HELD_OUT_OVERTAKE_SENTENCES,
+    )  # fmt: skip
+    texts += [text for group in groups for text in group]
+    texts += ["an they are", *COLOURS]
     words = {word for text in texts for word in text.split() if "{" not in word}
     return sorted(words)

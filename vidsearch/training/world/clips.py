@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidsearch.training.world.files import DEMO_FORMATS, FileFormat, write_video
+from vidsearch.training.world.files import DEMO_FORMATS, write_video
 from vidsearch.training.world.scene import Meaning, Scene
 
 SEED = 7
@@ -155,7 +155,11 @@ def write_clips(folder: Path) -> list[Path]:
     for number, (name, plan) in enumerate(plans.items()):
         form = DEMO_FORMATS[number % len(DEMO_FORMATS)]
         path = folder / f"{name}.mp4"
-        write_video(path, [(_scene(meaning, number, form), seconds) for meaning, seconds in plan], form)
+        scenes = [
+            (Scene(meaning, np.random.default_rng((SEED, number, event)), aspect=form.aspect), seconds)
+            for event, (meaning, seconds) in enumerate(plan)
+        ]
+        write_video(path, scenes, form)
         written.append(path)
     rows = [
         {"query": q.query, "file": q.file, "start_s": q.start_s, "end_s": q.end_s, "why": q.why} for q in questions()
@@ -164,13 +168,11 @@ def write_clips(folder: Path) -> list[Path]:
     return written
 
 
-def _scene(meaning: Meaning, number: int, form: FileFormat) -> Scene:
-    return Scene(meaning, np.random.default_rng((SEED, number)), aspect=form.aspect)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the clips into the folder named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m vidsearch.training.world.clips", description="Write the demo's clips.")
+    parser = argparse.ArgumentParser(
+        prog="python -m vidsearch.training.world.clips", description="Write the demo's clips."
+    )
     parser.add_argument("folder", type=Path)
     write_clips(parser.parse_args(arguments).folder)
 

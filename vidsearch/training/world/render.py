@@ -1,7 +1,7 @@
 """A scene at given moments → its pictures, anti-aliased, in numpy.
 
-Each shape is a signed distance in its own unit frame (negative inside), evaluated only on a patch around the thing; each
-background is a product of one-dimensional waves. One picture of 64 × 64 costs well under 0.2 ms.
+Each shape is a signed distance in its own unit frame (negative inside), evaluated only on a patch around the thing;
+each background is a product of one-dimensional waves. One picture of 64 × 64 costs well under 0.2 ms.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def render(
 ) -> Array:
     """The pictures of `scene` at `moments` (N,) in [0, 1] → (N, height, width, 3) float32 RGB in [0, 1].
 
-    The picture always shows the whole scene, squeezed where width / height differs from its aspect. `view` = (left, top,
-    part) shows a part of it instead: a crop of `part` of both sides whose corner is at (left, top), in parts of the sides.
+    The picture always shows the whole scene, squeezed where width / height differs from its aspect. `view` = (left,
+    top, part) shows a part of it: a crop of `part` of both sides whose corner is at (left, top), in parts of the sides.
     """
     u = np.asarray(moments, dtype=np.float32)
     left, top, part = view

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.training.world.captions import Caption, CaptionWriter
+from vidsearch.training.world.captions import CaptionWriter
 from vidsearch.training.world.disturb import disturb
 from vidsearch.training.world.render import render, to_uint8
 from vidsearch.training.world.scene import Array, Meaning, Scene, codes, describes, similar_meanings
@@ -17,11 +17,17 @@ _GROUP = 4  # meanings of a batch that differ in one respect
 
 @dataclass(frozen=True, slots=True)
 class WorldBatch:
-    """Clips (B, T, H, W, 3) uint8, their B captions, and which captions are true of which clips (B, B)."""
+    """Clips (B, T, H, W, 3) uint8, their B captions, and what they mean.
+
+    true (B, B): caption j is true of clip i; codes (B, 9): the meanings (`scene.codes`); claimed (B, 9): what the
+    captions say of them.
+    """
 
     clips: NDArray[np.uint8]
     texts: list[str]
     true: NDArray[np.bool_]
+    codes: NDArray[np.int16]
+    claimed: NDArray[np.bool_]
 
 
 def training_batch(seed: int, step: int, size: int, side_px: int, frames: int = 8) -> WorldBatch:
@@ -33,13 +39,10 @@ def training_batch(seed: int, step: int, size: int, side_px: int, frames: int = 
     writer = CaptionWriter(rng, held_out=False)
     captions = [writer.sometimes_partial(meaning) for meaning in meanings]
     clips = np.stack([training_clip(meaning, rng, side_px, frames) for meaning in meanings])
-    return WorldBatch(clips, [caption.text for caption in captions], truth(meanings, captions))
-
-
-def truth(meanings: list[Meaning], captions: list[Caption]) -> NDArray[np.bool_]:
-    """Which captions are true of which meanings, when caption i was written for meaning i; (N, N)."""
     facts = np.stack([codes(meaning) for meaning in meanings])
-    return describes(facts, np.stack([caption.claimed for caption in captions]), facts)
+    claimed = np.stack([caption.claimed for caption in captions])
+    texts = [caption.text for caption in captions]
+    return WorldBatch(clips, texts, describes(facts, claimed, facts), facts, claimed)
 
 
 def training_clip(meaning: Meaning, rng: np.random.Generator, side_px: int, frames: int = 8) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
 """What a scene means, and where its things are at each moment.
 
 A `Meaning` is what a caption can say. `Scene` adds everything that a caption does not say (places, tones, speed), drawn
-from a random generator. Time is u in [0, 1], the part of the scene that has passed, so that one scene renders at any frame
-rate and duration. Places are in units of the picture's height: y in [0, 1] downwards, x in [0, aspect] to the right.
+from a random generator. Time is u in [0, 1], the part of the scene that has passed, so that one scene renders at any
+frame rate and duration. Places are in units of the picture's height: y in [0, 1] downwards, x in [0, aspect] to the
+right.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ OVERTAKE = "overtake"
 MOTIONS = (*SIMPLE, *CAMERA, OVERTAKE)
 _RESIZING = ("grow", "shrink", "zoom-in", "zoom-out")  # no "small" or "large" with these: the size is the motion
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """All that a caption can claim of a scene. `then` makes "first `motion`, then `then`"; `other_*` is who is overtaken."""
+    """All that a caption can claim. `then` makes "first `motion`, then `then`"; `other_*` is who is overtaken."""
 
     shape: str
     colour: str
@@ -52,6 +53,9 @@ FIELDS = tuple(Meaning.__dataclass_fields__)
 _CODES: tuple[tuple[object, ...], ...] = (
     SHAPES, COLOURS, BACKGROUNDS, MOTIONS, (None, *STEPS), (None, *SIZES), COUNTS, (None, *SHAPES), (None, *COLOURS),
 )  # fmt: skip
+
+
+FIELD_SIZES = tuple(len(values) for values in _CODES)
 
 
 def codes(meaning: Meaning) -> NDArray[np.int16]:
@@ -114,7 +118,7 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 
 def sample_motion(rng: np.random.Generator) -> tuple[str, str | None]:
-    """A motion and what follows it, in the mix of training: half simple, a quarter sequences, the rest camera, overtaking."""
+    """A motion and what follows it, in the mix of training: half simple, a quarter sequences, camera, overtaking."""
     kind = rng.random()
     if kind < 0.50:
         return _pick(rng, SIMPLE), None
@@ -245,10 +249,8 @@ class Scene:
         radius, angle = self._radius(u), self._angle(u)
         visible = self._visible(u)
         meaning = self.meaning
-        return [
-            Actor(meaning.shape, meaning.colour, (x + dx).astype(np.float32), (y + dy).astype(np.float32), radius, angle, visible)
-            for dx, dy in self.offsets
-        ]  # fmt: skip
+        offsets = self.offsets.astype(np.float32)
+        return [Actor(meaning.shape, meaning.colour, x + dx, y + dy, radius, angle, visible) for dx, dy in offsets]
 
     def camera(self, u: Array) -> Camera:
         """Where the camera looks at the moments u (N,)."""
@@ -296,7 +298,7 @@ class Scene:
         return x, y
 
     def _start(self, least: float, most: float, low: float, high: float, slack: float) -> float:
-        """The shift that keeps a way from `least` to `most` within [low, high]: the drawn one, or the middle if too long."""
+        """The shift that keeps a way from `least` to `most` within [low, high]: as drawn, or centred if too long."""
         room = (high - low) - (most - least)
         start = low + slack * room if room > 0 else low + room / 2
         if self.meaning.motion in CAMERA:  # a panning camera must keep the thing in view
@@ -361,10 +363,15 @@ _OPPOSITE |= {then: first for first, then in _OPPOSITE.items()}
 
 
 def opposite(meaning: Meaning) -> Meaning | None:
-    """The same things doing the contrary: the other direction, the other order, the other one in front. None without one."""
+    """The same things doing the contrary: other direction, other order, the other one in front; None without one."""
     if meaning.motion == OVERTAKE and meaning.other_shape and meaning.other_colour:
-        ahead = {"shape": meaning.other_shape, "colour": meaning.other_colour}
-        return replace(meaning, **ahead, other_shape=meaning.shape, other_colour=meaning.colour)
+        return replace(
+            meaning,
+            shape=meaning.other_shape,
+            colour=meaning.other_colour,
+            other_shape=meaning.shape,
+            other_colour=meaning.colour,
+        )
     if meaning.then is not None:
         return replace(meaning, motion=meaning.then, then=meaning.motion)
     return replace(meaning, motion=_OPPOSITE[meaning.motion]) if meaning.motion in _OPPOSITE else None

@@ -15,7 +15,6 @@ from vidsearch.training.world.scene import (
     BACKGROUNDS,
     CAMERA,
     COLOURS,
-    COUNTS,
     SHAPES,
     SIMPLE,
     SIZES,
@@ -101,7 +100,7 @@ def first_then_trials(seed: int, pairs: int) -> list[Trial]:
 def overtaking_trials(seed: int, pairs: int) -> list[Trial]:
     """Pairs of two things of which one overtakes the other, or the other the one; the first look is held out."""
     rng = np.random.default_rng((seed, 5))
-    trials = []
+    trials: list[Trial] = []
     while len(trials) < pairs:
         meaning = sample_meaning(rng, held_out=True, motion=("overtake", None))
         contrary = opposite(meaning)
@@ -114,7 +113,7 @@ def _pairs(
     seed: tuple[int, int], pairs: int, motion: Callable[[np.random.Generator], tuple[str, str | None]]
 ) -> list[Trial]:
     rng = np.random.default_rng(seed)
-    trials = []
+    trials: list[Trial] = []
     for _ in range(pairs):
         first, then = motion(rng)
         meaning = with_motion(_thing(rng), first, then, SIZES[int(rng.integers(2))])

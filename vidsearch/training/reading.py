@@ -1,0 +1,34 @@
+"""A help for training from nothing: one linear map reads the meaning from a clip's vector and from a text's.
+
+Contrast alone is slow to find what neither tower tells apart yet: while both call left and right the same, neither gets
+a gradient to change it. Reading the labels of the world from both vectors, with shared weights, gives each its own.
+The map is used while training and is no part of the model.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidsearch.training.world.scene import FIELD_SIZES
+
+
+class MeaningReader(nn.Module):
+    """(B, E) unit vectors → the codes of `scene.FIELDS`."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.scale = embed_dim**0.5  # unit vectors have small entries
+        self.to_codes = nn.Linear(embed_dim, sum(FIELD_SIZES))
+
+    def loss(self, vectors: Tensor, codes: Tensor, claimed: Tensor) -> Tensor:
+        """Cross-entropy summed over the fields, each averaged over the rows that claim it.
+
+        vectors (B, E); codes (B, fields) int64; claimed (B, fields) bool.
+        """
+        fields = self.to_codes(vectors * self.scale).split(FIELD_SIZES, dim=1)
+        total = vectors.new_zeros(())
+        for logits, wanted, counts in zip(fields, codes.unbind(1), claimed.unbind(1), strict=True):
+            each = F.cross_entropy(logits, wanted, reduction="none")
+            total = total + (each * counts).sum() / counts.sum().clamp(min=1)
+        return total
