@@ -260,10 +260,11 @@ def _take_by_structure(left: Keys, base: Base, found: _Findings) -> None:
 def _take_norm(fields: Mapping[str, str], left: Keys, base: Base, found: _Findings) -> None:
     lacking = [name for name in _NORM_FIELDS if name not in fields]
     strange = fields.keys() - {*_NORM_FIELDS, "num_batches_tracked"}
-    any_key = fields[min(fields)]
-    block, width = _owner(any_key, base)
-    if lacking or strange:
-        found.refuse(fields.values(), left, f"incomplete norm, without {', '.join(lacking)}" if lacking else "no role")
+    block, width = _owner(fields[min(fields)], base)
+    if lacking:
+        found.refuse(fields.values(), left, f"incomplete norm, without {', '.join(lacking)}")
+    elif strange:
+        found.refuse([fields[name] for name in sorted(strange)], left, "no role beside a norm")
     elif block is None:
         found.refuse(fields.values(), left, "a norm outside the RepMixer blocks")
     elif any(left[fields[name]] != (width,) for name in _NORM_FIELDS):
