@@ -1,3 +1,75 @@
-"""Search a folder of videos by meaning."""
+"""Search a folder of videos by meaning, on an ordinary computer, with nothing uploaded.
+
+The names below are the Python interface; each is imported when it is first used, so `import vidsearch` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidsearch.embedding.base import open_clip_embedder, open_text_embedder
+    from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
+    from vidsearch.models.load import build
+    from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Hit, VideoFacts, VideoFile, WindowSpec
+    from vidsearch.store.library import Library
+    from vidsearch.video.reader import open_reader, read_windows
+    from vidsearch.workflows.index import IndexOptions, index_folders
+    from vidsearch.workflows.query import QueryOptions, find_moments
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "open_clip_embedder": "embedding.base",
+    "open_text_embedder": "embedding.base",
+    "LibraryError": "errors",
+    "ModelError": "errors",
+    "VideoError": "errors",
+    "VidsearchError": "errors",
+    "build": "models.load",
+    "ClipFrames": "records",
+    "ClipWindow": "records",
+    "FrameSpec": "records",
+    "Hit": "records",
+    "VideoFacts": "records",
+    "VideoFile": "records",
+    "WindowSpec": "records",
+    "Library": "store.library",
+    "open_reader": "video.reader",
+    "read_windows": "video.reader",
+    "IndexOptions": "workflows.index",
+    "index_folders": "workflows.index",
+    "QueryOptions": "workflows.query",
+    "find_moments": "workflows.query",
+}
+
+__all__ = [
+    "ClipFrames",
+    "ClipWindow",
+    "FrameSpec",
+    "Hit",
+    "IndexOptions",
+    "Library",
+    "LibraryError",
+    "ModelError",
+    "QueryOptions",
+    "VideoError",
+    "VideoFacts",
+    "VideoFile",
+    "VidsearchError",
+    "WindowSpec",
+    "build",
+    "find_moments",
+    "index_folders",
+    "open_clip_embedder",
+    "open_reader",
+    "open_text_embedder",
+    "read_windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,129 @@
+"""Exact outputs and exit codes; each class of error once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import CLIPS, REPOSITORY, RunVidsearch, environment
+
+
+def test_importing_the_program_imports_nothing_heavy() -> None:
+    script = "import sys, vidsearch.cli.app; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    heavy = {"torch", "decord", "hnswlib", "numpy", "rich", "av", "onnxruntime", "sqlite_utils"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+def test_the_readme_shows_every_command(vidsearch: RunVidsearch) -> None:
+    listed = vidsearch("--help").stdout.decode().split("Commands:")[1]
+    commands = re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE)
+    assert {"index", "query", "videos", "remove", "info", "train"} <= set(commands)
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [name for name in commands if f"vidsearch {name}" not in readme] == []
+
+
+def test_a_pipe_gets_tab_separated_lines(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    done = vidsearch("query", "a yellow star blinks", "-k", "3", "--time-format", "seconds")
+    lines = done.stdout.decode().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["1", "2", "3"]
+    _, score, start, end, path = lines[0].split("\t")
+    assert -1 <= float(score) <= 1
+    assert float(start) < float(end)
+    assert Path(path).parent == CLIPS
+
+
+def test_json_and_jsonl_say_the_same(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    whole = json.loads(vidsearch("query", "a green cross", "--json", "-k", "4").stdout)
+    lines = vidsearch("query", "a green cross", "--jsonl", "-k", "4").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == whole["hits"]
+    assert whole["version"] == 1
+    assert set(whole["hits"][0]) >= {"number", "path", "start_s", "end_s", "best_s", "score", "model", "offline"}
+    assert [hit["number"] for hit in whole["hits"]] == [1, 2, 3, 4]
+
+
+def test_queries_repeat_exactly(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    first, second = (vidsearch("query", "two circles", "--json").stdout for _ in range(2))
+    assert first == second
+
+
+def test_the_words_may_come_from_stdin(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    piped = vidsearch("query", "-", "--json", input=b"a red square moves left\n")
+    given = vidsearch("query", "a red square moves left", "--json")
+    assert piped.stdout == given.stdout
+
+
+def test_under_and_min_score_narrow(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    clip = CLIPS / "yellow-star-blinks.mp4"
+    hits = json.loads(vidsearch("query", "a red square", "--under", clip, "--json").stdout)["hits"]
+    assert [hit["path"] for hit in hits] == [str(clip)]
+    done = vidsearch("query", "a red square", "--min-score", "0.999")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert b"Nothing found" in done.stderr
+
+
+def test_unknown_words_are_named(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    done = vidsearch("query", "a helicopter with a red square")
+    assert b"does not know: helicopter" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(clips_library: Path) -> None:
+    command = f'"{sys.executable}" -m vidsearch query "a star" --jsonl -k 50 | head -n 0; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["query"], 2, "Missing argument"),
+        (["query", "   "], 2, "query is empty"),
+        (["query", "x", "--json", "--jsonl"], 2, "choose one of"),
+        (["index", "/no/such/folder"], 2, "There is no /no/such/folder"),
+        (["index", ".", "--stride", "9"], 2, "longer than --window"),
+        (["index", ".", "--device", "abacus"], 2, "abacus"),
+        (["index", ".", "--model", "mobileviclip-huge"], 5, "mobileviclip-huge"),
+        (["index", ".", "--model", "mobileviclip-small"], 5, "--weights"),
+        (["query", "x", "--model", "mobileviclip-small"], 5, "mobileviclip-nano"),
+        (["remove", "/no/such/folder"], 2, "holds nothing under"),
+    ],
+)
+def test_errors_are_one_sentence_with_an_exit_code(
+    clips_library: Path, tmp_path: Path, vidsearch: RunVidsearch, arguments: list[str], code: int, words: str
+) -> None:
+    (tmp_path / "new.mp4").write_bytes((CLIPS / "yellow-square-still.mp4").read_bytes())
+    done = vidsearch(*arguments, cwd=tmp_path)
+    assert words in done.stderr.decode()
+    assert done.returncode == code
+    assert done.stdout == b""
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["query", "x"], ["videos"], ["info"], ["remove", "."]])
+def test_without_a_library_every_command_says_how_to_make_one(vidsearch: RunVidsearch, arguments: list[str]) -> None:
+    done = vidsearch(*arguments)
+    assert done.returncode == 4
+    assert b"vidsearch index" in done.stderr
+
+
+def test_a_damaged_library_is_named(own_home: Path, vidsearch: RunVidsearch) -> None:
+    own_home.mkdir()
+    (own_home / "library.sqlite3").write_bytes(os.urandom(40_000))
+    done = vidsearch("videos")
+    assert done.returncode == 4
+    assert str(own_home).encode() in done.stderr
+
+
+def test_info_tells_what_is_there(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    facts = json.loads(vidsearch("info", "--json").stdout)
+    assert facts["folder"] == str(clips_library)
+    assert facts["videos"]["indexed"] == len(list(CLIPS.glob("*.mp4")))
+    assert facts["models"][0]["name"] == "mobileviclip-nano"
+    assert facts["roots"] == [{"path": str(CLIPS), "offline": False}]
+    assert vidsearch("info").stdout.startswith(b"library\t")

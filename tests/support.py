@@ -1,0 +1,68 @@
+"""What tests of several kinds share: where things are, and a library's content in a form that can be compared."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"  # reference material that is not in the repository; tests skip without it
+CLIPS = REPOSITORY / "examples" / "clips"
+
+RunVidsearch = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def run_vidsearch(
+    *arguments: str | Path | bytes,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 180,
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs the real program in a process of its own, with the bundled model unless `env` says otherwise."""
+    return subprocess.run(
+        [sys.executable, "-m", "vidsearch", *arguments],
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        env=environment(env),
+        cwd=cwd,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment, the bundled model, one thread: tests share the cores."""
+    return {**os.environ, "VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1", **(changes or {})}
+
+
+VideoContent = tuple[dict[str, Any], list[tuple[float, float]], NDArray[np.float32]]
+
+
+def library_content(home: Path) -> dict[str, VideoContent]:
+    """By path: the stored facts, the windows and the vectors; without row ids, which tell in what order things came."""
+    with closing(sqlite3.connect(f"file:{home / 'library.sqlite3'}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = connection.execute("SELECT * FROM videos v LEFT JOIN indexings i ON i.video_id = v.id").fetchall()
+        return {row["path"]: _video(connection, row) for row in rows}
+
+
+def _video(connection: sqlite3.Connection, row: sqlite3.Row) -> VideoContent:
+    facts = {name: row[name] for name in ("size_bytes", "mtime_ns", "fingerprint", "state", "duration_s", "reader")}
+    windows = connection.execute(
+        "SELECT start_s, end_s FROM windows WHERE indexing_id = ? ORDER BY ordinal", (row["id"],)
+    )
+    vectors = np.frombuffer(row["vectors"] or b"", dtype="<f2").astype(np.float32)
+    if row["windows"]:
+        vectors = vectors.reshape(row["windows"], -1)
+    return facts, [tuple(window) for window in windows], vectors

@@ -1,0 +1,5 @@
+"""`python -m vidsearch`."""
+
+from vidsearch.cli.app import main
+
+main()

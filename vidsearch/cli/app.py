@@ -1,0 +1,82 @@
+"""The `vidsearch` program: its commands, and how an error becomes a message and an exit code.
+
+Each command imports its workflow in its body, so that `vidsearch --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vidsearch import __version__
+from vidsearch.cli import index, info, query, remove, show, videos
+from vidsearch.errors import VidsearchError
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="vidsearch",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich would cost more than all the rest of `--help`
+    pretty_exceptions_enable=False,  # a bug stays a plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search a folder of videos by meaning, on this computer, with nothing uploaded.",
+    epilog="Exit codes: 0 done, 1 nothing found, 2 wrong usage, 3 some videos failed, 4 library, 5 model, 130 Ctrl-C.",
+)
+app.command("index")(index.index)
+app.command("query")(query.query)
+app.command("videos")(videos.videos)
+app.command("remove")(remove.remove)
+app.command("info")(info.info)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vidsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv for debugging.")] = 0,
+) -> None:
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; every message for a person goes to stderr."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except VidsearchError as error:
+        show.say(f"vidsearch: {error}")
+        return error.exit_code
+    except typer.TyperException as error:  # wrong usage, with typer's own hint
+        error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _forget_stdout() -> None:
+    """After `| head` closed the pipe: keep the interpreter's last flush from complaining."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`vidsearch index`: bring the library up to date with folders of videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidsearch import places
+from vidsearch.cli import options, show
+
+if TYPE_CHECKING:
+    from vidsearch.embedding.base import ClipEmbedder
+    from vidsearch.store.library import Library
+
+EXIT_SOME_FAILED = 3
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders to walk, or single files.")],
+    model: options.Model = options.DEFAULT_MODEL,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE|FOLDER", help="Install the model from this checkpoint first."),
+    ] = None,
+    window: Annotated[float, typer.Option("--window", min=0.1, metavar="SECONDS", help="Length of a window.")] = 8.0,
+    stride: Annotated[float, typer.Option("--stride", min=0.1, metavar="SECONDS", help="A new window every ...")] = 4.0,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out matching names; repeatable.")
+    ] = None,
+    include_hidden: Annotated[
+        bool, typer.Option("--include-hidden", help="Also files and folders named .like-this.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Videos decoded at a time; default: one a core.")
+    ] = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Walk folders in place and index every video that is new or has changed.
+
+    Files are only read. A second run touches only what changed; a run that was cut off goes on where it was. Exit code
+    3 when some videos could not be read: they are listed with the reason, and skipped until they change.
+
+    Example: vidsearch index ~/Videos --exclude '*/raw/*'
+    """
+    roots = [options.absolute(path) for path in paths]
+    _keep_threads_from_spinning()
+    from vidsearch.cli.index_report import IndexReport
+    from vidsearch.models.folder import find_model
+    from vidsearch.models.mobileviclip.config import config_from_dict
+    from vidsearch.records import WindowSpec
+    from vidsearch.workflows.index import IndexOptions, index_folders
+
+    if stride > window:
+        raise typer.BadParameter(
+            f"--stride {stride:g} is longer than --window {window:g}: seconds between would be lost"
+        )
+    if weights is not None:
+        _install(model, options.absolute(weights))
+    preprocessing = config_from_dict(dict(find_model(model, places.models_dir()).network)).preprocessing
+    wanted = IndexOptions(
+        model=model,
+        frame_spec=preprocessing.frame_spec,
+        window_spec=WindowSpec(window, stride, preprocessing.frames),
+        exclude=tuple(exclude or ()),
+        include_hidden=include_hidden,
+        retry_failed=retry_failed,
+        dry_run=dry_run,
+        jobs=jobs or _cores(),
+    )
+
+    def open_embedder() -> ClipEmbedder:
+        from vidsearch.embedding.base import open_clip_embedder
+
+        return open_clip_embedder(model, models_dir=places.models_dir(), device=device)
+
+    with _library(dry_run=dry_run) as library, IndexReport(dry_run=dry_run, live=not as_json) as report:
+        for outcome in index_folders(roots, library, open_embedder, wanted):
+            report.add(outcome)
+    if as_json:
+        show.write_json(report.as_dict())
+    raise typer.Exit(EXIT_SOME_FAILED if report.failed else 0)
+
+
+def _install(model: str, source: Path) -> None:
+    from vidsearch.models.install import install
+
+    show.say(f"Installing {model} from {source} ...")
+    install(model, source, places.models_dir())
+
+
+@contextmanager
+def _library(*, dry_run: bool) -> Iterator[Library]:
+    """The user's library, made where there is none; a dry run makes an empty one that is thrown away."""
+    with ExitStack() as stack:
+        home = places.home_dir()
+        if dry_run and not home.exists():
+            home = Path(stack.enter_context(TemporaryDirectory(prefix="vidsearch-dry-run-")))
+        yield stack.enter_context(options.open_library(home, create=True))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _keep_threads_from_spinning() -> None:
+    """Decoders and the network share the cores: a thread that spins at a barrier takes them from the other.
+
+    Read by OpenMP when torch loads it, so it must be set before; a user's own setting stands.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")

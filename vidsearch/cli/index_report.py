@@ -1,0 +1,173 @@
+"""What `vidsearch index` says while it works and when it is done; all of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from vidsearch.cli import show
+from vidsearch.timecode import clock
+from vidsearch.workflows.index import (
+    Outcome,
+    RootPlanned,
+    VideoFailed,
+    VideoIndexed,
+    VideoStarted,
+    WindowEmbedded,
+    WorkStarted,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from vidsearch.store.library import IndexPlan
+
+
+class IndexReport:
+    """Collects the outcomes of a run: a progress bar on a terminal, the failures and one summary line at the end.
+
+    Progress counts bytes of the files, the one size that is known before a file is opened; a file advances with its
+    windows.
+    """
+
+    def __init__(self, *, dry_run: bool, live: bool) -> None:
+        self.dry_run = dry_run
+        self.planned: list[RootPlanned] = []
+        self.indexed: list[VideoIndexed] = []
+        self.failed: list[VideoFailed] = []
+        self.live = live and sys.stderr.isatty()
+        self._started_s = time.monotonic()
+        self._open: dict[str, tuple[float, float]] = {}  # path → bytes a window, bytes of the file not yet counted
+        self._seconds = 0.0
+        self._seconds_a_window: dict[str, float] = {}
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if kind is None:
+            self._say_plan() if self.dry_run else self._say_summary()
+        elif kind is KeyboardInterrupt:
+            show.say(f"Stopped. {len(self.indexed)} videos are in the library; run the same command again to go on.")
+
+    def add(self, outcome: Outcome) -> None:
+        match outcome:
+            case RootPlanned(root, plan):
+                self.planned.append(outcome)
+                if plan.offline:
+                    show.say(f"vidsearch: {root} is offline; what the library knows of it is kept.")
+            case WorkStarted(files, device):
+                total = sum(file.size_bytes for file in files)
+                show.say(f"{_count(len(files), 'video')} to index, {show.size_text(total)}, on {device}.")
+                self._start_progress(total)
+            case VideoStarted(file, facts, windows):
+                path = str(file.path)
+                self._open[path] = (file.size_bytes / max(1, windows), float(file.size_bytes))
+                self._seconds_a_window[path] = facts.duration_s / max(1, windows)
+            case WindowEmbedded(file):
+                self._window_done(str(file.path))
+            case VideoIndexed(file, _, _):
+                self.indexed.append(outcome)
+                self._file_done(str(file.path))
+            case VideoFailed(path, _, message):
+                self.failed.append(outcome)
+                self._file_done(str(path))
+                show.say(message)
+
+    def _start_progress(self, total_bytes: int) -> None:
+        if not self.live:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.fields[files]} files"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[rate]:.1f} video s/s"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("index", total=total_bytes, files=0, rate=0.0)
+        self._progress.start()
+
+    def _window_done(self, path: str) -> None:
+        step, left = self._open[path]
+        step = min(step, left)
+        self._open[path] = (step, left - step)
+        self._seconds += self._seconds_a_window[path]
+        self._advance(step)
+
+    def _file_done(self, path: str) -> None:
+        _, left = self._open.pop(path, (0.0, 0.0))
+        self._advance(left)
+
+    def _advance(self, step: float) -> None:
+        if self._progress is None or self._task is None:
+            return
+        elapsed_s = max(1e-3, time.monotonic() - self._started_s)
+        files = len(self.indexed) + len(self.failed)
+        self._progress.update(self._task, advance=step, files=files, rate=self._seconds / elapsed_s)
+
+    def _say_plan(self) -> None:
+        for root, plan in ((item.root, item.plan) for item in self.planned):
+            size = show.size_text(sum(file.size_bytes for file in plan.to_index))
+            show.say(f"{root}: {_count(len(plan.to_index), 'video')} to index ({size}){_rest_of(plan)}.")
+        show.say("Nothing was changed (--dry-run).")
+
+    def _say_summary(self) -> None:
+        seconds = sum(item.facts.duration_s for item in self.indexed)
+        windows = sum(item.windows for item in self.indexed)
+        elapsed_s = time.monotonic() - self._started_s
+        parts = [f"Indexed {_count(len(self.indexed), 'video')} ({clock(seconds)}, {_count(windows, 'window')})"]
+        parts += [f"in {elapsed_s:.1f} s{''.join(_rest_of(item.plan) for item in self.planned)}."]
+        if self.failed:
+            parts += [f"{_count(len(self.failed), 'video')} failed; vidsearch videos --failed lists them."]
+        damaged = [item for item in self.indexed if item.facts.damage]
+        for item in damaged:
+            show.say(f"{item.file.path}: {item.facts.damage}")
+        show.say(" ".join(parts))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The stable JSON form of a run; documented in docs/json.md."""
+        plans = [item.plan for item in self.planned]
+        return {
+            "version": 1,
+            "dry_run": self.dry_run,
+            "to_index": [str(file.path) for plan in plans for file in plan.to_index],
+            "indexed": [
+                {"path": str(item.file.path), "windows": item.windows, "damage": item.facts.damage}
+                for item in self.indexed
+            ],
+            "failed": [{"path": str(item.path), "kind": item.kind, "error": item.message} for item in self.failed],
+            "unchanged": sum(len(plan.unchanged) + len(plan.refingerprinted) for plan in plans),
+            "failed_before": sum(len(plan.failed_before) for plan in plans),
+            "moved": sum(len(plan.moved) for plan in plans),
+            "copied": sum(len(plan.copied) for plan in plans),
+            "gone": sum(len(plan.gone) for plan in plans),
+            "offline": [str(item.root) for item in self.planned if item.plan.offline],
+        }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _rest_of(plan: IndexPlan) -> str:
+    """What a plan leaves as it is or moves, in words: `, 12 unchanged, 1 moved`."""
+    parts = {
+        "unchanged": len(plan.unchanged) + len(plan.refingerprinted),
+        "moved": len(plan.moved),
+        "copied from a file with the same content": len(plan.copied),
+        "gone": len(plan.gone),
+        "failed before and skipped (--retry-failed tries again)": len(plan.failed_before),
+    }
+    return "".join(f", {number} {what}" for what, number in parts.items() if number)

@@ -1,0 +1,127 @@
+"""`vidsearch query`: words to moments."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidsearch import places
+from vidsearch.cli import options, show
+from vidsearch.errors import VidsearchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidsearch.records import Hit
+
+JSON_VERSION = 1
+
+
+def query(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for; - reads it from stdin.")],
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many moments to show.")] = 10,
+    per_video: Annotated[int, typer.Option("--per-video", min=1, help="At most so many moments of one video.")] = 3,
+    under: options.Under = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", min=-1, max=1, help="Only moments with this score or more.")
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every window, whatever the library's size.")
+    ] = False,
+    model: options.Model = options.DEFAULT_MODEL,
+    as_json: options.Json = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object a line, one for each moment.")
+    ] = False,
+    files_only: Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")] = False,
+    null: Annotated[bool, typer.Option("-0", help="With -f: end each name with a NUL byte, unchanged.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE.html", help="Also write a page with pictures and playback.")
+    ] = None,
+    time_format: Annotated[
+        options.TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")
+    ] = options.TimeFormat.hms,
+) -> None:
+    """Find the moments that show what TEXT says.
+
+    On a terminal: a table. In a pipe, one line a moment: number, score, start, end, path, separated by tabs.
+    Exit code 1 when nothing is found.
+
+    Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv
+    """
+    from vidsearch.embedding.base import open_text_embedder
+    from vidsearch.workflows.query import QueryOptions, find_moments
+
+    if as_json + as_jsonl + (files_only or null) > 1:
+        raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
+    if text == "-":
+        text = sys.stdin.read().strip()
+    wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
+    with options.open_library() as library:
+        embedder = open_text_embedder(model, models_dir=places.models_dir())
+        _warn_of_unknown_words(embedder.unknown_words(text), model)
+        hits = find_moments(library, embedder, text, wanted)
+
+    if page is not None:
+        _write_page(page, text, hits)
+    if as_json:
+        show.write_json(
+            {"version": JSON_VERSION, "query": text, "model": model, "hits": [as_dict(hit) for hit in hits]}
+        )
+    elif as_jsonl:
+        for hit in hits:
+            show.write_json(as_dict(hit))
+    elif files_only or null:
+        end = "\0" if null else "\n"
+        show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in hits)))
+    else:
+        show_hits(hits, time_format)
+    if not hits:
+        show.say(f"Nothing found for {text!r}.")
+        raise typer.Exit(1)
+
+
+def as_dict(hit: Hit) -> dict[str, Any]:
+    """The stable JSON form of a hit; documented in docs/json.md."""
+    return {
+        "number": hit.number,
+        "path": str(hit.path),
+        "start_s": round(hit.start_s, 3),
+        "end_s": round(hit.end_s, 3),
+        "best_s": round(hit.best_s, 3),
+        "score": round(hit.score, 4),
+        "model": hit.model,
+        "offline": hit.offline,
+    }
+
+
+def show_hits(hits: Sequence[Hit], time_format: options.TimeFormat) -> None:
+    rows = [
+        (
+            str(hit.number),
+            f"{hit.score:.3f}",
+            show.time_text(hit.start_s, time_format.value),
+            show.time_text(hit.end_s, time_format.value),
+            f"{hit.path} (offline)" if hit.offline and sys.stdout.isatty() else str(hit.path),
+        )
+        for hit in hits
+    ]
+    show.table_or_lines(("#", "score", "start", "end", "file"), rows, right={"#": True, "start": True, "end": True})
+
+
+def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
+    from vidsearch.workflows.page import result_page
+
+    try:
+        page.write_text(result_page(text, hits), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise VidsearchError(f"The result page {page} cannot be written ({error.strerror}).") from error
+    show.say(f"Result page: {page}")
+
+
+def _warn_of_unknown_words(words: list[str], model: str) -> None:
+    if words:
+        show.say(f"vidsearch: {model} does not know: {', '.join(words)}; it searches without them.")

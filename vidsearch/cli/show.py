@@ -1,0 +1,75 @@
+"""How results look: a table on a terminal, tab-separated lines in a pipe, JSON where asked.
+
+File names are other people's text: never read as markup, and written with their own bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from vidsearch.timecode import clock
+
+TimeFormat = Literal["hms", "seconds"]
+
+
+def write(text: str) -> None:
+    """To stdout at once; names that are not valid UTF-8 keep their bytes. BrokenPipeError where nobody reads on."""
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on one line. Bytes that are not UTF-8 appear as \\udcXX, which Python's os.fsencode undoes."""
+    text = json.dumps(value, ensure_ascii=False)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """To stderr: everything that is not a result."""
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Text for a message: control characters escaped, bytes that are not UTF-8 shown as `\\xe9`."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+
+
+def one_line(text: str) -> str:
+    """A field of a tab-separated line: backslash, tab, newline and carriage return escaped."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def time_text(seconds: float, time_format: TimeFormat) -> str:
+    return clock(seconds) if time_format == "hms" else f"{seconds:.3f}"
+
+
+def size_text(size_bytes: float) -> str:
+    """`12.3 MB`, in powers of ten as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Mapping[str, bool] = {}) -> None:
+    """A table on a terminal; in a pipe one tab-separated line a row, no header."""
+    if not sys.stdout.isatty():
+        write("".join("\t".join(one_line(cell) for cell in row) + "\n" for row in rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if right.get(header) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(table)
