@@ -97,8 +97,8 @@ def test_scores_and_selected_frames(case: Case) -> None:
     scores = torch.stack([score_frames(chunk) for chunk in torch.split(case.features, 8)])
     wanted = torch.tensor(case.expected["frame_scores_per_chunk"], dtype=torch.float64)
     torch.testing.assert_close(scores.double(), wanted, atol=0.002, rtol=1e-5)  # as frame_scoring.json
-    chosen = [[8 * n + f for f in part] for n, part in enumerate(case.expected["selected_frames_in_chunk"])]
-    assert case.network.selected_frames(case.features).tolist() == sum(chosen, [])
+    chosen = [8 * n + f for n, part in enumerate(case.expected["selected_frames_in_chunk"]) for f in part]
+    assert case.network.selected_frames(case.features).tolist() == chosen
 
 
 def test_features_and_every_stretch_of_the_sequence(case: Case) -> None:

@@ -75,15 +75,15 @@ def test_image_tower(name: str) -> None:
 def test_selective_scan() -> None:
     expected = vector("selective_scan")
     given = expected["inputs"]
-    b, d, n, l = (given[letter] for letter in "bdnl")
+    b, d, n, length = (given[letter] for letter in "bdnl")
     rng = np.random.RandomState(given["seed"])
 
     def draw(*shape: int, change: Callable[[Any], Any] = lambda x: x) -> Tensor:
         return torch.from_numpy(change(rng.standard_normal(shape)).astype(np.float32))
 
-    u, delta = draw(b, d, l), draw(b, d, l)
+    u, delta = draw(b, d, length), draw(b, d, length)
     decay = draw(d, n, change=lambda a: -np.exp(a))
-    write, read, skip, z = draw(b, n, l), draw(b, n, l), draw(d), draw(b, d, l)
+    write, read, skip, z = draw(b, n, length), draw(b, n, length), draw(d), draw(b, d, length)
     bias = draw(d, change=lambda x: x - 2.0)
 
     step = torch.nn.functional.softplus(delta + bias[:, None])
@@ -173,9 +173,9 @@ def test_frame_scores_and_selection() -> None:
 
 def features(given: dict[str, Any]) -> Tensor:
     """The input of a scoring case, by the file's `input_rule`."""
-    b, t, l, d = (given[letter] for letter in "BTLD")
+    b, t, tokens, d = (given[letter] for letter in "BTLD")
     u = np.random.RandomState(given["seed"]).standard_normal((b, 1, 1, d))
-    n = np.random.RandomState(given["seed"] + 1).standard_normal((b, t, l, d))
+    n = np.random.RandomState(given["seed"] + 1).standard_normal((b, t, tokens, d))
     x = np.array(given["amplitudes"])[:, None, None] * u + given["noise"] * n
     for source, target in given["copies_src_dst"]:
         x[:, target] = x[:, source]

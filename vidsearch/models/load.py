@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -14,21 +14,37 @@ from vidsearch.models.folder import ModelFolder
 from vidsearch.models.matcher import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
+from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
+
+if TYPE_CHECKING:
+    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 
 Network = MobileCLIP | MobileViCLIP
 Form = Literal["train", "inference", "fused"]
 Towers = Literal["both", "image"]
 
 
-def build(name: str) -> Network:
+def build(name: str) -> Network | MobileVideoGPT:
     """The network of that name with fresh weights, in its training form and in eval mode.
 
-    Raises ModelError for a name that is not in `CONFIGS`.
+    A mobilevideogpt network has no weights at all (device "meta"): it takes those of its checkpoint, uncopied, in
+    `load_state_dict`, and its `image_tower` those of CLIP. Raises ModelError for a name that is in no `CONFIGS`.
     """
+    if name in LANGUAGE_CONFIGS:
+        return _build_language_network(name)
     config = CONFIGS.get(name)
     if config is None:
-        raise ModelError(f"No model is called {name!r}; choose one of {', '.join(sorted(CONFIGS))}.")
+        known = ", ".join(sorted({*CONFIGS, *LANGUAGE_CONFIGS}))
+        raise ModelError(f"No model is called {name!r}; choose one of {known}.")
     return build_from(config)
+
+
+def _build_language_network(name: str) -> MobileVideoGPT:
+    from vidsearch.models.mobilevideogpt.deferred import deferred_weights  # late: index and query never need them
+    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+
+    with deferred_weights():
+        return MobileVideoGPT(LANGUAGE_CONFIGS[name]).eval()
 
 
 def build_from(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidsearch.models.mobilevideogpt.assigned import AssignedModule
 from vidsearch.models.mobilevideogpt.config import ClipImageConfig
+from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 
 
-class ClipImageTower(AssignedModule):
+class ClipImageTower(DeferredModule):
     """Pictures → patch features. Keyword arguments are the fields of ClipImageConfig; keys start with vision_model."""
 
     def __init__(self, **config: Any) -> None:
@@ -59,9 +59,10 @@ class _Embeddings(nn.Module):
     def __init__(self, config: ClipImageConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.class_embedding = nn.Parameter(torch.empty(width))
         self.patch_embedding = nn.Conv2d(3, width, config.patch_size, config.patch_size, bias=False)
         self.position_embedding = nn.Embedding(1 + config.patches, width)
+        nn.init.normal_(self.class_embedding, std=width**-0.5)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
-from vidsearch.models.mobilevideogpt.assigned import AssignedModule
 from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
+from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 
 _TIED_HEAD = "lm_head.weight"
 
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
         return _normed(x, self.norm)
 
 
-class CausalLanguageModel(AssignedModule):
+class CausalLanguageModel(DeferredModule):
     """A decoder with its output head; the embedding table serves as the head where the config ties them."""
 
     def __init__(self, config: LanguageModelConfig, model: Decoder) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidsearch.models.mobilevideogpt.config import MixerConfig
@@ -114,14 +116,22 @@ def _causal_convolution(c: MixerConfig) -> nn.Conv1d:
 
 def _decay_logarithms(c: MixerConfig) -> nn.Parameter:
     """(E, S): A = −(1, 2, …, S) for every channel, Mamba section 3.6."""
-    return nn.Parameter(torch.log(torch.arange(1.0, c.d_state + 1)).repeat(c.d_inner, 1))
+    return _parameter(np.tile(np.log(np.arange(1.0, c.d_state + 1)), (c.d_inner, 1)))
 
 
 def _step_projection(c: MixerConfig) -> nn.Linear:
     """The projection to Δ, whose bias makes Δ log-uniform in 0.001…0.1 at the start, Mamba section 3.6."""
     step = nn.Linear(c.dt_rank, c.d_inner)
     nn.init.uniform_(step.weight, -(c.dt_rank**-0.5), c.dt_rank**-0.5)
-    with torch.no_grad():
-        delta = torch.exp(torch.empty_like(step.bias).uniform_(math.log(0.001), math.log(0.1)))
-        step.bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus turned round
+    low, high = math.log(0.001), math.log(0.1)
+    delta = np.exp(low + (high - low) * torch.rand(c.d_inner, device="cpu").double().numpy())  # torch's seed governs
+    step.bias = _parameter(np.log(np.expm1(delta)))  # softplus turned round
     return step
+
+
+def _parameter(values: NDArray[np.float64]) -> nn.Parameter:
+    """A parameter with these values, where the network is built with weights (`deferred_weights` leaves copies out)."""
+    parameter = nn.Parameter(torch.empty(values.shape))
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(values))
+    return parameter

@@ -55,12 +55,8 @@ class MobileVideoGPT(CausalLanguageModel):
 
         The video encoder sees the frames that the image tower's features select, of all chunks as one clip.
         """
-        features = self.image_features(image_pixels)  # (F, L, D)
-        chosen = self.selected_frames(features)
-        video = self.video_features(video_pixels[chosen])  # (C, L, D of the video encoder)
-        image_tokens = self.model.image_mm_projector(features)  # (F, 144, d)
-        video_tokens = self.model.mm_projector(video)  # (C, 49, d)
-        return torch.cat((image_tokens.flatten(0, 1), video_tokens.flatten(0, 1))).unsqueeze(0)
+        features = self.image_features(image_pixels)
+        return self.project(features, self.video_features(video_pixels[self.selected_frames(features)]))
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """(F, 3, S, S) → (F, L, D); frames that are equal to the bit, such as padding, are encoded once."""
@@ -81,6 +77,12 @@ class MobileVideoGPT(CausalLanguageModel):
         """(C·keep, 3, S, S) chosen frames as one clip → (C, keep·49, D), pooled and put back to their chunks."""
         tokens = self.model.vision_tower(pixels.unsqueeze(0))  # (1, C·keep·196, D)
         return regroup(tokens.unflatten(1, (len(pixels), -1)).squeeze(0), self.layout.keep)
+
+    def project(self, features: Tensor, video: Tensor) -> Tensor:
+        """(F, L, D) of the image tower and (C, keep·49, D) of the video encoder → (1, V, d), images first."""
+        image_tokens = self.model.image_mm_projector(features)  # (F, 144, d)
+        video_tokens = self.model.mm_projector(video)  # (C, 49, d)
+        return torch.cat((image_tokens.flatten(0, 1), video_tokens.flatten(0, 1))).unsqueeze(0)
 
     def embed_prompt(self, input_ids: Tensor, visual: Tensor) -> Tensor:
         """(L,) token ids with one run of IMAGE_TOKEN, and (1, V, d) visual tokens → (1, L − run + V, d).

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidsearch.models.mobilevideogpt.assigned import AssignedModule
 from vidsearch.models.mobilevideogpt.config import VideoMambaConfig
+from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 from vidsearch.models.mobilevideogpt.mamba_mixer import MambaMixer
 
 _PRETRAINING_WIDTH = 512  # of the text side that VideoMamba was pre-trained against
 
 
-class VideoMamba(AssignedModule):
+class VideoMamba(DeferredModule):
     """Clips → patch tokens. Keyword arguments are the fields of VideoMambaConfig; keys start with vision_encoder."""
 
     def __init__(self, **config: Any) -> None:
@@ -44,12 +44,13 @@ class _Encoder(nn.Module):
         super().__init__()
         width = config.embed_dim
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.randn(1, 1 + config.patches, width) * 0.02)
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + config.patches, width))
         self.temporal_pos_embedding = nn.Parameter(torch.zeros(1, config.num_frames, width))
         self.patch_embed = _PatchEmbedding(config)
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(width, config.norm_eps)
         self.clip_decoder = nn.ModuleList([_PretrainingHead(width)])
+        nn.init.normal_(self.pos_embed, std=0.02)
 
     def forward(self, clips: Tensor) -> Tensor:
         x = self.embed(clips)
