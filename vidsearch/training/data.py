@@ -12,6 +12,7 @@ from torch import Tensor
 from vidsearch.models.mobileviclip.config import Preprocessing
 from vidsearch.models.mobileviclip.tokenizer import pre_text, tokenize
 from vidsearch.training.world.samples import training_batch
+from vidsearch.training.world.scene import WHOLE, Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,21 @@ def token_rows(texts: list[str]) -> Tensor:
 class WorldSource:
     """The synthetic world, rendered as it is asked for."""
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: int, seed: int) -> None:
+    def __init__(self, preprocessing: Preprocessing, batch_size: int, seed: int, extent: Extent = WHOLE) -> None:
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.seed = seed
+        self.extent = extent
 
     def batch(self, step: int) -> Batch:
-        made = training_batch(self.seed, step, self.batch_size, self.preprocessing.side_px, self.preprocessing.frames)
+        made = training_batch(
+            self.seed,
+            step,
+            self.batch_size,
+            self.preprocessing.side_px,
+            self.preprocessing.frames,
+            self.extent,
+        )
         return Batch(
             normalised(made.clips, self.preprocessing),
             token_rows(made.texts),

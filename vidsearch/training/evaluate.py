@@ -16,7 +16,7 @@ from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised, token_rows
 from vidsearch.training.world.samples import plain_clip
-from vidsearch.training.world.scene import Meaning, Scene
+from vidsearch.training.world.scene import WHOLE, Extent, Meaning, Scene
 from vidsearch.training.world.trials import (
     Trial,
     first_then_trials,
@@ -87,18 +87,18 @@ class Judge:
         return float(np.concatenate(right).mean())
 
 
-def measure(judge: Judge, size: Size, seed: int = 2026) -> dict[str, float]:
+def measure(judge: Judge, size: Size, seed: int = 2026, extent: Extent = WHOLE) -> dict[str, float]:
     """Everything as shares in [0, 1], by name; the levels as cosines (`level_high` …)."""
-    cosines = judge.cosines(retrieval_trial(seed, size.clips))
+    cosines = judge.cosines(retrieval_trial(seed, size.clips, extent))
     places, back = ranks(cosines), ranks(cosines.T)
     figures = {
         "t2v_R@1": recall(places)["R@1"] / 100,
         "t2v_R@5": recall(places)["R@5"] / 100,
         "v2t_R@1": recall(back)["R@1"] / 100,
         "t2v_R@1_dual_softmax": recall(ranks(dual_softmax(cosines)))["R@1"] / 100,
-        "motion_alone": judge.right_first(motion_trials(seed, size.groups)),
-        "left_right": judge.right_first(left_right_trials(seed, size.pairs)),
-        "first_then": judge.right_first(first_then_trials(seed, size.pairs)),
+        "motion_alone": judge.right_first(motion_trials(seed, size.groups, extent)),
+        "left_right": judge.right_first(left_right_trials(seed, size.pairs, extent)),
+        "first_then": judge.right_first(first_then_trials(seed, size.pairs, extent)),
         "overtaking": judge.right_first(overtaking_trials(seed, size.pairs)),
     }
     return figures | {f"level_{name}": value for name, value in score_levels(cosines).items()}

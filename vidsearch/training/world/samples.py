@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vidsearch.training.world.captions import CaptionWriter
 from vidsearch.training.world.disturb import disturb
 from vidsearch.training.world.render import render, to_uint8
-from vidsearch.training.world.scene import Array, Meaning, Scene, codes, describes, similar_meanings
+from vidsearch.training.world.scene import WHOLE, Array, Extent, Meaning, Scene, codes, describes, similar_meanings
 
 _GROUP = 4  # meanings of a batch that differ in one respect
 
@@ -30,12 +30,14 @@ class WorldBatch:
     claimed: NDArray[np.bool_]
 
 
-def training_batch(seed: int, step: int, size: int, side_px: int, frames: int = 8) -> WorldBatch:
+def training_batch(
+    seed: int, step: int, size: int, side_px: int, frames: int = 8, extent: Extent = WHOLE
+) -> WorldBatch:
     """The batch of one step, from the training part of the world, disturbed as real files are."""
     rng = np.random.default_rng((seed, step))
     meanings: list[Meaning] = []
     while len(meanings) < size:
-        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False)
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False, extent=extent)
     writer = CaptionWriter(rng, held_out=False)
     captions = [writer.sometimes_partial(meaning) for meaning in meanings]
     clips = np.stack([training_clip(meaning, rng, side_px, frames) for meaning in meanings])

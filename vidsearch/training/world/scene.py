@@ -49,6 +49,19 @@ class Meaning:
     other_colour: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A part of the world to draw from: which backgrounds, how many things, how often which kind of motion.
+
+    `mix` holds the shares of simple motions, sequences and camera moves; overtaking has the rest.
+    """
+
+    backgrounds: tuple[str, ...] = BACKGROUNDS
+    groups: bool = True  # two or three things, besides one
+    mix: tuple[float, float, float] = (0.50, 0.26, 0.13)
+
+
+WHOLE = Extent()
 FIELDS = tuple(Meaning.__dataclass_fields__)
 _CODES: tuple[tuple[object, ...], ...] = (
     SHAPES, COLOURS, BACKGROUNDS, MOTIONS, (None, *STEPS), (None, *SIZES), COUNTS, (None, *SHAPES), (None, *COLOURS),
@@ -117,30 +130,36 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
     return values[int(rng.integers(len(values)))]
 
 
-def sample_motion(rng: np.random.Generator) -> tuple[str, str | None]:
-    """A motion and what follows it, in the mix of training: half simple, a quarter sequences, camera, overtaking."""
+def sample_motion(rng: np.random.Generator, extent: Extent = WHOLE) -> tuple[str, str | None]:
+    """A motion and what follows it, in the mix of the extent."""
+    simple, sequence, camera = np.cumsum(extent.mix)
     kind = rng.random()
-    if kind < 0.50:
+    if kind < simple:
         return _pick(rng, SIMPLE), None
-    if kind < 0.76:
+    if kind < sequence:
         first, then = rng.permutation(len(STEPS))[:2]
         return STEPS[first], STEPS[then]
-    return (_pick(rng, CAMERA), None) if kind < 0.89 else (OVERTAKE, None)
+    return (_pick(rng, CAMERA), None) if kind < camera else (OVERTAKE, None)
 
 
 def sample_meaning(
-    rng: np.random.Generator, *, held_out: bool | None, motion: tuple[str, str | None] | None = None
+    rng: np.random.Generator,
+    *,
+    held_out: bool | None,
+    motion: tuple[str, str | None] | None = None,
+    extent: Extent = WHOLE,
 ) -> Meaning:
     """A meaning from the training part (held_out=False), the held-out part (True) or the whole world (None)."""
     while True:
-        doing, then = motion or sample_motion(rng)
+        doing, then = motion or sample_motion(rng, extent)
         colour = _pick(rng, COLOURS)
-        count = 1 if doing == OVERTAKE or rng.random() < 0.6 else int(rng.integers(2, 4))
+        alone = doing == OVERTAKE or not extent.groups or rng.random() < 0.6
+        count = 1 if alone else int(rng.integers(2, 4))
         overtaking = doing == OVERTAKE
         meaning = Meaning(
             shape=_pick(rng, TURNING_SHAPES if doing in TURNS else SHAPES),
             colour=colour,
-            background=_pick(rng, tuple(b for b in BACKGROUNDS if b not in _backgrounds_hiding(doing))),
+            background=_pick(rng, tuple(b for b in extent.backgrounds if b not in _backgrounds_hiding(doing))),
             motion=doing,
             then=then,
             size=_pick(rng, SIZES) if count == 1 and not _unsized(doing, then) else None,
@@ -384,36 +403,44 @@ def with_motion(meaning: Meaning, motion: str, then: str | None, size: str) -> M
     return replace(plain, size=(meaning.size or size) if sized else None)
 
 
-def similar_meanings(rng: np.random.Generator, members: int, *, held_out: bool | None) -> list[Meaning]:
+def similar_meanings(
+    rng: np.random.Generator, members: int, *, held_out: bool | None, extent: Extent = WHOLE
+) -> list[Meaning]:
     """Meanings that differ in one respect, so that a batch asks for it: in the motion (mostly), in the look, or in all.
 
     All are distinct, allowed and of the part of the split that `held_out` names (see `sample_meaning`).
     """
     kind = rng.random()
-    first = sample_meaning(rng, held_out=held_out)
+    first = sample_meaning(rng, held_out=held_out, extent=extent)
     found = [first]
     for _ in range(40 * members):
         if len(found) == members:
             return found
-        variant = _variant(rng, first, kind, held_out, wants_opposite=len(found) == 1)
+        variant = _variant(rng, first, kind, held_out, extent, wants_opposite=len(found) == 1)
         fits = variant is not None and allowed(variant) and (held_out is None or is_held_out(variant) == held_out)
         if variant is not None and fits and variant not in found:
             found.append(variant)
-    return found + [sample_meaning(rng, held_out=held_out) for _ in range(members - len(found))]
+    return found + [sample_meaning(rng, held_out=held_out, extent=extent) for _ in range(members - len(found))]
 
 
 def _variant(
-    rng: np.random.Generator, first: Meaning, kind: float, held_out: bool | None, *, wants_opposite: bool
+    rng: np.random.Generator,
+    first: Meaning,
+    kind: float,
+    held_out: bool | None,
+    extent: Extent,
+    *,
+    wants_opposite: bool,
 ) -> Meaning | None:
     if kind < 0.6:
         if wants_opposite and rng.random() < 0.7:
             return opposite(first)
-        motion, then = sample_motion(rng)
+        motion, then = sample_motion(rng, extent)
         return None if motion == OVERTAKE else with_motion(first, motion, then, _pick(rng, SIZES))
     if kind < 0.85:
-        other = sample_meaning(rng, held_out=held_out, motion=(first.motion, first.then))
+        other = sample_meaning(rng, held_out=held_out, motion=(first.motion, first.then), extent=extent)
         field = _pick(rng, ("shape", "shape", "colour", "background", "count"))
         if field == "count":
             return replace(first, count=other.count, size=other.size)
         return replace(first, **{field: getattr(other, field)})
-    return sample_meaning(rng, held_out=held_out)
+    return sample_meaning(rng, held_out=held_out, extent=extent)

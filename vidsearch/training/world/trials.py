@@ -19,6 +19,8 @@ from vidsearch.training.world.scene import (
     SIMPLE,
     SIZES,
     STEPS,
+    WHOLE,
+    Extent,
     Meaning,
     allowed,
     look_is_held_out,
@@ -43,12 +45,12 @@ def _trial(meanings: list[Meaning], rng: np.random.Generator) -> Trial:
     return Trial(tuple(meanings), tuple(writer.full(meaning).text for meaning in meanings))
 
 
-def retrieval_trial(seed: int, clips: int) -> Trial:
+def retrieval_trial(seed: int, clips: int, extent: Extent = WHOLE) -> Trial:
     """`clips` held-out meanings, all distinct: one sentence is true of one clip."""
     rng = np.random.default_rng((seed, 1))
     meanings: dict[Meaning, None] = {}
     while len(meanings) < clips:
-        meanings[sample_meaning(rng, held_out=True)] = None
+        meanings[sample_meaning(rng, held_out=True, extent=extent)] = None
     return _trial(list(meanings), rng)
 
 
@@ -63,18 +65,18 @@ def held_out_looks() -> list[tuple[str, str, str]]:
     ]
 
 
-def _thing(rng: np.random.Generator) -> Meaning:
-    looks = held_out_looks()
+def _thing(rng: np.random.Generator, extent: Extent) -> Meaning:
+    looks = [look for look in held_out_looks() if look[2] in extent.backgrounds]
     shape, colour, background = looks[int(rng.integers(len(looks)))]
     return Meaning(shape, colour, background, "still", size=SIZES[int(rng.integers(2))])
 
 
-def motion_trials(seed: int, groups: int) -> list[Trial]:
+def motion_trials(seed: int, groups: int, extent: Extent = WHOLE) -> list[Trial]:
     """Groups of one thing on one background in eight different motions."""
     rng = np.random.default_rng((seed, 2))
     trials = []
     for _ in range(groups):
-        thing = _thing(rng)
+        thing = _thing(rng, extent)
         ways = [with_motion(thing, motion, None, str(thing.size)) for motion in (*SIMPLE, *CAMERA)]
         ways = [way for way in ways if allowed(way)]
         chosen = rng.permutation(len(ways))[:MOTIONS_PER_GROUP]
@@ -82,19 +84,19 @@ def motion_trials(seed: int, groups: int) -> list[Trial]:
     return trials
 
 
-def left_right_trials(seed: int, pairs: int) -> list[Trial]:
+def left_right_trials(seed: int, pairs: int, extent: Extent = WHOLE) -> list[Trial]:
     """Pairs of one thing that moves left in one clip and right in the other."""
-    return _pairs((seed, 3), pairs, lambda rng: ("left", None))
+    return _pairs((seed, 3), pairs, lambda rng: ("left", None), extent)
 
 
-def first_then_trials(seed: int, pairs: int) -> list[Trial]:
+def first_then_trials(seed: int, pairs: int, extent: Extent = WHOLE) -> list[Trial]:
     """Pairs of one thing that does the same two things in one and in the other order."""
 
     def motion(rng: np.random.Generator) -> tuple[str, str | None]:
         first, then = rng.permutation(len(STEPS))[:2]
         return STEPS[int(first)], STEPS[int(then)]
 
-    return _pairs((seed, 4), pairs, motion)
+    return _pairs((seed, 4), pairs, motion, extent)
 
 
 def overtaking_trials(seed: int, pairs: int) -> list[Trial]:
@@ -110,13 +112,16 @@ def overtaking_trials(seed: int, pairs: int) -> list[Trial]:
 
 
 def _pairs(
-    seed: tuple[int, int], pairs: int, motion: Callable[[np.random.Generator], tuple[str, str | None]]
+    seed: tuple[int, int],
+    pairs: int,
+    motion: Callable[[np.random.Generator], tuple[str, str | None]],
+    extent: Extent,
 ) -> list[Trial]:
     rng = np.random.default_rng(seed)
     trials: list[Trial] = []
     for _ in range(pairs):
         first, then = motion(rng)
-        meaning = with_motion(_thing(rng), first, then, SIZES[int(rng.integers(2))])
+        meaning = with_motion(_thing(rng, extent), first, then, SIZES[int(rng.integers(2))])
         contrary = opposite(meaning)
         if contrary is None:
             raise ValueError(f"{first} has no opposite")
