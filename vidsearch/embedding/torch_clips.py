@@ -68,7 +68,9 @@ class ClipEncoder:
     @torch.inference_mode()
     def run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) → (B, E), rows of unit length."""
-        pixels = torch.from_numpy(np.ascontiguousarray(clips)).to(self.device)
+        pixels = torch.from_numpy(np.require(clips, requirements=["C", "W"])).to(
+            self.device
+        )  # a read-only array is copied
         x = pixels.permute(0, 1, 4, 2, 3)  # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
         x = (x * self._scale + self._shift).to(self.dtype)  # in float32, rounded once
         return encode_clips(self.network, x).cpu().numpy()
