@@ -93,8 +93,7 @@ def piece_ids(piece: str) -> tuple[int, ...]:
     if piece in SPECIAL_TOKENS:
         return (SPECIAL_TOKENS[piece],)
     vocabulary = load_vocabulary()
-    # A query typed in a terminal may hold bytes that are no text; Python marks them in a way that UTF-8 refuses.
-    signs = [vocabulary.byte_signs[byte] for byte in piece.encode("utf-8", errors="replace")]
+    signs = [vocabulary.byte_signs[byte] for byte in piece.encode("utf-8")]
     signs[-1] += END_OF_WORD
     made: dict[str, int] = {}  # tokens that a merge made → their ids, which follow the merges' ranks
     while len(signs) > 1:
