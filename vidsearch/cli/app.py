@@ -6,14 +6,13 @@ Each command imports its workflow in its body, so that `vidsearch --help` answer
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 from vidsearch import __version__
-from vidsearch.cli import index, info, query, remove, show, videos
+from vidsearch.cli import index, info, query, remove, show, train, videos
 from vidsearch.errors import VidsearchError
 
 EXIT_INTERRUPTED = 130
@@ -32,6 +31,10 @@ app.command("query")(query.query)
 app.command("videos")(videos.videos)
 app.command("remove")(remove.remove)
 app.command("info")(info.info)
+# train has its own parser, which also runs where typer is not installed (`python -m vidsearch.training`).
+app.command(
+    "train", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)(train.train)
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,15 +66,7 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _forget_stdout()
-        return 0
     return code if isinstance(code, int) else 0
-
-
-def _forget_stdout() -> None:
-    """After `| head` closed the pipe: keep the interpreter's last flush from complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,9 +32,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Under = Annotated[
     Path | None, typer.Option("--under", metavar="PATH", help="Only videos in this folder, or this one file.")
 ]
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise typer.BadParameter(f"{name!r} is no device; choose auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
 Device = Annotated[
     str,
-    typer.Option("--device", envvar="VIDSEARCH_DEVICE", metavar="NAME", help="auto, cpu, cuda or mps."),
+    typer.Option(
+        "--device",
+        envvar="VIDSEARCH_DEVICE",
+        metavar="NAME",
+        callback=_known_device,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
 ]
 
 

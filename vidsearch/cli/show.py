@@ -6,9 +6,12 @@ File names are other people's text: never read as markup, and written with their
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
+
+import typer
 
 from vidsearch.timecode import clock
 
@@ -16,16 +19,23 @@ TimeFormat = Literal["hms", "seconds"]
 
 
 def write(text: str) -> None:
-    """To stdout at once; names that are not valid UTF-8 keep their bytes. BrokenPipeError where nobody reads on."""
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """To stdout at once; names that are not valid UTF-8 keep their bytes."""
+    _emit(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(value: Any) -> None:
     """One JSON document on one line. Bytes that are not UTF-8 appear as \\udcXX, which Python's os.fsencode undoes."""
-    text = json.dumps(value, ensure_ascii=False)
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
-    sys.stdout.buffer.flush()
+    _emit(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _emit(data: bytes) -> None:
+    """Writes and flushes; where nobody reads any more (`| head`) the program ends quietly, as done."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
+        raise typer.Exit(0) from None
 
 
 def say(text: str) -> None:
