@@ -20,8 +20,9 @@ from decord import DECORDError
 from numpy.typing import NDArray
 
 from vidsearch.records import FrameSpec, VideoFacts
+from vidsearch.video.header import Header
 from vidsearch.video.picture import cut_square, scaled_size
-from vidsearch.video.probe import Header, Timetable, timetable_doubts
+from vidsearch.video.probe import Timetable, timetable_doubts
 
 if TYPE_CHECKING:
     from vidsearch.video.reader import VideoReader

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, VideoFacts
+from vidsearch.video.header import Header, opened
 from vidsearch.video.picture import cut_square, scaled_size
-from vidsearch.video.probe import Header, opened
 from vidsearch.video.wording import shown
 
 # Codecs whose key frames reset the decoder, in containers that say which packets they are.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, WindowSpec
-from vidsearch.video.probe import Header, doubts, look
+from vidsearch.video.header import Header, look
+from vidsearch.video.probe import doubts
 from vidsearch.video.windows import cut_windows
 from vidsearch.video.wording import os_refusal, shown
 

@@ -1,0 +1,207 @@
+"""What opening a file, its first packets and one decoded picture tell, before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.container
+import av.logging
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidsearch.errors import VideoError
+from vidsearch.video.structure import is_mp4_without_index, promised_end
+from vidsearch.video.wording import os_refusal, shown
+
+# One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
+av.logging.set_level(None)
+
+# Formats that are lists of other files, or pictures: read as a "video" they would leave the file, or be one still.
+_PICTURE_FORMATS = ("_pipe", "image2", "ico", "tty", "sbg")
+_PLAYLIST_FORMATS = frozenset({"hls", "concat", "dash", "applehttp", "sdp", "rtsp", "webm_dash_manifest", "imf"})
+
+# Of a sound file the first packets are looked at for how its groups of pictures are built: some minutes of video, a
+# few hundredths of a second of work. Their number and bytes are bounded, so that a huge file is not read twice.
+_PACKETS_TRIED = 200  # for a first picture
+_PACKETS_LOOKED_AT = 4000
+_BYTES_LOOKED_AT = 64 << 20
+# What decord may read, and which of its codecs show pictures in another order than they are decoded in.
+TRUSTED_CONTAINERS = frozenset({"mov", "matroska"})
+_REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What opening a file and decoding one picture tell. Times in seconds; sizes of the stored picture."""
+
+    container: str
+    codec: str
+    width_px: int
+    height_px: int
+    pixel_aspect: float  # width : height of one stored pixel
+    rotation_deg: int  # clockwise, to show the stored picture upright
+    interlaced: bool
+    starts_clean: bool  # a picture comes out of the first packets
+    start_s: float  # of the video stream
+    claimed_s: float | None  # the header's duration, not to be believed
+    index_packets: int  # that the index of an MP4 lists; 0 for other containers
+    hidden_packets: int  # entries that an edit list hides
+    fragmented: bool
+    video_streams: int
+    false_key_frames: bool  # the index calls packets key frames that are none
+    leading_pictures: bool  # pictures shown before the key frame that they follow in the file ("open" groups)
+    ends_early: bool  # the structure promises more bytes than the file has
+    unfinished: bool  # the writer never came back to fill in the length
+    utf8_name: bool
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStream]]:
+    """The container and the video stream that players take, silent and bounded to this one file.
+
+    Raises VideoError where there is nothing to decode.
+    """
+    try:
+        # Other protocols stay shut: a playlist named .mp4 must not make an offline program reach out.
+        container = av.open(
+            str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file,crypto,data"}
+        )
+    except av.FFmpegError as error:
+        raise _not_opened(path, error) from error
+    with container:
+        yield container, _video_stream(path, container)
+
+
+def look(path: Path) -> Header:
+    """The header of one file. Raises VideoError where it holds no video that can be decoded."""
+    with opened(path) as (container, stream):
+        context = stream.codec_context
+        kind = container.format.name.split(",")[0]
+        entries = list(stream.index_entries) if kind == "mov" else []  # elsewhere it grows while reading
+        size = path.stat().st_size
+        end = max((entry.pos + entry.size for entry in entries), default=0) if kind == "mov" else promised_end(path)
+        pixel = stream.sample_aspect_ratio
+        claimed_s = _claimed_duration(container, stream)
+        first_packets = _FirstPackets()
+        first_packets.read(container, stream, [entry.is_keyframe for entry in entries])
+        first = first_packets.frame
+        return Header(
+            container=kind,
+            codec=context.codec.canonical_name,
+            width_px=context.width,
+            height_px=context.height,
+            pixel_aspect=float(pixel) if pixel else 1.0,
+            rotation_deg=-first.rotation % 360 if first is not None else 0,
+            interlaced=first is not None and first.interlaced_frame,
+            starts_clean=first is not None and not first.is_corrupt,
+            start_s=_seconds(stream, stream.start_time) or 0.0,
+            claimed_s=claimed_s,
+            index_packets=len(entries),
+            hidden_packets=sum(1 for entry in entries if entry.is_discard),
+            fragmented=kind == "mov" and stream.frames == 0,
+            video_streams=sum(1 for other in container.streams.video if not _is_cover(other)),
+            false_key_frames=first_packets.false_key_frames,
+            leading_pictures=first_packets.leading_pictures,
+            ends_early=end is not None and end > size,
+            unfinished=kind == "matroska" and end is None,
+            utf8_name=_is_utf8(path),
+        )
+
+
+@dataclass(slots=True)
+class _FirstPackets:
+    """One pass over the first packets: the first picture, and what the groups of pictures look like."""
+
+    frame: VideoFrame | None = None
+    false_key_frames: bool = False
+    leading_pictures: bool = False
+    _key_pts: int | None = None
+
+    def read(self, container: av.container.InputContainer, stream: VideoStream, index_keys: Sequence[bool]) -> None:
+        """`index_keys`: for each packet whether the container's index calls it a key frame; empty without an index."""
+        context = stream.codec_context
+        context.thread_count = 1
+        kind = container.format.name.split(",")[0]
+        wanted = _PACKETS_LOOKED_AT if _shows_groups(kind, context.codec.canonical_name) else 0
+        size = 0
+        try:
+            for number, packet in enumerate(container.demux(stream)):
+                size += packet.size
+                if self.frame is None and number < _PACKETS_TRIED:
+                    self.frame = next(iter(packet.decode()), None)
+                elif number >= wanted or size > _BYTES_LOOKED_AT:
+                    return
+                if number < wanted and packet.size:
+                    self._look(packet, number < len(index_keys) and index_keys[number])
+        except av.FFmpegError:
+            return  # damage, which the reader meets again and reports
+
+    def _look(self, packet: Packet[VideoStream], called_key: bool) -> None:
+        self.false_key_frames |= called_key and not packet.is_keyframe
+        if packet.is_keyframe:
+            self._key_pts = packet.pts
+        elif packet.pts is not None and self._key_pts is not None:
+            self.leading_pictures |= packet.pts < self._key_pts
+
+
+def _shows_groups(kind: str, codec: str) -> bool:
+    """Whether the answer matters: only for files that decord might read otherwise."""
+    return kind in TRUSTED_CONTAINERS and codec in _REORDERING_CODECS
+
+
+def _claimed_duration(container: av.container.InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None:
+        return _seconds(stream, stream.duration)
+    return container.duration / av.time_base if container.duration is not None else None
+
+
+def _seconds(stream: VideoStream, ticks: int | None) -> float | None:
+    return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
+
+
+def _video_stream(path: Path, container: av.container.InputContainer) -> VideoStream:
+    kind = container.format.name
+    if kind in _PLAYLIST_FORMATS or any(mark in kind for mark in _PICTURE_FORMATS):
+        what = "a list of other files" if kind in _PLAYLIST_FORMATS else "a picture"
+        raise VideoError("not-a-video", f"{shown(path)} is {what}, not a video; leave it out with --exclude.")
+    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not streams:
+        raise VideoError("no-video-stream", f"{shown(path)} holds no video, only sound or a cover picture.")
+    best = container.streams.best("video")  # FFmpeg's choice, and decord's
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise VideoError(
+            "unsupported-codec", f"{shown(path)} is coded in a way that no decoder here reads; convert it to H.264."
+        )
+    return stream
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def _not_opened(path: Path, error: av.FFmpegError) -> VideoError:
+    """Why no demuxer took the file, as the user should hear it."""
+    if isinstance(error, OSError) and not isinstance(error, av.InvalidDataError):
+        return os_refusal(path, error)
+    if path.stat().st_size == 0:
+        return VideoError("empty-file", f"{shown(path)} is empty; copy or record it again.")
+    if is_mp4_without_index(path):
+        return VideoError(
+            "truncated",
+            f"{shown(path)} has lost its end, where an MP4 keeps its index; copy it again or repair it.",
+        )
+    return VideoError("not-a-video", f"{shown(path)} is not a video: no format fits its content.")
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
