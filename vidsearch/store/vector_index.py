@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-# M = 16 takes 2.2 kB a window of 512 values, so that an hour's 900 windows stay below 3 MB with all the rest; what
-# recall it gives with this ef is measured in docs/search.md.
-LINKS = 16
+# M = 12 takes 2.17 kB a window of 512 values, 1.95 MB an hour (900 windows), which leaves an hour below 3 MB with its
+# vectors in the database. The recall it gives with this ef is in docs/search.md.
+LINKS = 12
 EF_BUILD = 200
 EF_SEARCH = 2000
 SEED = 20
