@@ -64,7 +64,8 @@ class Database:
             try:
                 yield self._connection
             finally:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full or failing disk ends it by itself
+                    self._connection.execute("ROLLBACK")
 
     @contextmanager
     def atomic(self) -> Iterator[sqlite3.Connection]:
