@@ -13,21 +13,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 VIDEO_WIDTH = 576  # the published rule: tokens of this width are the video encoder's
-_VIDEO_SIDE = 7
-_IMAGE_SIDE = 12
+VIDEO_SIDE = 7
+IMAGE_SIDE = 12
 
 
 class TokenProjector(nn.Module):
-    """Tokens → (144 or 49) tokens: 12×12 for the image tower, 7×7 for the video encoder, told apart by in_dim."""
+    """Tokens → side² tokens. Without `side` the published rule: 7×7 for the video encoder's width, 12×12 for others."""
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, side: int | None = None) -> None:
         super().__init__()
-        self.side = _VIDEO_SIDE if in_dim == VIDEO_WIDTH else _IMAGE_SIDE
+        self.side = side or (VIDEO_SIDE if in_dim == VIDEO_WIDTH else IMAGE_SIDE)
         self.mlp = _Mlp(in_dim, out_dim)
         self.peg = _PositionalModule(out_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, side², in_dim) → (N, 144 or 49, out_dim).
+        """(N, 196, in_dim) → (N, side², out_dim): 144 or 49 tokens.
 
         The tokens of a video chunk are four 7×7 frames one after the other, and still they are read as one square grid:
         the published projector was trained so. Pooling comes before the second linear layer and not after it: means
