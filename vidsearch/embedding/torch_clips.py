@@ -57,8 +57,10 @@ class ClipEncoder:
     """A network on one device in one precision."""
 
     def __init__(self, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> None:
-        network = load_network(folder, "fused", device, dtype, towers="image")
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = load_network(folder, "fused", device, dtype, towers="image")
+        for parameter in self.network.parameters():
+            if parameter.ndim == 4:  # a convolution's kernel
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.device, self.dtype = device, dtype
         preprocessing = network.config.preprocessing
         mean, std = (torch.tensor(values, device=device) for values in (preprocessing.mean, preprocessing.std))
@@ -97,8 +99,8 @@ def encode_clips(network: Network, clips: Tensor) -> Tensor:
     """
     if isinstance(network, MobileViCLIP):
         return network.encode_video(clips).float()
-    frames = network.encode_image(clips.flatten(0, 1), normalize=False).unflatten(0, clips.shape[:2])
-    return F.normalize(frames.float().mean(1), dim=-1)
+    frames = network.encode_image(clips.flatten(0, 1), normalize=False)  # (B·T, E)
+    return F.normalize(torch.unflatten(frames, 0, clips.shape[:2]).float().mean(1), dim=-1)
 
 
 def open_encoder(folder: ModelFolder, wanted: str) -> tuple[ClipEncoder, str]:
@@ -131,7 +133,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32
+        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32
         fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     else:
         fast = False
