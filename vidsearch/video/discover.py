@@ -222,9 +222,8 @@ def _may_be_transport_stream(entry: _Entry) -> bool:
 
 def _synchronous(head: bytes, step: int) -> bool:
     """Whether sync bytes stand at every step from some offset in the first packet: streams may start mid-packet."""
-    return any(
-        all(byte == TS_SYNC for byte in head[offset::step]) and len(head) > offset for offset in range(min(step, 204))
-    )
+    samples = (head[offset::step] for offset in range(step))
+    return any(len(sample) > 1 and set(sample) == {TS_SYNC} for sample in samples)
 
 
 def _refused(path: Path, error: OSError) -> FoundProblem:

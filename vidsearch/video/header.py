@@ -21,9 +21,16 @@ from vidsearch.video.wording import os_refusal, shown
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
 av.logging.set_level(None)
 
-# Formats that are lists of other files, or pictures: read as a "video" they would leave the file, or be one still.
-_PICTURE_FORMATS = ("_pipe", "image2", "ico", "tty", "sbg")
-_PLAYLIST_FORMATS = frozenset({"hls", "concat", "dash", "applehttp", "sdp", "rtsp", "webm_dash_manifest", "imf"})
+# The demuxers that may open a file: those of one file with video, sound, or a picture (to say that it is one). Others
+# are lists of other files or addresses (hls, concat, dash, image2): a playlist named .mp4 must not lead an offline
+# program elsewhere.
+_FORMATS = (
+    "3dostr,aac,ac3,aiff,amr,amv,asf,asf_o,av1,avi,caf,cavsvideo,dirac,dv,eac3,film_cpk,flac,flic,flv,gif,gxf,h261,h263,"
+    "h264,hevc,ivf,live_flv,lxf,m4v,matroska,webm,mjpeg,mlv,mov,mp3,mpeg,mpegts,mpegvideo,mtv,mxf,nsv,nut,obu,ogg,pva,"
+    "r3d,rl2,rm,roq,smjpeg,smk,swf,thp,ty,vc1,viv,vmd,vvc,wav,wtv,wv,yop,yuv4mpegpipe,"
+    "bmp_pipe,gif_pipe,jpeg_pipe,jpegls_pipe,jpegxl_pipe,png_pipe,tiff_pipe,webp_pipe,ico"
+)
+_PICTURE_FORMATS = ("_pipe", "ico")
 
 # Of a sound file the first packets are looked at for how its groups of pictures are built: some minutes of video, a
 # few hundredths of a second of work. Their number and bytes are bounded, so that a huge file is not read twice.
@@ -62,14 +69,15 @@ class Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStream]]:
-    """The container and the video stream that players take, silent and bounded to this one file.
+    """The container and the video stream that players take, bounded to this one file.
 
     Raises VideoError where there is nothing to decode.
     """
     try:
-        # Other protocols stay shut: a playlist named .mp4 must not make an offline program reach out.
         container = av.open(
-            str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file,crypto,data"}
+            str(path.absolute()),
+            metadata_errors="replace",
+            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
         )
     except av.FFmpegError as error:
         raise _not_opened(path, error) from error
@@ -166,9 +174,8 @@ def _seconds(stream: VideoStream, ticks: int | None) -> float | None:
 
 def _video_stream(path: Path, container: av.container.InputContainer) -> VideoStream:
     kind = container.format.name
-    if kind in _PLAYLIST_FORMATS or any(mark in kind for mark in _PICTURE_FORMATS):
-        what = "a list of other files" if kind in _PLAYLIST_FORMATS else "a picture"
-        raise VideoError("not-a-video", f"{shown(path)} is {what}, not a video; leave it out with --exclude.")
+    if any(mark in kind for mark in _PICTURE_FORMATS) and kind != "yuv4mpegpipe":
+        raise VideoError("not-a-video", f"{shown(path)} is a picture, not a video; leave it out with --exclude.")
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
         raise VideoError("no-video-stream", f"{shown(path)} holds no video, only sound or a cover picture.")
@@ -187,7 +194,7 @@ def _is_cover(stream: VideoStream) -> bool:
 
 def _not_opened(path: Path, error: av.FFmpegError) -> VideoError:
     """Why no demuxer took the file, as the user should hear it."""
-    if isinstance(error, OSError) and not isinstance(error, av.InvalidDataError):
+    if isinstance(error, OSError):
         return os_refusal(path, error)
     if path.stat().st_size == 0:
         return VideoError("empty-file", f"{shown(path)} is empty; copy or record it again.")

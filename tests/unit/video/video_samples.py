@@ -1,0 +1,90 @@
+"""Small videos made on the spot, in which every picture shows its own number."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE_PX = 64
+_CELLS = 4  # a number is a grid of 4 × 4 black or white cells: 16 bits that survive any codec and scaling
+_TICKS = 1000  # of the time base, in a second
+
+
+def numbered_picture(number: int, width_px: int = SIDE_PX, height_px: int = SIDE_PX) -> NDArray[np.uint8]:
+    """(H, W, 3): the number in binary, most significant cell first."""
+    bits = np.array([number >> bit & 1 for bit in range(_CELLS * _CELLS - 1, -1, -1)], dtype=np.uint8)
+    cells = np.where(bits.reshape(_CELLS, _CELLS) == 1, 220, 30).astype(np.uint8)
+    grey = cells.repeat(height_px // _CELLS, axis=0).repeat(width_px // _CELLS, axis=1)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def number_in(picture: NDArray[np.uint8]) -> int:
+    """The number that a picture (H, W, 3) of any size shows."""
+    height, width = picture.shape[0] // _CELLS, picture.shape[1] // _CELLS
+    grey = picture.mean(axis=2).reshape(_CELLS, height, _CELLS, width).mean(axis=(1, 3))
+    return int("".join("1" if cell > 125 else "0" for cell in grey.ravel()), 2)
+
+
+def even_times(count: int, fps: float, start_s: float = 0.0) -> list[float]:
+    return [start_s + number / fps for number in range(count)]
+
+
+def make_video(
+    path: Path,
+    times_s: Sequence[float],
+    *,
+    codec: str = "libx264",
+    b_frames: int = 0,
+    key_every: int = 25,
+    codec_options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    rate: int = 25,
+    own_rate: bool = False,
+) -> Path:
+    """A video whose picture i shows i and starts at `times_s[i]`. `own_rate`: containers that know only a rate."""
+    base = Fraction(1, rate if own_rate else _TICKS)
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=rate, options=codec_options or {})
+        stream.width, stream.height, stream.pix_fmt = SIDE_PX, SIDE_PX, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = base
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = key_every, b_frames
+        stream.codec_context.thread_count = 1
+        for number, time in enumerate(times_s):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            frame.pts, frame.time_base = round(time / base), base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut_without_coding(source: Path, target: Path, from_s: float) -> Path:
+    """`source` from `from_s` on, packets copied from the key frame before it: an edit list hides what comes earlier."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        shift = round(from_s / stream.time_base)
+        old.seek(shift, stream=stream)
+        for packet in old.demux(stream):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts -= shift
+            packet.dts -= shift
+            packet.stream = copy
+            new.mux(packet)
+    return target
+
+
+def turn_upright(path: Path) -> None:
+    """Mark an MP4 as stored on its side: a player turns it by 90° clockwise (the matrix of ISO/IEC 14496-12, tkhd)."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # type, version and flags, times, track, duration, layer, volume
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, SIDE_PX * one, 0, 1 << 30)
+    path.write_bytes(data)
