@@ -18,7 +18,7 @@ from vidsearch.store.library import Library
 
 HERE = Path(__file__).parent
 KILLS = 20
-VIDEOS = 120
+VIDEOS = 80
 
 
 def start(root: Path, home: Path) -> subprocess.Popen[str]:
@@ -42,7 +42,7 @@ def finish(root: Path, home: Path) -> float:
 def change_some(root: Path, chance: random.Random, turn: int) -> None:
     """New content, new names, new and lost files: work for the next run."""
     files = sorted(root.iterdir())
-    for path in chance.sample(files, 40):
+    for path in chance.sample(files, 25):
         path.write_text(f"{path.name} in turn {turn}")
     for path in chance.sample(files, 10):
         path.rename(root / f"moved {turn} {path.name[-7:]}")
@@ -66,6 +66,7 @@ def dump(home: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+@pytest.mark.timeout(900)  # 25 processes in turn, on a machine that may have better things to do
 def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "EXACT_BELOW", 200)
     root, home = tmp_path / "videos", tmp_path / "home"
@@ -75,19 +76,24 @@ def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.
     span = finish(root, tmp_path / "rehearsal")
     chance = random.Random(20)
     interrupted = 0
-    for turn in range(KILLS):
+    for turn in range(4 * KILLS):
+        if interrupted == KILLS:
+            break
         if turn % 2 == 0:  # every other time the rerun goes on from where the last one was killed
             change_some(root, chance, turn)
         process = start(root, home)
-        time.sleep(chance.uniform(0, 0.8 * span))
+        time.sleep(chance.uniform(0, span))
         process.kill()
-        interrupted += process.communicate()[0] == ""
+        if process.communicate()[0] == "":
+            interrupted += 1
+        else:
+            span *= 0.7  # the machine has become quicker: it was over before the blow
         with Library.open(home) as library:
             assert [problem for problem in library.check() if "search index" not in problem] == []
             assert all(row.windows == 3 for row in library.videos())
             hits = library.search(np.ones(DIM), model="nano", limit=5)
             assert library.search(np.ones(DIM), model="nano", limit=5) == hits  # by whatever index there is
-    assert interrupted >= KILLS // 2, "the runs were over before they were killed"
+    assert interrupted == KILLS, "the runs were over before they were killed"
     finish(root, home)
     finish(root, tmp_path / "undisturbed")
     assert dump(home) == dump(tmp_path / "undisturbed")
