@@ -3,7 +3,7 @@
     python benchmarks/indexing.py [FOLDER] [--model mobileviclip-nano] [--rounds 3]
 
 Each of the three has all cores. On a CPU the stages share them, so the bound is the sum of the two; with a GPU it is
-the slower one. A published size is measured with fresh weights: what the numbers are does not change how long they take.
+the slower one. A published size is measured with fresh weights: what they are does not change how long they take.
 Rounds alternate, ratios are taken within a round. Prints a table, then one JSON line.
 """
 
