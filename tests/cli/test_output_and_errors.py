@@ -32,8 +32,9 @@ def test_a_pipe_gets_tab_separated_lines(clips_library: Path, vidsearch: RunVids
     done = vidsearch("query", "a yellow star blinks", "-k", "3", "--time-format", "seconds")
     lines = done.stdout.decode().splitlines()
     assert [line.split("\t")[0] for line in lines] == ["1", "2", "3"]
-    _, score, start, end, path = lines[0].split("\t")
+    _, score, level, start, end, path = lines[0].split("\t")
     assert -1 <= float(score) <= 1
+    assert level in ("high", "medium", "low", "none", "-")
     assert float(start) < float(end)
     assert Path(path).parent == CLIPS
 
@@ -43,7 +44,17 @@ def test_json_and_jsonl_say_the_same(clips_library: Path, vidsearch: RunVidsearc
     lines = vidsearch("query", "a green cross", "--jsonl", "-k", "4").stdout.splitlines()
     assert [json.loads(line) for line in lines] == whole["hits"]
     assert whole["version"] == 1
-    assert set(whole["hits"][0]) >= {"number", "path", "start_s", "end_s", "best_s", "score", "model", "offline"}
+    assert set(whole["hits"][0]) >= {
+        "number",
+        "path",
+        "start_s",
+        "end_s",
+        "best_s",
+        "score",
+        "level",
+        "model",
+        "offline",
+    }
     assert [hit["number"] for hit in whole["hits"]] == [1, 2, 3, 4]
 
 

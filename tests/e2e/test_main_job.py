@@ -153,7 +153,7 @@ def test_names_survive_every_output(tmp_path: Path, vidsearch: RunVidsearch) -> 
     assert {os.fsencode(hit["path"]) for hit in hits} == {os.fsencode(folder) + b"/" + name for name in names}
     lines = vidsearch("query", "a star", "-k", "50").stdout.splitlines()
     assert len(lines) == len(hits)
-    assert all(len(line.split(b"\t")) == 5 for line in lines)
+    assert all(len(line.split(b"\t")) == 6 for line in lines)
     assert vidsearch("videos").returncode == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from vidsearch.records import Hit
 
 JSON_VERSION = 1
+
+Levels = Mapping[str, float] | None  # cosines from which a hit counts as high, medium or low
 
 
 def query(
@@ -47,12 +50,13 @@ def query(
 ) -> None:
     """Find the moments that show what TEXT says.
 
-    On a terminal: a table. In a pipe, one line a moment: number, score, start, end, path, separated by tabs.
+    On a terminal: a table. In a pipe, one line a moment: number, score, match, start, end, path, separated by tabs.
     Exit code 1 when nothing is found.
 
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv
     """
     from vidsearch.embedding.base import open_text_embedder
+    from vidsearch.models.folder import find_model
     from vidsearch.workflows.query import QueryOptions, find_moments
 
     if as_json + as_jsonl + (files_only or null) > 1:
@@ -61,6 +65,7 @@ def query(
         text = sys.stdin.read().strip()
     wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
     with options.open_library() as library:
+        levels = find_model(model, places.models_dir()).score_levels
         embedder = open_text_embedder(model, models_dir=places.models_dir())
         _warn_of_unknown_words(embedder.unknown_words(text), model)
         hits = find_moments(library, embedder, text, wanted)
@@ -69,22 +74,29 @@ def query(
         _write_page(page, text, hits)
     if as_json:
         show.write_json(
-            {"version": JSON_VERSION, "query": text, "model": model, "hits": [as_dict(hit) for hit in hits]}
+            {"version": JSON_VERSION, "query": text, "model": model, "hits": [as_dict(hit, levels) for hit in hits]}
         )
     elif as_jsonl:
         for hit in hits:
-            show.write_json(as_dict(hit))
+            show.write_json(as_dict(hit, levels))
     elif files_only or null:
         end = "\0" if null else "\n"
         show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in hits)))
     else:
-        show_hits(hits, time_format)
+        show_hits(hits, levels, time_format)
     if not hits:
         show.say(f"Nothing found for {text!r}.")
         raise typer.Exit(1)
 
 
-def as_dict(hit: Hit) -> dict[str, Any]:
+def match_level(score: float, levels: Levels) -> str | None:
+    """How much a score means for this model: high, medium, low or none; None where nobody has measured it."""
+    if levels is None:
+        return None
+    return next((name for name in ("high", "medium", "low") if score >= levels[name]), "none")
+
+
+def as_dict(hit: Hit, levels: Levels) -> dict[str, Any]:
     """The stable JSON form of a hit; documented in docs/json.md."""
     return {
         "number": hit.number,
@@ -93,23 +105,27 @@ def as_dict(hit: Hit) -> dict[str, Any]:
         "end_s": round(hit.end_s, 3),
         "best_s": round(hit.best_s, 3),
         "score": round(hit.score, 4),
+        "level": match_level(hit.score, levels),
         "model": hit.model,
         "offline": hit.offline,
     }
 
 
-def show_hits(hits: Sequence[Hit], time_format: options.TimeFormat) -> None:
+def show_hits(hits: Sequence[Hit], levels: Levels, time_format: options.TimeFormat) -> None:
     rows = [
         (
             str(hit.number),
             f"{hit.score:.3f}",
+            match_level(hit.score, levels) or "-",
             show.time_text(hit.start_s, time_format.value),
             show.time_text(hit.end_s, time_format.value),
             f"{hit.path} (offline)" if hit.offline and sys.stdout.isatty() else str(hit.path),
         )
         for hit in hits
     ]
-    show.table_or_lines(("#", "score", "start", "end", "file"), rows, right={"#": True, "start": True, "end": True})
+    show.table_or_lines(
+        ("#", "score", "match", "start", "end", "file"), rows, right={"#": True, "start": True, "end": True}
+    )
 
 
 def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
