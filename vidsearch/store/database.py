@@ -78,6 +78,20 @@ class Database:
             self._connection.execute("UPDATE library SET writes = writes + 1")
             yield self._connection
 
+    @contextmanager
+    def quick(self) -> Iterator[sqlite3.Connection]:
+        """As `atomic`, without the 0.1 s that sqlite-utils takes to import: a query keeps its hits with it."""
+        if not self.writable:
+            raise LibraryError(f"the library in {self.folder} cannot be written: check the folder's permissions")
+        with library_errors(self.folder):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
     def vacuum(self) -> None:
         """Gives the space of what was removed back to the disk."""
         with library_errors(self.folder):
@@ -89,7 +103,7 @@ class Database:
 
     def _with_utils(self) -> sqlite_utils.Database:
         if self._utils is None:
-            # Late: it costs 0.1 s (it brings its own command line along), and a query only reads.
+            # Late: it costs 0.1 s (it brings its own command line along), which a query should not pay.
             import sqlite_utils
 
             self._utils = sqlite_utils.Database(self._connection, execute_plugins=False)

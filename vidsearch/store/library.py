@@ -296,7 +296,7 @@ class Library:
         columns = ", ".join(_HIT)
         values = ", ".join(f":{name}" for name in _HIT)
         try:
-            with self._database.atomic() as connection:
+            with self._database.quick() as connection:
                 connection.execute("INSERT OR REPLACE INTO last_query (id, text) VALUES (1, ?)", (query,))
                 connection.execute("DELETE FROM hits")
                 connection.executemany(
