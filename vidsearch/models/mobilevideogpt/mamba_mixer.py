@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from vidsearch.models.mobilevideogpt.config import MixerConfig
 
@@ -71,29 +72,68 @@ def selective_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, 
     Every operand has its channels side by side and time outermost, so that one step is one fused multiply-add over
     memory that lies in order.
     """
-    drive = delta * values
-    state = torch.zeros_like(decay)
-    outputs = []
-    for start in range(0, len(values), _BLOCK):
-        steps = slice(start, start + _BLOCK)
-        keep = torch.exp(delta[steps].unsqueeze(2) * decay)  # (K, R, S, E)
-        gain = drive[steps].unsqueeze(2) * write[steps].unsqueeze(3)  # (K, R, S, E)
-        states = _states(keep, gain, state)
-        state = states[-1]
-        outputs.append(torch.matmul(read[steps].unsqueeze(2), states).squeeze(2))  # (K, R, E)
-    return torch.cat(outputs)
+    scanned: Tensor = _SelectiveScan.apply(values, delta, decay, write, read)  # type: ignore[no-untyped-call]  # torch's gap
+    return scanned
+
+
+class _SelectiveScan(torch.autograd.Function):
+    """The scan and its gradient. Of the states only one in a block is kept; the rest are made again on the way back.
+
+    Mamba section 3.3.2 does the same: a graph over every state of a full-size encoder would need 20 GB.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+        learning = any(ctx.needs_input_grad)
+        state, starts, outputs = torch.zeros_like(decay), [], []
+        for steps in _blocks(len(values)):
+            if learning:
+                starts.append(state.clone())  # a copy: the view would hold the whole block
+            states = _states(*_factors(steps, values, delta, decay, write), state)
+            state = states[-1]
+            outputs.append(torch.matmul(read[steps].unsqueeze(2), states).squeeze(2))  # (K, R, E)
+        if learning:
+            ctx.save_for_backward(values, delta, decay, write, read, *starts)
+        return torch.cat(outputs)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch leaves it unannotated
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        """With g_t = ∂/∂h_t = C_t grad_t + exp(Δ_{t+1} A) g_{t+1}, every gradient is a product with g, h or both."""
+        values, delta, decay, write, read, *starts = ctx.saved_tensors
+        to_values, to_delta, to_write, to_read = (torch.empty_like(x) for x in (values, delta, write, read))
+        to_decay, later = torch.zeros_like(decay), torch.zeros_like(decay)
+        for steps, start in zip(reversed(_blocks(len(values))), reversed(starts), strict=True):
+            keep, gain = _factors(steps, values, delta, decay, write)
+            states = _states(keep, gain, start)
+            reach = read[steps].unsqueeze(3) * grad[steps].unsqueeze(2)  # (K, R, S, E), becomes g
+            reach[-1] += later
+            for t in reversed(range(len(reach) - 1)):
+                reach[t].addcmul_(keep[t + 1], reach[t + 1])
+            later = keep[0] * reach[0]
+            exponent = reach * torch.cat((start.unsqueeze(0), states[:-1])) * keep  # ∂/∂(Δ A)
+            drive = torch.matmul(write[steps].unsqueeze(2), reach).squeeze(2)  # (K, R, E): ∂/∂(Δ v)
+            to_decay += (exponent * delta[steps].unsqueeze(2)).sum(0)
+            to_delta[steps] = (exponent * decay).sum(2) + drive * values[steps]
+            to_values[steps] = drive * delta[steps]
+            to_write[steps] = torch.matmul(reach, (delta[steps] * values[steps]).unsqueeze(3)).squeeze(3)
+            to_read[steps] = torch.matmul(states, grad[steps].unsqueeze(3)).squeeze(3)
+        return to_values, to_delta, to_decay, to_write, to_read
+
+
+def _blocks(length: int) -> list[slice]:
+    return [slice(start, start + _BLOCK) for start in range(0, length, _BLOCK)]
+
+
+def _factors(steps: slice, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(Δ_t A) and Δ_t v_t B_t of the K steps of a block, (K, R, S, E) each."""
+    keep = torch.mul(delta[steps].unsqueeze(2), decay).exp_()
+    return keep, (delta[steps] * values[steps]).unsqueeze(2) * write[steps].unsqueeze(3)
 
 
 def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
-    """(K, …) factors and the state before them → the K states, h_t = keep_t h_{t−1} + gain_t; may overwrite `gain`."""
-    steps = zip(keep.unbind(), gain.unbind(), strict=True)
-    if torch.is_grad_enabled() and (keep.requires_grad or gain.requires_grad):
-        states = []
-        for factor, addend in steps:
-            state = torch.addcmul(addend, factor, state)
-            states.append(state)
-        return torch.stack(states)
-    for factor, addend in steps:
+    """(K, …) factors and the state before them → the K states, h_t = keep_t h_{t−1} + gain_t, written over `gain`."""
+    for factor, addend in zip(keep.unbind(), gain.unbind(), strict=True):
         state = addend.addcmul_(factor, state)
     return gain
 
