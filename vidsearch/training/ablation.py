@@ -26,6 +26,7 @@ from vidsearch.training.settings import default_settings
 from vidsearch.training.world.scene import Extent
 
 MODEL = "mobileviclip-nano"
+WORD_STEPS, WARM_UP = 400, 30
 ASKED = Size(clips=300, groups=40, pairs=60)
 # What the table is about is motion: one thing on a plain background, so that a run of minutes gets to it.
 EXTENT = Extent(backgrounds=("plain",), groups=False, mix=(0.6, 0.4, 0.0))
@@ -79,10 +80,11 @@ def _run(job: Job) -> tuple[Job, dict[str, float]]:
     if not isinstance(config, MobileViCLIPConfig):
         raise TypeError(f"{MODEL} looks at clips")
     config = replace(config, preprocessing=replace(config.preprocessing, side_px=job.side_px))
-    settings = replace(default_settings(MODEL), batch=job.batch, seed=job.seed, steps=job.steps)
+    settings = replace(default_settings(MODEL), batch=job.batch, seed=job.seed, steps=job.steps, word_steps=WORD_STEPS)
     network = fresh_nano(config, job.seed, settings.initial_temperature, ABLATION[job.row])
     source = WorldSource(config.preprocessing, job.batch, job.seed, EXTENT)
-    trainer = Trainer(network, source, settings, job.steps, settings.warm_up_steps or 0)
+    trainer = Trainer(network, source, settings, job.steps, WARM_UP)
+    trainer.teach_words()  # the same for all rows of a seed: their text encoders are one
     trainer.run(job.steps)
     figures = measure(Judge(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
     return job, {name: figures[name] for name in COLUMNS} | {"seconds": round(time.perf_counter() - began, 1)}

@@ -89,6 +89,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--learning-rate", type=float)
     run.add_argument("--weight-decay", type=float)
     run.add_argument("--warm-up-steps", type=int)
+    run.add_argument("--word-steps", type=int, help="steps on sentences alone before the run; the world only")
     run.add_argument("--seed", type=int)
     run.add_argument("--train-text", action=argparse.BooleanOptionalAction, help="train the text encoder too")
     run.add_argument(
@@ -114,6 +115,8 @@ def _run(options: argparse.Namespace) -> None:
         trainer.resume(checkpoint)
     elif checkpoint.exists():
         raise VidsearchError(f"{checkpoint} is there already; add --resume to go on, or choose another --out folder.")
+    else:
+        trainer.teach_words()
     write_run_file(options.out, network.config, settings, steps)
     with (options.out / METRICS_FILE).open("a", encoding="utf-8") as lines:
 
@@ -135,6 +138,7 @@ def _settings(options: argparse.Namespace) -> TrainSettings:
         "learning_rate",
         "weight_decay",
         "warm_up_steps",
+        "word_steps",
         "seed",
         "train_text",
         "flip",
@@ -143,7 +147,7 @@ def _settings(options: argparse.Namespace) -> TrainSettings:
     settings = dataclasses.replace(default_settings(options.model), **given)
     if options.data is not None:  # files have no labels to read, and their number says how long an epoch is
         steps = options.steps
-        settings = dataclasses.replace(settings, reading_weight=0.0, steps=steps)
+        settings = dataclasses.replace(settings, reading_weight=0.0, word_steps=0, steps=steps)
     if settings.batch < 2 or (settings.steps is not None and settings.steps < 1):
         raise VidsearchError("Training needs --batch of at least 2 and --steps of at least 1.")
     return settings

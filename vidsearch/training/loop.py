@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from vidsearch.training.loss import contrast, keep_above_floor
 from vidsearch.training.reading import MeaningReader
 from vidsearch.training.schedule import factor, make_optimiser
 from vidsearch.training.settings import TrainSettings
+from vidsearch.training.words import teach_words
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, Any]
@@ -51,9 +53,11 @@ class Trainer:
             if parameter.ndim == 4:  # convolutions are faster so, on CPU and GPU
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.parts = nn.ModuleDict({"network": self.network})
+        self.reader: MeaningReader | None = None
         if settings.reading_weight:
             torch.manual_seed(settings.seed)
-            self.parts["reader"] = MeaningReader(network.config.embed_dim).to(device)
+            self.reader = MeaningReader(network.config.embed_dim).to(device)
+            self.parts["reader"] = self.reader
         self.optimiser = make_optimiser(self.parts, settings)
 
     def run(self, until: int, every: int = 20, report: Callable[[Metrics], None] | None = None) -> None:
@@ -93,13 +97,12 @@ class Trainer:
         videos = self.network.encode_video(batch.clips.to(self.device, non_blocking=True))
         texts = self.network.encode_text(batch.ids.to(self.device, non_blocking=True))
         loss = contrast(videos, texts, self.network.temp, batch.true.to(self.device))
-        if "reader" in self.parts:
-            loss = loss + self._reading_loss(videos, texts, batch)
+        if self.reader is not None:
+            loss = loss + self._reading_loss(self.reader, videos, texts, batch)
         return loss
 
-    def _reading_loss(self, videos: Tensor, texts: Tensor, batch: Batch) -> Tensor:
-        reader = self.parts["reader"]
-        if not isinstance(reader, MeaningReader) or batch.codes is None or batch.claimed is None:
+    def _reading_loss(self, reader: MeaningReader, videos: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+        if batch.codes is None or batch.claimed is None:
             raise VidsearchError("These data have no labels to read; set the reading weight to 0.")
         codes, claimed = batch.codes.to(self.device), batch.claimed.to(self.device)
         read = reader.loss(videos, codes, torch.ones_like(claimed)) + reader.loss(texts, codes, claimed)
@@ -114,6 +117,11 @@ class Trainer:
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds_per_step": round(seconds / len(losses), 3),
         }
+
+    def teach_words(self) -> None:
+        """`settings.word_steps` steps on sentences alone (`words.teach_words`); only before the first step."""
+        if self.settings.word_steps and self.step == 0 and self.reader is not None:
+            teach_words(self.network, self.reader, self.settings)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
@@ -166,10 +174,19 @@ def start_from_nothing(network: MobileViCLIP, seed: int) -> None:
     for name, parameter in network.named_parameters():
         if ".temporal.conv.weight" in name or name.endswith("temporal_embedding"):
             nn.init.normal_(parameter, std=0.3, generator=generator)
+        if name.endswith("pos_embed.pos_embed"):
+            parameter.copy_(0.5 * _waves(*parameter.shape[2:]))
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
     nn.init.normal_(network.text_encoder.embedding_layer.weight, std=0.5, generator=generator)
+
+
+def _waves(positions: int, width: int) -> Tensor:
+    """Sines and cosines of the position, 3 to 80 tokens long, (positions, width): "earlier" is there to be read."""
+    lengths = torch.exp(torch.linspace(math.log(3.0), math.log(80.0), width // 2))
+    turns = 2 * math.pi * torch.arange(positions)[:, None] / lengths
+    return torch.cat([turns.sin(), turns.cos()], 1)
 
 
 def metrics_line(metrics: Metrics) -> str:

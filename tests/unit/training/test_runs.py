@@ -55,7 +55,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def settings() -> TrainSettings:
-    return replace(default_settings(NANO.name), batch=8)
+    return replace(default_settings(NANO.name), batch=8, word_steps=0)
 
 
 def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path: Path, settings: TrainSettings) -> None:
@@ -84,6 +84,17 @@ def test_training_lowers_the_loss_and_reports_lines(settings: TrainSettings) -> 
     assert all(json.loads(json.dumps(line)) == line for line in lines)
 
 
+def test_words_first_changes_the_text_encoder_alone_and_always_alike(settings: TrainSettings) -> None:
+    taught = [_trainer(replace(settings, word_steps=3)) for _ in range(2)]
+    for trainer in taught:
+        trainer.teach_words()
+    one, other = (trainer.parts.state_dict() for trainer in taught)
+    fresh = _trainer(settings).parts.state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    changed = {key for key in fresh if not torch.equal(fresh[key], one[key])}
+    assert changed and all(key.startswith(("network.text_encoder.", "reader.")) for key in changed)
+
+
 def test_a_frozen_text_encoder_stays(settings: TrainSettings) -> None:
     trainer = _trainer(replace(settings, train_text=False))
     before = {key: value.clone() for key, value in trainer.network.text_encoder.state_dict().items()}
@@ -106,7 +117,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, settings: Tr
 
 def test_the_commands_train_measure_and_ship(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    main(["--out", str(run), "--steps", "2", "--batch", "4", "--every", "1"])
+    main(["--out", str(run), "--steps", "2", "--batch", "4", "--every", "1", "--word-steps", "2"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
     with pytest.raises(VidsearchError, match="add --resume to go on"):
@@ -143,7 +154,7 @@ def test_mistakes_are_named(tmp_path: Path, arguments: list[str], message: str) 
 def test_training_on_the_world_needs_numpy_and_torch_alone(tmp_path: Path) -> None:
     code = (
         "import sys, torch; torch.set_num_threads(1); from vidsearch.training.commands import main\n"
-        f"main(['--out', {str(tmp_path)!r}, '--steps', '1', '--batch', '2'])\n"
+        f"main(['--out', {str(tmp_path)!r}, '--steps', '1', '--batch', '2', '--word-steps', '1'])\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & set(sys.argv[1:])))\n"
     )
     others = ["av", "decord", "onnx", "onnxruntime", "safetensors", "ftfy", "sqlite_utils", "hnswlib", "rich", "typer"]

@@ -47,6 +47,20 @@ def training_batch(
     return WorldBatch(clips, texts, describes(facts, claimed, facts), facts, claimed)
 
 
+def caption_batch(
+    seed: int, step: int, size: int, extent: Extent
+) -> tuple[list[str], NDArray[np.int16], NDArray[np.bool_]]:
+    """Captions alone: texts, the codes (B, 9) of what they were written for, and what they claim of it (B, 9)."""
+    rng = np.random.default_rng((seed, 1, step))
+    writer = CaptionWriter(rng, held_out=False)
+    meanings: list[Meaning] = []
+    while len(meanings) < size:
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False, extent=extent)
+    captions = [writer.sometimes_partial(meaning) for meaning in meanings]
+    facts = np.stack([codes(meaning) for meaning in meanings])
+    return [caption.text for caption in captions], facts, np.stack([caption.claimed for caption in captions])
+
+
 def training_clip(meaning: Meaning, rng: np.random.Generator, side_px: int, frames: int = 8) -> NDArray[np.uint8]:
     """One clip as training sees it: a random moment of each interval, a random crop, disturbances; (T, H, W, 3)."""
     scene = Scene(meaning, rng, aspect=float(rng.uniform(1.0, 1.5)))
