@@ -62,7 +62,7 @@ class ClipEncoder:
             if parameter.ndim == 4:  # a convolution's kernel
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.device, self.dtype = device, dtype
-        preprocessing = network.config.preprocessing
+        preprocessing = self.network.config.preprocessing
         mean, std = (torch.tensor(values, device=device) for values in (preprocessing.mean, preprocessing.std))
         self._scale = (1 / (255 * std))[:, None, None]  # pixel · scale + shift = (pixel / 255 − mean) / std
         self._shift = (-mean / std)[:, None, None]
@@ -70,9 +70,8 @@ class ClipEncoder:
     @torch.inference_mode()
     def run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) → (B, E), rows of unit length."""
-        pixels = torch.from_numpy(np.require(clips, requirements=["C", "W"])).to(
-            self.device
-        )  # a read-only array is copied
+        writable = np.require(clips, requirements=["C", "W"])  # a read-only array is copied
+        pixels = torch.from_numpy(writable).to(self.device)
         x = pixels.permute(0, 1, 4, 2, 3)  # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
         x = (x * self._scale + self._shift).to(self.dtype)  # in float32, rounded once
         return encode_clips(self.network, x).cpu().numpy()
@@ -133,7 +132,8 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32
+        # A torch that does not tell gets float32.
+        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     else:
         fast = False
