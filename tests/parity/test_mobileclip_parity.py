@@ -17,6 +17,8 @@ from torch import Tensor
 from vidsearch.models.load import build
 from vidsearch.models.mobileviclip.model import MobileCLIP
 
+pytestmark = pytest.mark.timeout(1200)  # seconds on a free machine; the large networks crawl on a busy one
+
 # Stated beside the vectors (parity/mobileclip/README.md), absolute, float32. A wrong detail costs 4e-4 or more.
 IMAGE, TEXT, NORMALISED = 1e-5, 2e-5, 1e-6
 FORMS = ["train", "inference", "fused"]

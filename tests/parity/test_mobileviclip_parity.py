@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from vidsearch.models.mobileviclip.fold import TemporalConv
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 
 NAMES = {"s0": "mobileviclip-tiny", "s2": "mobileviclip-small"}
+pytestmark = pytest.mark.timeout(1200)  # seconds on a free machine; the large networks crawl on a busy one
+
 # Stated beside the vectors, absolute, float32; the shared vector of the larger size has a standard deviation of 3.8.
 TOLERANCE = {"s0": 1e-5, "s2": 1e-4}
 NORMALISED = {"s0": 1e-6, "s2": 1e-5}
@@ -47,11 +50,23 @@ def no_gradients() -> Iterator[None]:
 
 def video_network(size: str, temporal: TemporalConfig | None = None) -> MobileViCLIP:
     """The network in its training form with the recipe's weights in the video tower."""
+    network = empty_network(size, temporal)
+    weights = recipe_weights(size)
+    network.vision_encoder.load_state_dict({key: weights[key] for key in network.vision_encoder.state_dict()})
+    return network
+
+
+@cache  # drawing them takes longer than running the network
+def recipe_weights(size: str) -> dict[str, Tensor]:
+    network = empty_network(size)
+    fill(network, shared_json(f"parity/mobileclip/video_{size}.json")["weight_seed"], only="vision_encoder.")
+    return network.vision_encoder.state_dict()
+
+
+def empty_network(size: str, temporal: TemporalConfig | None = None) -> MobileViCLIP:
     config = CONFIGS[NAMES[size]]
     assert isinstance(config, MobileViCLIPConfig)
-    network = MobileViCLIP(replace(config, text=NO_TEXT, temporal=temporal or config.temporal)).eval()
-    fill(network, shared_json(f"parity/mobileclip/video_{size}.json")["weight_seed"], only="vision_encoder.")
-    return network
+    return MobileViCLIP(replace(config, text=NO_TEXT, temporal=temporal or config.temporal)).eval()
 
 
 def video() -> Tensor:
