@@ -153,10 +153,10 @@ class DecodePool:
             while not run.stopped and (file := run.next_file()) is not None:
                 for event in self._decode_one(seat, file, run):
                     if not run.put(event):
+                        seat.discard()  # it is in the middle of a file that nobody wants
                         return
-        except BaseException as error:
+        except Exception as error:  # raised again where the events are taken: a thread has nobody to tell
             run.put(error)
-            raise
         finally:
             run.leave()
 
@@ -167,8 +167,10 @@ class DecodePool:
             while True:
                 message = seat.wait()
                 if message is None:
-                    if not run.stopped:  # else it was ended from here
-                        yield VideoFailed(file, seat.bury(file))
+                    if run.stopped:  # it was ended from here
+                        seat.discard()
+                        return
+                    yield VideoFailed(file, seat.bury(file))
                     return
                 record, frames = message
                 if isinstance(record, Opened):
@@ -200,7 +202,7 @@ class _Run:
     def __init__(self, files: Iterable[VideoFile], workers: int, buffered: int, closing: threading.Event) -> None:
         self._files = iter(files)
         self._drawing = threading.Lock()
-        self._queue: queue.Queue[DecodeEvent | BaseException | None] = queue.Queue(buffered)
+        self._queue: queue.Queue[DecodeEvent | Exception | None] = queue.Queue(buffered)
         self._working = workers
         self._closing = closing
         self.stop = threading.Event()
@@ -214,7 +216,7 @@ class _Run:
         with self._drawing:
             return next(self._files, None)
 
-    def put(self, event: DecodeEvent | BaseException | None) -> bool:
+    def put(self, event: DecodeEvent | Exception | None) -> bool:
         """Wait for room; False where nobody wants events any more."""
         while not self.stopped:
             with contextlib.suppress(queue.Full):
@@ -239,7 +241,7 @@ class _Run:
                 continue
             if event is None:
                 return
-            if isinstance(event, BaseException):
+            if isinstance(event, Exception):
                 raise event
             yield event
 
@@ -254,7 +256,9 @@ def _worker_environment() -> dict[str, str]:
     """Ours, with this very package on the path, and one thread for whatever numpy links."""
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # decord hands pixels from thread to thread: with an arena for each, glibc keeps twice the memory
+    return {**os.environ, "PYTHONPATH": path, **threads, "MALLOC_ARENA_MAX": "1"}
 
 
 class _Seat:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_samples import SIDE_PX, cut_without_coding, even_times, make_video, number_in, turn_upright
+from video_samples import SIDE_PX, cut_without_coding, even_times, make_video, number_in, numbered_picture, turn_upright
 
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, ReaderName, WindowSpec
@@ -96,7 +96,8 @@ def test_both_readers_agree_on_what_decord_may_read(tmp_path: Path, name: str) -
         for one, other in zip(first.frames_at(times), second.frames_at(times), strict=True):
             assert np.abs(one.astype(int) - other).mean() < 1.5  # of 255: rounding of two builds of swscale
         assert second.facts.start_s == pytest.approx(first.facts.start_s, abs=1e-6)
-        assert second.facts.duration_s == pytest.approx(first.facts.duration_s, abs=1e-3)
+        # how long the last picture stays is a guess at variable rate: one frame at 25 a second
+        assert second.facts.duration_s == pytest.approx(first.facts.duration_s, abs=0.04)
 
 
 def test_packets_that_an_edit_list_hides_are_not_shown(tmp_path: Path) -> None:
@@ -119,16 +120,15 @@ def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
             assert number_in(np.rot90(picture)) == 25  # turned back against the clock
 
 
-def test_centre_crop_keeps_the_aspect_ratio(tmp_path: Path) -> None:
-    # Of a picture of 4 × 4 cells stretched to twice its width by square pixels, the crop shows the middle two columns.
-    path = make_video(tmp_path / "a.mp4", EVEN)
-    data = bytearray(path.read_bytes())
-    for reader in (open_reader(path, FrameSpec(32, "centre-crop")), PyavReader(path, look(path), FrameSpec(32))):
+def test_centre_crop_keeps_the_aspect_ratio_and_shows_the_middle(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "wide.mp4", EVEN, width_px=2 * SIDE_PX)
+    spec = FrameSpec(32, "centre-crop")
+    for reader in (open_reader(path, spec), PyavReader(path, look(path), spec)):
         with reader:
-            (picture,) = reader.frames_at([1.0])
-            assert picture.shape == (32, 32, 3)
-            assert number_in(picture) == 25
-    assert len(data) > SIDE_PX
+            (picture,) = reader.frames_at([3.0])
+        # of 4 columns of cells the middle two, each twice as wide as in the square
+        seen = picture.mean(axis=2)[4::8, 8::16] > 125
+        assert seen.tolist() == (numbered_picture(75).mean(axis=2)[8::16, 24:56:16] > 125).tolist()
 
 
 def test_windows_hold_their_frames_and_decode_each_time_once(tmp_path: Path) -> None:
@@ -164,14 +164,15 @@ def test_a_file_without_its_end_is_read_as_far_as_it_goes(tmp_path: Path, name: 
 
 
 def test_damage_in_the_middle_is_reported_and_the_rest_is_shown(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mkv", EVEN, key_every=20)
+    path = make_video(tmp_path / "a.mp4", EVEN, key_every=20)
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 600] = b"\xa5" * 600
+    media = content.index(b"mdat")
+    middle = media + (content.index(b"moov") - media) // 2
+    content[middle : middle + 800] = b"\xa5" * 800  # some pictures' worth: lengths of units and all
     path.write_bytes(content)
     with open_reader(path, SPEC) as reader:
-        shown = [number_in(picture) for picture in reader.frames_at([0.1, 3.9])]
-        assert shown == [2, 97]
+        shown = [number_in(picture) for picture in reader.frames_at([0.1, 1.9, 2.1, 3.7])]
+        assert (shown[0], shown[-1]) == (2, 92)
         assert "damaged" in (reader.facts.damage or "")
 
 
