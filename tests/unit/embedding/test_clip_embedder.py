@@ -17,6 +17,7 @@ from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.install import write_model_folder
 from vidsearch.models.load import Network
+from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.records import FrameSpec
 
@@ -123,11 +124,17 @@ def test_the_device_says_precision_and_threads(folder: ModelFolder) -> None:
     before = torch.get_num_threads()
     try:
         embedder = TorchClipEmbedder(folder, device="cpu", threads=1)
-        precision = str(fast_dtype(CPU)).removeprefix("torch.")
-        assert embedder.device == f"cpu ({precision}, 1 thread)"
+        assert embedder.device == "cpu (float32, 1 thread)"  # too narrow for bfloat16
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_bfloat16_is_for_wide_networks_on_a_cpu_that_multiplies_it() -> None:
+    able = torch.cpu.get_capabilities()
+    fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    assert fast_dtype(CPU, CONFIGS["mobileviclip-small"]) == (torch.bfloat16 if fast else torch.float32)
+    assert fast_dtype(CPU, CONFIGS["mobileviclip-nano"]) == torch.float32
 
 
 def test_auto_takes_the_cpu_where_there_is_nothing_else(folder: ModelFolder) -> None:
