@@ -142,7 +142,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, own_home: Path, vidsearch: Ru
 def test_names_survive_every_output(tmp_path: Path, vidsearch: RunVidsearch) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
-    names = [b"two\nlines.mp4", b"caf\xe9.mp4", b"-dash.mp4", b"[red] [/b].mp4", "é.mp4".encode(), b"tab\there.mp4"]
+    names = [b"two\nlines.mp4", b"caf\xe9.mp4", b"-dash.mp4", b"[red] [bold].mp4", "é.mp4".encode(), b"tab\there.mp4"]
     clips = sorted(CLIPS.glob("*.mp4"), key=lambda clip: clip.stat().st_size)
     for name, clip in zip(names, clips, strict=False):
         shutil.copy(clip, os.fsencode(folder) + b"/" + name)
