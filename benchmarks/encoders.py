@@ -27,7 +27,7 @@ import torch
 from machine import finish, machine
 from torch import Tensor
 
-from vidsearch.embedding.torch_clips import encode_clips, fast_dtype, frames_of
+from vidsearch.embedding.torch_clips import encode_clips, fast_dtype
 from vidsearch.models.load import Network, build
 from vidsearch.models.mobileviclip.config import CONFIGS
 
@@ -71,8 +71,7 @@ def drawn(key: str, x: Tensor) -> Tensor:
 
 def moving_waves(network: Network, count: int) -> Tensor:
     """(B, T, 3, side, side): smooth colours that move, normalised, each clip another."""
-    config = network.config
-    side, frames = config.preprocessing.side_px, frames_of(config)
+    side, frames = network.config.preprocessing.side_px, network.config.preprocessing.frames
     generator = torch.Generator().manual_seed(1)
     fx, fy, ft, phase = torch.rand(4, count, 1, 3, 1, 1, generator=generator)
     t, place = torch.arange(frames)[:, None, None, None], torch.linspace(0, 1, side)

@@ -17,11 +17,10 @@ from torch import Tensor
 from vidsearch.errors import VidsearchError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.load import Network, load_network
-from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
+from vidsearch.models.mobileviclip.config import MobileCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 
 BATCH_CLIPS = 8  # run at once; more gain nothing on a CPU and cost memory: 8 clips of 256 px are 50 MB as float32
-PICTURE_FRAMES = 8  # frames of a clip that a model for pictures averages
 WIDE = 256  # channels of the last stage from which bfloat16 pays on a CPU: between nano (192) and Tiny (512)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 _AGREE_COSINE = 0.999  # a device in its precision against the CPU in float32; a broken one is far below
@@ -42,7 +41,7 @@ class TorchClipEmbedder:
         self.model = folder.name
         self.dim = config.embed_dim
         self.frame_spec = config.preprocessing.frame_spec
-        self.frames = frames_of(config)
+        self.frames = config.preprocessing.frames
         self._encoder, self.device = open_encoder(folder, device)
 
     def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -85,11 +84,6 @@ class ClipEncoder:
         elif self.device.type == "cuda":
             details.append(torch.cuda.get_device_name(self.device))
         return f"{self.device} ({', '.join(details)})"
-
-
-def frames_of(config: MobileCLIPConfig) -> int:
-    """Frames of a clip: the network's own number, or those that are averaged for a network of pictures."""
-    return config.preprocessing.frames if isinstance(config, MobileViCLIPConfig) else PICTURE_FRAMES
 
 
 def encode_clips(network: Network, clips: Tensor) -> Tensor:
@@ -171,8 +165,8 @@ def _checked_encoder(folder: ModelFolder, name: str) -> ClipEncoder:
 
 def _agrees_with_cpu(encoder: ClipEncoder, folder: ModelFolder) -> bool:
     config = encoder.network.config
-    side = config.preprocessing.side_px
-    clips = np.random.default_rng(0).integers(0, 256, (2, frames_of(config), side, side, 3), np.uint8)
+    side, frames = config.preprocessing.side_px, config.preprocessing.frames
+    clips = np.random.default_rng(0).integers(0, 256, (2, frames, side, side, 3), np.uint8)
     clips[1] //= 3  # darker: another vector
     expected = ClipEncoder(folder, torch.device("cpu"), torch.float32).run(clips)
     return bool(((encoder.run(clips) * expected).sum(1) >= _AGREE_COSINE).all())

@@ -110,11 +110,11 @@ def test_frames_of_another_shape_are_the_callers_mistake(folder: ModelFolder, sh
         TorchClipEmbedder(folder, device="cpu").embed(np.zeros(shape, np.uint8))
 
 
-def test_the_frame_spec_is_the_models(models_dir: Path) -> None:
-    fits = {"mobileviclip-tiny": "squash", "mobileclip-s0": "centre-crop"}
-    for name, fit in fits.items():
-        spec = open_clip_embedder(name, models_dir=models_dir, device="cpu").frame_spec
-        assert (spec.side_px, spec.fit) == (FrameSpec(SIDE_PX).side_px, fit)
+def test_the_frames_wanted_are_the_models(models_dir: Path) -> None:
+    specs = {"mobileviclip-tiny": FrameSpec(SIDE_PX, "squash"), "mobileclip-s0": FrameSpec(SIDE_PX, "centre-crop")}
+    for name, spec in specs.items():
+        embedder = open_clip_embedder(name, models_dir=models_dir, device="cpu")
+        assert (embedder.frame_spec, embedder.frames) == (spec, CONFIGS[name].preprocessing.frames)
 
 
 # Devices

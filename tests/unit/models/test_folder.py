@@ -45,6 +45,12 @@ def test_an_installed_model_is_found_by_name(folder: Path) -> None:
     assert not is_model_folder(folder.parent)
 
 
+def test_the_bundled_model_is_found_without_any_installed(tmp_path: Path) -> None:
+    found = find_model("mobileviclip-nano", tmp_path)
+    assert (found.name, found.origin) == ("mobileviclip-nano", "bundled")
+    assert found.card.is_file()
+
+
 def test_missing_weights_name_the_ways_forward_and_nothing_else_is_used(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ModelError) as caught:
         find_model("mobileviclip-small", folder.parent)  # mobileviclip-tiny is there and must not be taken

@@ -91,14 +91,15 @@ class TextConfig:
 class Preprocessing:
     """What turns pictures into a network's input: RGB in [0, 1], minus `mean`, over `std`, channel by channel.
 
-    The networks take the result: neither `encode_image` nor `encode_video` normalises.
+    The networks take the result: neither `encode_image` nor `encode_video` normalises. `frames` are those of a clip; a
+    network for pictures has none of its own, and what embeds clips with it averages that many.
     """
 
     side_px: int
     fit: Fit
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    frames: int = 1
+    frames: int = 8
 
     @property
     def frame_spec(self) -> FrameSpec:
