@@ -25,5 +25,6 @@ def ship(network: MobileViCLIP, run: dict[str, Any], folder: Path, card: str | N
         "command": run["command"],
         "settings": run["settings"],
         "steps": run["step"],
+        "notes": run.get("notes", []),
     }
     return write_model_folder(network, folder, provenance=provenance, dtype="float16", score_levels=levels, card=card)
