@@ -20,6 +20,7 @@ import onnxruntime
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -73,7 +74,7 @@ def install(
         raise ModelError(f"{name} comes with vidsearch and cannot be replaced; leave out --weights")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
-    models_dir.mkdir(parents=True, exist_ok=True)
+    _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
         if is_model_folder(source):
             return _install_folder(name, source, models_dir / name)
@@ -111,6 +112,7 @@ def write_model_folder(
         save_file(state, partial / WEIGHTS_FILE)
         text = config_text(config.name, config.to_dict(), provenance, score_levels)
         (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
+        shutil.copymode(partial / CONFIG_FILE, partial / WEIGHTS_FILE)  # save_file makes it private to the user
         if card is not None:
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
         stored = _network_of(config, state)
@@ -145,18 +147,28 @@ def _install_folder(name: str, source: Path, target: Path) -> ModelFolder:
     return open_folder(target, origin="installed")
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"the folder {folder} cannot be made ({error.strerror}); choose another for models") from error
+    if not os.access(folder, os.W_OK):
+        raise ModelError(f"the folder {folder} may not be written; choose another for models")
+
+
 @contextmanager
 def _written_beside(folder: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _make(folder.parent)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
         _replace(partial, folder)
-    except OSError as error:
-        raise ModelError(f"the model folder {folder} cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model folder {folder} cannot be written ({why}); make room or choose another") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -132,6 +132,8 @@ class PyavReader:
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
+        if not times_s:
+            return
         targets = self._targets(times_s)
         done = 0
         if self._whole_groups:

@@ -139,6 +139,7 @@ def test_a_trained_network_is_written_whole(tmp_path: Path) -> None:
         network, tmp_path / "nano", provenance={"steps": 5}, score_levels=levels, card="# Nano\n"
     )
     assert network.training  # the network given is not touched
+    assert folder.weights.stat().st_mode == folder.card.stat().st_mode
     assert folder.card.read_text() == "# Nano\n"
     assert json.loads((folder.path / CONFIG_FILE).read_text())["network"]["text"]["vocabulary_rows"] == 64
     assert (folder.provenance, folder.score_levels) == ({"steps": 5}, levels)
@@ -174,6 +175,12 @@ def test_an_existing_folder_is_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["nano"]
     assert names(folder.path) == [CONFIG_FILE, WEIGHTS_FILE, TEXT_FILE]
     torch.testing.assert_close(vectors(load_network(folder, "train")), vectors(second), rtol=0, atol=1e-6)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(ModelError, match=r"the folder .*models cannot be made \(File exists\)"):
+        write(seeded(small_config("mobileviclip-nano", TEXT_PRUNED)), tmp_path / "models" / "nano")
 
 
 # Loading a folder
