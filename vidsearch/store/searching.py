@@ -26,7 +26,7 @@ EXACT_BELOW = 20_000
 # until a writer has brought the file up.
 CATCH_UP_AT_MOST = 2_000
 # Vectors unpacked at a time in a pass over the whole library: large enough for BLAS, small enough for its cache.
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 512
 # The index is asked for some more than wanted: its order among nearly equal ones is not the final one.
 SPARE = 32
 
