@@ -81,8 +81,8 @@ class Searcher:
     """Answers queries for one open library and keeps its index files.
 
     The first search of an open library is a pass over the vectors in the database: it reads half as many bytes as the
-    index file has, so that at no size a process that asks once is served better by loading the index. One that goes on
-    asking gets the matrix (small libraries) or the index.
+    index file has, and where there is such a file a process that asks once gains nothing by loading it
+    (docs/search.md). One that goes on asking gets the matrix (small libraries) or the index.
     """
 
     def __init__(self, folder: Path) -> None:
