@@ -4,9 +4,9 @@
 
 Reads the windows (8 frames of 8 s, every 4 s) of every sound video under FOLDER, once with decord as a program would
 use it plainly (`get_batch` of the times at the wanted size, a window at a time, without sharing frames), then through
-each of our readers and through the rule that chooses between them, each in `jobs` processes. Files that plain decord
-refuses or that cannot be trusted to it are left out, so that all do the same work. Figures are seconds of video per
-second; the last line is JSON. Ratios count: everything runs in one call, turn by turn.
+each of our readers and through the rule that chooses between them, each in `jobs` processes. Files that cannot be
+trusted to decord are left out, so that all do the same work. Figures are seconds of video per second; the last line is
+JSON. Ratios count: everything runs in one call, turn by turn.
 """
 
 from __future__ import annotations
