@@ -27,7 +27,7 @@ def clustered(count: int, dim: int, *, windows: int = 100, seed: int = 0) -> NDA
     steps = rng.standard_normal((count, dim)).reshape(-1, windows, dim).cumsum(axis=1).reshape(count, dim)
     walk = centres / np.linalg.norm(centres, axis=1, keepdims=True) + 0.1 * steps / np.sqrt(dim)
     unit = walk / np.linalg.norm(walk, axis=1, keepdims=True)
-    return unit.astype(np.float16).astype(np.float32)  # as they come out of the database
+    return np.asarray(unit.astype(np.float16), dtype=np.float32)  # as they come out of the database
 
 
 def build(vectors: NDArray[np.float32], runs: list[Labels]) -> VectorIndex:
