@@ -46,8 +46,8 @@ class VideoFacts:
     """What a reader found out about one video. Width and height are those of the upright picture."""
 
     start_s: float  # presentation time of the first frame shown
-    duration_s: float  # from the start of the first frame to the end of the last one; measured, not the header's claim
-    fps: float  # average: frames shown / duration
+    picture_s: float  # from the start of the first frame to the end of the last one; measured
+    fps: float  # average: frames shown / picture_s
     frames: int  # frames that a player would show
     width_px: int
     height_px: int
@@ -56,6 +56,12 @@ class VideoFacts:
     rotation_deg: int  # clockwise, 0, 90, 180 or 270; already applied to the frames
     reader: ReaderName
     damage: str | None = None  # one sentence when only a part could be read ("partial"), else None
+    stated_s: float | None = None  # the length that the container states, sound included; not to be believed
+
+    @property
+    def duration_s(self) -> float:
+        """The length as players tell it: what the container states of a whole file, else what the pictures fill."""
+        return self.picture_s if self.stated_s is None or self.damage else self.stated_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class IndexReport:
             case VideoStarted(file, facts, windows):
                 path = str(file.path)
                 self._open[path] = (file.size_bytes / max(1, windows), float(file.size_bytes))
-                self._seconds_a_window[path] = facts.duration_s / max(1, windows)
+                self._seconds_a_window[path] = facts.picture_s / max(1, windows)
             case WindowEmbedded(file):
                 self._window_done(str(file.path))
             case VideoIndexed(file, _, _):

@@ -135,14 +135,14 @@ def _timetable(reader: decord.VideoReader) -> Timetable:
 
 
 def _facts(header: Header, table: Timetable) -> VideoFacts:
-    duration_s = float(table.ends_s[-1])
+    picture_s = float(table.ends_s[-1])
     width, height = header.width_px, header.height_px
     if header.rotation_deg % 180:
         width, height = height, width
     return VideoFacts(
         start_s=header.start_s,
-        duration_s=duration_s,
-        fps=len(table.starts_s) / duration_s,
+        picture_s=picture_s,
+        fps=len(table.starts_s) / picture_s,
         frames=len(table.starts_s),
         width_px=width,
         height_px=height,
@@ -150,4 +150,5 @@ def _facts(header: Header, table: Timetable) -> VideoFacts:
         container=header.container,
         rotation_deg=header.rotation_deg,
         reader="decord",
+        stated_s=header.stated_s,
     )

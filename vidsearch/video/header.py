@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsearch.errors import VideoError
-from vidsearch.video.structure import is_mp4_without_index, promised_end
+from vidsearch.video.structure import is_mp4_without_index, movie_length_s, promised_end
 from vidsearch.video.wording import os_refusal, shown
 
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
@@ -55,7 +55,10 @@ class Header:
     interlaced: bool
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
-    claimed_s: float | None  # the header's duration, not to be believed
+    claimed_s: float | None  # the video stream's length after the header, not to be believed
+    stated_s: (
+        float | None
+    )  # the whole file's length after the header: its longest stream's, or what an MP4's index says
     index_packets: int  # that the index of an MP4 lists; 0 for other containers
     hidden_packets: int  # entries that an edit list hides
     fragmented: bool
@@ -94,6 +97,7 @@ def look(path: Path) -> Header:
         size = path.stat().st_size
         end = max((entry.pos + entry.size for entry in entries), default=0) if kind == "mov" else promised_end(path)
         pixel = stream.sample_aspect_ratio
+        start_s = _seconds(stream, stream.start_time) or 0.0
         claimed_s = _claimed_duration(container, stream)
         first_packets = _FirstPackets()
         first_packets.read(container, stream, [entry.is_keyframe for entry in entries])
@@ -107,8 +111,9 @@ def look(path: Path) -> Header:
             rotation_deg=-first.rotation % 360 if first is not None else 0,
             interlaced=first is not None and first.interlaced_frame,
             starts_clean=first is not None and not first.is_corrupt,
-            start_s=_seconds(stream, stream.start_time) or 0.0,
+            start_s=start_s,
             claimed_s=claimed_s,
+            stated_s=_stated_length(path, container, start_s + (claimed_s or 0.0)),
             index_packets=len(entries),
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
             fragmented=kind == "mov" and stream.frames == 0,
@@ -165,6 +170,19 @@ def _shows_groups(kind: str, codec: str) -> bool:
 def _claimed_duration(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     if stream.duration is not None:
         return _seconds(stream, stream.duration)
+    return _container_length(container)
+
+
+def _stated_length(path: Path, container: av.container.InputContainer, video_end_s: float) -> float | None:
+    """What an MP4's movie header says, or the end of its video where that is later; elsewhere the demuxer's word.
+
+    The demuxer's word on an MP4 is its longest stream's, and a lost time stamp makes hours of that.
+    """
+    movie_s = movie_length_s(path) if container.format.name.startswith("mov") else None
+    return _container_length(container) if movie_s is None else max(movie_s, video_end_s)
+
+
+def _container_length(container: av.container.InputContainer) -> float | None:
     return container.duration / av.time_base if container.duration is not None else None
 
 

@@ -49,9 +49,9 @@ class DecodeLimits:
         """Time for the first answer."""
         return self.base_s + self.per_mib_s * file.size_bytes / (1 << 20)
 
-    def whole_s(self, file: VideoFile, duration_s: float) -> float:
+    def whole_s(self, file: VideoFile, picture_s: float) -> float:
         """Time for the whole file, once its length is known."""
-        return self.until_opened_s(file) + self.per_video_s * duration_s
+        return self.until_opened_s(file) + self.per_video_s * picture_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class DecodePool:
                     return
                 record, frames = message
                 if isinstance(record, Opened):
-                    seat.allow(self._limits.whole_s(file, record.facts.duration_s), self._limits.silent_s)
+                    seat.allow(self._limits.whole_s(file, record.facts.picture_s), self._limits.silent_s)
                     yield VideoOpened(file, record.facts, record.windows)
                 elif isinstance(record, ClipWindow) and frames is not None:
                     yield WindowDecoded(file, ClipFrames(record, frames))

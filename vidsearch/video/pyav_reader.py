@@ -49,9 +49,9 @@ class _Damage:
     pictures: int = 0  # that came out with parts made up
     cut_short: bool = False  # the demuxer stopped at an error
 
-    def sentence(self, path: Path, header: Header, duration_s: float) -> str | None:
+    def sentence(self, path: Path, header: Header, picture_s: float) -> str | None:
         """One sentence for the user; None for a sound file."""
-        length = f"{duration_s:.1f} s"
+        length = f"{picture_s:.1f} s"
         if header.ends_early or self.cut_short:
             return f"{shown(path)} ends too early: {length} of it could be read; copy it again."
         if self.packets or self.pictures:
@@ -59,7 +59,7 @@ class _Damage:
         if header.unfinished and header.claimed_s is None:
             return f"{shown(path)} was never finished by its recorder and states no length: {length} were found."
         claimed_s = header.claimed_s
-        if header.fragmented and claimed_s is not None and claimed_s > 2 * duration_s + 1:
+        if header.fragmented and claimed_s is not None and claimed_s > 2 * picture_s + 1:
             return f"{shown(path)} claims {claimed_s:.1f} s, of which {length} are there; copy it again."
         return None
 
@@ -128,7 +128,7 @@ class PyavReader:
 
     @property
     def facts(self) -> VideoFacts:
-        return replace(self._facts, damage=self._damage.sentence(self._path, self._header, self._facts.duration_s))
+        return replace(self._facts, damage=self._damage.sentence(self._path, self._header, self._facts.picture_s))
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
@@ -302,14 +302,14 @@ class PyavReader:
 
     def _measure(self, first: VideoFrame) -> VideoFacts:
         table, base = self._table, self._time_base
-        duration_s = (table.end - int(table.shown_at[0])) * base
+        picture_s = (table.end - int(table.shown_at[0])) * base
         width, height = first.width, first.height
         if self._header.rotation_deg % 180:
             width, height = height, width
         return VideoFacts(
             start_s=float(table.shown_at[0] * base),
-            duration_s=duration_s,
-            fps=len(table.shown_at) / duration_s,
+            picture_s=picture_s,
+            fps=len(table.shown_at) / picture_s,
             frames=len(table.shown_at),
             width_px=width,
             height_px=height,
@@ -317,6 +317,7 @@ class PyavReader:
             container=self._header.container,
             rotation_deg=self._header.rotation_deg,
             reader="pyav",
+            stated_s=self._header.stated_s,
         )
 
 

@@ -84,7 +84,7 @@ def read_windows(reader: VideoReader, window_spec: WindowSpec) -> Iterator[ClipF
     Each time is asked for once, however many windows share it, and a frame is kept no longer than a window needs
     it: memory is that of about two windows, however long the video is.
     """
-    windows = cut_windows(reader.facts.start_s, reader.facts.duration_s, window_spec)
+    windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
     yield from fill_windows(windows, reader)
 
 

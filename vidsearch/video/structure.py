@@ -6,33 +6,59 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from vidsearch.video.discover import TS_PACKET_BYTES, TS_SYNC
 
 
 def is_mp4_without_index(path: Path) -> bool:
     """Whether the file begins as an MP4 and has no `moov` box on its top level."""
-    boxes = [name for name, _ in _boxes(path)]
+    with path.open("rb") as file:
+        boxes = [name for name, _, _ in _boxes(file, 0, path.stat().st_size)]
     return bool(boxes) and boxes[0] in {b"ftyp", b"wide", b"mdat", b"free", b"skip"} and b"moov" not in boxes
 
 
-def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Name and end of each top-level box of an ISO base media file (ISO/IEC 14496-12, section 4.2)."""
-    size_of_file = path.stat().st_size
+def movie_length_s(path: Path) -> float | None:
+    """The length that the movie header of an ISO base media file states (`mvhd`, ISO/IEC 14496-12, section 8.2.2).
+
+    None where it is not there, unknown, or 0 (a fragmented file, whose header was written before its pictures).
+    """
     with path.open("rb") as file:
-        position = 0
-        while position + 8 <= size_of_file:
-            file.seek(position)
-            size, name = struct.unpack(">I4s", file.read(8))
-            if size == 1:
-                wide = file.read(8)
-                size = int.from_bytes(wide, "big") if len(wide) == 8 else 0
-            if size == 0:
-                size = size_of_file - position
-            if size < 8 or not name.isalnum():
-                return
-            yield name, position + size
-            position += size
+        for name, start, end in _boxes(file, 0, path.stat().st_size):
+            if name == b"moov":
+                for inner, inner_start, _ in _boxes(file, start, end):
+                    if inner == b"mvhd":
+                        file.seek(inner_start)
+                        return _movie_header_length(file.read(32))
+    return None
+
+
+def _movie_header_length(content: bytes) -> float | None:
+    wide = content[:1] == b"\x01"  # version 1 has times of 64 bits
+    layout = struct.Struct(">4x8x8xIQ" if wide else ">4x4x4xII")
+    if len(content) < layout.size:
+        return None
+    scale, ticks = layout.unpack_from(content)
+    unknown = (1 << (64 if wide else 32)) - 1
+    return ticks / scale if scale and ticks not in (0, unknown) else None
+
+
+def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content and end of each box between two places (ISO/IEC 14496-12, section 4.2)."""
+    while position + 8 <= end:
+        file.seek(position)
+        size, name = struct.unpack(">I4s", file.read(8))
+        content = position + 8
+        if size == 1:
+            wide = file.read(8)
+            size = int.from_bytes(wide, "big") if len(wide) == 8 else 0
+            content += 8
+        if size == 0:
+            size = end - position
+        if size < 8 or not name.isalnum():
+            return
+        yield name, content, position + size
+        position += size
 
 
 def promised_end(path: Path) -> int | None:

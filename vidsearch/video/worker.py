@@ -40,7 +40,7 @@ def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answe
     try:
         _check_unchanged(file)
         with open_reader(file.path, frame_spec, _printed_bytes) as reader:
-            windows = cut_windows(reader.facts.start_s, reader.facts.duration_s, window_spec)
+            windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
             send(answers, Opened(reader.facts, len(windows)))
             for clip in fill_windows(windows, reader):
                 send(answers, clip.window, clip.frames)

@@ -80,8 +80,8 @@ def test_each_time_gives_the_last_picture_that_began(tmp_path: Path, name: str) 
         assert facts.reader == sample.reader
         times = sample.times or even_times(facts.frames, 25, facts.start_s)
         assert (facts.frames, facts.start_s) == (len(times), pytest.approx(times[0], abs=1e-3))
-        step = (facts.start_s + facts.duration_s - times[0]) / 40
-        wanted = [times[0] + 1e-4 + step * number for number in range(40)] + [facts.start_s + facts.duration_s + 5]
+        step = (facts.start_s + facts.picture_s - times[0]) / 40
+        wanted = [times[0] + 1e-4 + step * number for number in range(40)] + [facts.start_s + facts.picture_s + 5]
         shown = [number_in(picture) for picture in reader.frames_at(wanted)]
     # times of containers are rounded to their ticks, a millisecond at most
     assert shown == [max(bisect_right(times, time + 5e-4) - 1, 0) for time in wanted]
@@ -92,12 +92,12 @@ def test_both_readers_agree_on_what_decord_may_read(tmp_path: Path, name: str) -
     path = SAMPLES[name].make(tmp_path)
     with open_reader(path, SPEC) as first, PyavReader(path, look(path), SPEC) as second:
         assert (first.facts.reader, second.facts.reader) == ("decord", "pyav")
-        times = [first.facts.start_s + first.facts.duration_s * part / 20 for part in range(20)]
+        times = [first.facts.start_s + first.facts.picture_s * part / 20 for part in range(20)]
         for one, other in zip(first.frames_at(times), second.frames_at(times), strict=True):
             assert np.abs(one.astype(int) - other).mean() < 1.5  # of 255: rounding of two builds of swscale
         assert second.facts.start_s == pytest.approx(first.facts.start_s, abs=1e-6)
         # how long the last picture stays is a guess at variable rate: one frame at 25 a second
-        assert second.facts.duration_s == pytest.approx(first.facts.duration_s, abs=0.04)
+        assert second.facts.picture_s == pytest.approx(first.facts.picture_s, abs=0.04)
 
 
 def test_packets_that_an_edit_list_hides_are_not_shown(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_file_without_its_end_is_read_as_far_as_it_goes(tmp_path: Path, name: 
     path.write_bytes(content[: int(len(content) * kept) | 1])
     with open_reader(path, SPEC) as reader:
         (clip, *_) = read_windows(reader, WindowSpec())
-        assert 0.2 < reader.facts.duration_s < 3.9
+        assert 0.2 < reader.facts.picture_s < 3.9
         assert number_in(clip.frames[0]) < number_in(clip.frames[-1])
         assert "ends too early" in (reader.facts.damage or "")
         assert str(path) in (reader.facts.damage or "")
