@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,21 @@ from vidsearch.store.vectors import pack
 # A video's labels are `first + ordinal`; first labels are multiples of this, the rest of their 63 bits is random.
 LABELS_PER_VIDEO = 1 << 20
 
-_FACTS = tuple(field.name for field in fields(VideoFacts))
+# The columns of `videos` that hold VideoFacts, under the names of its attributes. What the pictures fill and what the
+# container states make the length, which is kept.
+_FACTS = (
+    "start_s",
+    "duration_s",
+    "fps",
+    "frames",
+    "width_px",
+    "height_px",
+    "codec",
+    "container",
+    "rotation_deg",
+    "reader",
+    "damage",
+)
 _SPEC = "window_length_s = :length_s AND window_stride_s = :stride_s AND window_frames = :frames"
 
 
@@ -85,7 +99,9 @@ def record_indexed(
     if vectors.ndim != 2 or len(vectors) != len(windows):
         raise ValueError(f"{len(windows)} windows but vectors of shape {vectors.shape}")
     blob = pack(vectors)
-    video_id = _put_video(connection, file, device, fingerprint, {"state": "indexed", **asdict(facts)})
+    video_id = _put_video(
+        connection, file, device, fingerprint, {"state": "indexed"} | {name: getattr(facts, name) for name in _FACTS}
+    )
     model_id = _put_model(connection, model, vectors.shape[1])
     connection.execute("DELETE FROM indexings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
     first = _draw_label(connection, model_id, len(windows), file.path)
