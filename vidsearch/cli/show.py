@@ -77,7 +77,7 @@ def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, rig
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headers))
     for header in headers:
         table.add_column(header, justify="right" if right.get(header) else "left", overflow="fold")
     for row in rows:
