@@ -2,7 +2,8 @@
 
 Batch norm into the depthwise convolution of each ConvFFN, layer scales into the last layer before them, the norm
 before attention into `qkv`, the attention's scale into the rows of q. Key names are no longer the checkpoint's. The
-temporal convolution gets a fast path for channels_last, the layout in which CPUs run these networks best.
+temporal convolution gets a fast path for channels_last, the layout in which CPUs run these networks best; GELU and
+residuals go into the convolution before them (`one_pass.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from vidsearch.models.mobileviclip.blocks import ConvFFN, RepMixerBlock
 from vidsearch.models.mobileviclip.fold import (
+    FoldedMobileOne,
+    FoldedPatch,
     FoldedRepMixer,
     FoldedTemporalMixer,
     TemporalConv,
@@ -21,6 +24,7 @@ from vidsearch.models.mobileviclip.fold import (
     norm_scale_shift,
 )
 from vidsearch.models.mobileviclip.image_encoder import AttentionBlock, from_tokens, to_tokens
+from vidsearch.models.mobileviclip.one_pass import ConvGelu, DoublingConv, conv_add, conv_gelu, is_doubling
 from vidsearch.models.mobileviclip.temporal import add_temporal_embedding, shifted_sum
 from vidsearch.models.mobileviclip.text_encoder import TokenConvBlock
 
@@ -35,7 +39,7 @@ class FusedFFN(nn.Module):
         self.conv, self.fc1, self.fc2 = conv, fc1, fc2
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.fc2(F.gelu(self.fc1(self.conv(x))))
+        return conv_add(self.fc2, conv_gelu(self.fc1, self.conv(x)), x)
 
 
 class FusedTemporalConv(nn.Module):
@@ -118,8 +122,19 @@ def fuse_blocks(network: nn.Module) -> None:
             setattr(network, name, fuse_repmixer_block(child))
         elif isinstance(child, AttentionBlock):
             setattr(network, name, fuse_attention_block(child))
+        elif isinstance(child, FoldedPatch):
+            setattr(network, name, fuse_conv(child.lkb_reparam, child.se))
+        elif isinstance(child, FoldedMobileOne) and isinstance(child.activation, nn.GELU):
+            setattr(network, name, fuse_conv(child.reparam_conv, child.se))
         else:
             fuse_blocks(child)
+
+
+def fuse_conv(conv: nn.Conv2d, gates: nn.Module) -> nn.Module:
+    """A convolution, channel gates where there are any, GELU: as few passes over memory as possible."""
+    if isinstance(gates, nn.Identity):
+        return DoublingConv(conv, gelu=True) if is_doubling(conv) else ConvGelu(conv)
+    return nn.Sequential(DoublingConv(conv, gelu=False) if is_doubling(conv) else conv, gates, nn.GELU())
 
 
 def fuse_repmixer_block(block: RepMixerBlock) -> nn.Sequential:
