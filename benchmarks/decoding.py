@@ -28,7 +28,8 @@ from vidsearch.video.discover import find_videos
 from vidsearch.video.header import look
 from vidsearch.video.probe import doubts
 from vidsearch.video.pyav_reader import PyavReader
-from vidsearch.video.reader import VideoReader, open_reader, read_windows
+from vidsearch.video.interface import VideoReader
+from vidsearch.video.reader import open_reader, read_windows
 from vidsearch.video.windows import cut_windows
 
 

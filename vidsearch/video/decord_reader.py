@@ -25,7 +25,7 @@ from vidsearch.video.picture import cut_square, scaled_size
 from vidsearch.video.probe import Timetable, timetable_doubts
 
 if TYPE_CHECKING:
-    from vidsearch.video.reader import VideoReader
+    from vidsearch.video.interface import VideoReader
 
 _BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
 _UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
@@ -39,7 +39,7 @@ class DecordRefusedError(Exception):
 
 
 class DecordReader:
-    """A file that decord reads. See `reader.VideoReader` for the interface."""
+    """A file that decord reads. See `interface.VideoReader` for the interface."""
 
     def __init__(
         self,

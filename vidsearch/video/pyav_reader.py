@@ -107,7 +107,7 @@ class _Clock:
 
 
 class PyavReader:
-    """A file that PyAV reads. See `reader.VideoReader` for the interface."""
+    """A file that PyAV reads. See `interface.VideoReader` for the interface."""
 
     def __init__(self, path: Path, header: Header, spec: FrameSpec) -> None:
         self._path = path

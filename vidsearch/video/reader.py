@@ -1,44 +1,20 @@
-"""One interface over the two readers: the frame a player shows at a time; frames → windows."""
+"""A video file → the reader that can be trusted with it; its frames → windows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
-from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, WindowSpec
+from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, WindowSpec
 from vidsearch.video.header import Header, look
+from vidsearch.video.interface import VideoReader
 from vidsearch.video.probe import doubts
 from vidsearch.video.windows import cut_windows
 from vidsearch.video.wording import os_refusal, shown
-
-
-class VideoReader(Protocol):
-    """An open video. `facts` are final once the frames that are wanted have been read: damage shows while reading."""
-
-    @property
-    def facts(self) -> VideoFacts: ...
-
-    def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
-        """For each time (ascending) the frame shown then: uint8 RGB (H, W, 3), upright, at the FrameSpec's side.
-
-        That is the last frame that starts at or before the time; before the first frame the first, after the last
-        one the last. Raises VideoError where none can be decoded.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def open_reader(path: Path, frame_spec: FrameSpec, complaints: Callable[[], int] | None = None) -> VideoReader:

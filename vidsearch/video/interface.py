@@ -1,0 +1,35 @@
+"""What both readers offer: the frame a player shows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.records import VideoFacts
+
+
+class VideoReader(Protocol):
+    """An open video. `facts` are final once the frames that are wanted have been read: damage shows while reading."""
+
+    @property
+    def facts(self) -> VideoFacts: ...
+
+    def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+        """For each time (ascending) the frame shown then: uint8 RGB (H, W, 3), upright, at the FrameSpec's side.
+
+        That is the last frame that starts at or before the time; before the first frame the first, after the last
+        one the last. Raises VideoError where none can be decoded.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
