@@ -26,9 +26,9 @@ from vidsearch.records import FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.decord_reader import DecordReader
 from vidsearch.video.discover import find_videos
 from vidsearch.video.header import look
+from vidsearch.video.interface import VideoReader
 from vidsearch.video.probe import doubts
 from vidsearch.video.pyav_reader import PyavReader
-from vidsearch.video.interface import VideoReader
 from vidsearch.video.reader import open_reader, read_windows
 from vidsearch.video.windows import cut_windows
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import decord
 import numpy as np
@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from vidsearch.records import FrameSpec, VideoFacts
 from vidsearch.video.header import Header
+from vidsearch.video.interface import VideoReader
 from vidsearch.video.picture import cut_square, scaled_size
 from vidsearch.video.probe import Timetable, timetable_doubts
-
-if TYPE_CHECKING:
-    from vidsearch.video.interface import VideoReader
 
 _BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
 _UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
