@@ -84,6 +84,13 @@ def test_unknown_words_are_named(clips_library: Path, vidsearch: RunVidsearch) -
     assert b"does not know: helicopter" in done.stderr
 
 
+def test_a_query_of_unknown_words_alone_finds_nothing(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    done = vidsearch("query", "zebra crossing", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["hits"] == []
+    assert b"does not know: zebra, crossing; put it in words that it knows" in done.stderr
+
+
 def test_a_closed_pipe_is_no_error(clips_library: Path) -> None:
     command = f'"{sys.executable}" -m vidsearch query "a star" --jsonl -k 50 | head -n 0; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, check=False)

@@ -67,7 +67,7 @@ def query(
     with options.open_library() as library:
         levels = find_model(model, places.models_dir()).score_levels
         embedder = open_text_embedder(model, models_dir=places.models_dir())
-        _warn_of_unknown_words(embedder.unknown_words(text), model)
+        _warn_of_unknown_words(embedder.unknown_words(text), model, searches=not embedder.knows_none_of(text))
         hits = find_moments(library, embedder, text, wanted)
 
     if page is not None:
@@ -138,6 +138,9 @@ def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
     show.say(f"Result page: {page}")
 
 
-def _warn_of_unknown_words(words: list[str], model: str) -> None:
+def _warn_of_unknown_words(words: list[str], model: str, *, searches: bool) -> None:
     if words:
-        show.say(f"vidsearch: {model} does not know: {', '.join(words)}; it searches without them.")
+        what_now = (
+            "it searches without them" if searches else "put it in words that it knows, or choose another --model"
+        )
+        show.say(f"vidsearch: {model} does not know: {', '.join(words)}; {what_now}.")

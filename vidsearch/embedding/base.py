@@ -48,6 +48,10 @@ class TextEmbedder(Protocol):
         """The words of `text` of which the model knows no part; always [] for a model with the full vocabulary."""
         ...
 
+    def knows_none_of(self, text: str) -> bool:
+        """Whether `text` has words and all of them are unknown: its vector then says nothing."""
+        ...
+
 
 def open_clip_embedder(
     model: str, *, models_dir: Path | None = None, device: str = "auto", threads: int | None = None

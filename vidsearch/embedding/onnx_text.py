@@ -44,6 +44,11 @@ class OnnxTextEmbedder:
             return []
         return [word for word in self._prepared(text).split() if not self._rows[token_ids(word)].any()]
 
+    def knows_none_of(self, text: str) -> bool:
+        """See `TextEmbedder.knows_none_of`."""
+        words = self._prepared(text).split()
+        return bool(words) and len(self.unknown_words(text)) == len(words)
+
     def _prepared(self, text: str) -> str:
         return pre_text(text) if self._simplify else text
 

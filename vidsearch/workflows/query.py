@@ -33,6 +33,7 @@ class QueryOptions:
 def find_moments(library: Library, embedder: TextEmbedder, text: str, options: QueryOptions) -> list[Hit]:
     """The moments that answer `text`, best first; they are kept as the library's last hits.
 
+    No moment where the model knows no word of the query: what its vector is near to has nothing to do with it.
     Raises VidsearchError for an empty query, LibraryError when the library holds nothing of this model.
     """
     if not text.strip():
@@ -45,7 +46,7 @@ def find_moments(library: Library, embedder: TextEmbedder, text: str, options: Q
         exact=options.exact,
     )
     hits = merge_windows(
-        windows,
+        [] if embedder.knows_none_of(text) else windows,
         model=embedder.model,
         top=options.top,
         per_video=options.per_video,

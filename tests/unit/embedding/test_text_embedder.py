@@ -79,6 +79,8 @@ def test_words_that_the_model_does_not_know_are_named(folder: ModelFolder) -> No
     embedder = OnnxTextEmbedder(folder)
     assert embedder.unknown_words("A red elephant moves, quickly!") == ["a", "elephant", "quickly"]
     assert embedder.unknown_words("red circle") == []
+    assert embedder.knows_none_of("a quick elephant")
+    assert not embedder.knows_none_of("a red elephant") and not embedder.knows_none_of("")
 
 
 def test_a_model_with_the_full_vocabulary_knows_every_word(tmp_path: Path) -> None:
