@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     if not words or words[0] not in (*COMMANDS, "-h", "--help"):
         words.insert(0, "run")
     options = _parser().parse_args(words)
+    options.command = f"vidsearch train {shlex.join(words)}"
     if options.threads:
         torch.set_num_threads(options.threads)
     options.act(options)
@@ -117,7 +118,7 @@ def _run(options: argparse.Namespace) -> None:
         raise VidsearchError(f"{checkpoint} is there already; add --resume to go on, or choose another --out folder.")
     else:
         trainer.teach_words()
-    write_run_file(options.out, network.config, settings, steps)
+    write_run_file(options.out, network.config, settings, steps, options.command)
     with (options.out / METRICS_FILE).open("a", encoding="utf-8") as lines:
 
         def report(metrics: Metrics) -> None:
@@ -212,13 +213,13 @@ def _bfloat16(options: argparse.Namespace) -> bool:
     return options.device.startswith("cuda") and torch.cuda.is_bf16_supported()
 
 
-def write_run_file(folder: Path, config: Any, settings: TrainSettings, steps: int) -> None:
+def write_run_file(folder: Path, config: Any, settings: TrainSettings, steps: int, command: str) -> None:
     """What a run was: the network's config, the settings, and the command line."""
     run = {
         "config": config.to_dict(),
         "settings": dataclasses.asdict(settings),
         "steps": steps,
-        "command": f"python -m vidsearch.training {shlex.join(sys.argv[1:])}".strip(),
+        "command": command,
     }
     (folder / RUN_FILE).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
