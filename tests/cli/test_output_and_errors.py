@@ -85,7 +85,7 @@ def test_unknown_words_are_named(clips_library: Path, vidsearch: RunVidsearch) -
 
 
 def test_a_query_of_unknown_words_alone_finds_nothing(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    done = vidsearch("query", "zebra crossing", "--json")
+    done = vidsearch("query", "a zebra on the crossing", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["hits"] == []
     assert b"does not know: zebra, crossing; put it in words that it knows" in done.stderr

@@ -49,7 +49,7 @@ class TextEmbedder(Protocol):
         ...
 
     def knows_none_of(self, text: str) -> bool:
-        """Whether `text` has words and all of them are unknown: its vector then says nothing."""
+        """Whether `text` has words but none with a content that the model knows: its vector then says nothing."""
         ...
 
 
