@@ -29,7 +29,6 @@ from torch import Tensor
 
 from vidsearch.embedding.torch_clips import encode_clips, fast_dtype
 from vidsearch.models.load import Network, build
-from vidsearch.models.mobileviclip.config import CONFIGS
 
 MODELS = ("mobileviclip-nano", "mobileviclip-tiny", "mobileviclip-small")
 REFERENCE = "training form, float32"
@@ -178,7 +177,7 @@ def main() -> None:
     with torch.inference_mode():
         for name in arguments.models:
             found = measure(name, arguments)
-            dtype = str(fast_dtype(cpu, CONFIGS[name])).removeprefix("torch.")
+            dtype = str(fast_dtype(cpu)).removeprefix("torch.")
             show(found, f"fused, {dtype}, channels_last")
             results += found
     rows = [{"model": r.model, "form": r.form, "windows_per_s": r.windows_per_s, "cosine": r.cosine} for r in results]

@@ -18,9 +18,8 @@ from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokeniz
 BATCH_TEXTS = 32
 MAX_THREADS = 4  # one text is 77 rows: more threads wait for each other
 # Words that say nothing by themselves: a query of one of them and unknown words has no content left.
-_FUNCTION_WORDS = frozenset(
-    "a an and are at by for from in is it its of on or that the then there this to with".split()
-)
+_SMALL_WORDS = frozenset(("a", "an", "the", "at", "by", "for", "from", "in", "of", "on", "to", "with"))
+_SMALL_WORDS |= frozenset(("and", "are", "is", "it", "its", "or", "that", "then", "there", "this"))
 _ROW_TABLE = "text_encoder.embedding_row"
 
 
@@ -51,7 +50,7 @@ class OnnxTextEmbedder:
     def knows_none_of(self, text: str) -> bool:
         """See `TextEmbedder.knows_none_of`."""
         unknown = set(self.unknown_words(text))
-        return bool(unknown) and set(self._prepared(text).split()) <= unknown | _FUNCTION_WORDS
+        return bool(unknown) and set(self._prepared(text).split()) <= unknown | _SMALL_WORDS
 
     def _prepared(self, text: str) -> str:
         return pre_text(text) if self._simplify else text

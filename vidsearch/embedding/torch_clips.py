@@ -114,7 +114,7 @@ def open_encoder(folder: ModelFolder, wanted: str) -> tuple[ClipEncoder, str]:
         else:
             return encoder, str(encoder)
     cpu = torch.device("cpu")
-    encoder = ClipEncoder(folder, cpu, fast_dtype(cpu, config_from_dict(dict(folder.network))))
+    encoder = ClipEncoder(folder, cpu, fast_dtype(cpu))
     return encoder, f"{encoder}{refused}"
 
 
@@ -124,18 +124,14 @@ def accelerators() -> list[str]:
     return [name for name, there in found.items() if there]
 
 
-def fast_dtype(device: torch.device, config: MobileCLIPConfig) -> torch.dtype:
-    """bfloat16 where the device multiplies it in hardware and the network is wide enough to gain by it, else float32.
-
-    On a CPU a narrow network spends its time outside the multiplications: mobileviclip-nano encodes 143 windows a
-    second in float32 and 112 in bfloat16 (one core of an AMD EPYC with AVX-512 BF16).
-    """
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it in hardware, else float32."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         # A torch that does not tell gets float32.
         able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16")) and config.image.widths[-1] >= WIDE
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     else:
         fast = False
     return torch.bfloat16 if fast else torch.float32
@@ -164,7 +160,7 @@ def _checked_encoder(folder: ModelFolder, name: str) -> ClipEncoder:
         there = ", ".join(["cpu", *accelerators()])
         raise VidsearchError(f"this machine has no device {name!r} that torch can use; choose one of {there}")
     try:
-        encoder = ClipEncoder(folder, device, fast_dtype(device, config_from_dict(dict(folder.network))))
+        encoder = ClipEncoder(folder, device, fast_dtype(device))
         agrees = _agrees_with_cpu(encoder, folder)
     except RuntimeError as error:  # what torch raises for all that a device cannot do, lack of memory included
         reason = str(error).strip().partition("\n")[0]

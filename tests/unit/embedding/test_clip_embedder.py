@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from seeded import SIDE_PX, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.embedding.base import open_clip_embedder
-from vidsearch.embedding.torch_clips import BATCH_CLIPS, ClipEncoder, TorchClipEmbedder, accelerators, fast_dtype
+from vidsearch.embedding.torch_clips import (
+    BATCH_CLIPS,
+    ClipEncoder,
+    TorchClipEmbedder,
+    accelerators,
+    batch_clips,
+    fast_dtype,
+)
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.install import write_model_folder
@@ -124,17 +131,22 @@ def test_the_device_says_precision_and_threads(folder: ModelFolder) -> None:
     before = torch.get_num_threads()
     try:
         embedder = TorchClipEmbedder(folder, device="cpu", threads=1)
-        assert embedder.device == "cpu (float32, 1 thread)"  # too narrow for bfloat16
+        assert embedder.device == f"cpu ({str(fast_dtype(CPU)).removeprefix('torch.')}, 1 thread)"
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
 
-def test_bfloat16_is_for_wide_networks_on_a_cpu_that_multiplies_it() -> None:
+def test_bfloat16_is_for_a_cpu_that_multiplies_it() -> None:
     able = torch.cpu.get_capabilities()
     fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    assert fast_dtype(CPU, CONFIGS["mobileviclip-small"]) == (torch.bfloat16 if fast else torch.float32)
-    assert fast_dtype(CPU, CONFIGS["mobileviclip-nano"]) == torch.float32
+    assert fast_dtype(CPU) == (torch.bfloat16 if fast else torch.float32)
+
+
+def test_wide_networks_run_one_clip_at_a_time_on_a_cpu() -> None:
+    assert batch_clips(CPU, CONFIGS["mobileviclip-small"]) == batch_clips(CPU, CONFIGS["mobileviclip-tiny"]) == 1
+    assert batch_clips(CPU, CONFIGS["mobileviclip-nano"]) == BATCH_CLIPS
+    assert batch_clips(torch.device("cuda"), CONFIGS["mobileviclip-small"]) == BATCH_CLIPS
 
 
 def test_auto_takes_the_cpu_where_there_is_nothing_else(folder: ModelFolder) -> None:
