@@ -24,7 +24,13 @@ from vidsearch.records import VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.video.discover import find_videos
 from vidsearch.video.pool import DecodePool, WindowDecoded
-from vidsearch.workflows.index import BATCH_WINDOWS, IndexOptions, VideoIndexed, index_folders
+from vidsearch.workflows.index import (
+    BATCH_WINDOWS,
+    IndexOptions,
+    VideoIndexed,
+    index_folders,
+    let_waiting_threads_sleep,
+)
 
 
 def decode_only(files: list[VideoFile], options: IndexOptions) -> int:
@@ -53,6 +59,7 @@ def timed(work: Callable[..., int], *arguments: object) -> tuple[float, int]:
 
 
 def main() -> None:
+    let_waiting_threads_sleep()  # as index_folders does, which would come too late here: torch is loaded before it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[1] / "examples" / "clips")
     parser.add_argument("--model", default="mobileviclip-nano")

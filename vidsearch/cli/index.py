@@ -52,7 +52,6 @@ def index(
     Example: vidsearch index ~/Videos --exclude '*/raw/*'
     """
     roots = [options.absolute(path) for path in paths]
-    _keep_threads_from_spinning()
     from vidsearch.cli.index_report import IndexReport
     from vidsearch.models.folder import find_model
     from vidsearch.models.mobileviclip.config import config_from_dict
@@ -109,12 +108,3 @@ def _library(*, dry_run: bool) -> Iterator[Library]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _keep_threads_from_spinning() -> None:
-    """Decoders and the network share the cores: a thread that spins at a barrier takes them from the other.
-
-    Read by OpenMP when torch loads it, so it must be set before; a user's own setting stands.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
