@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from vidsearch import __version__
-from vidsearch.cli import index, info, query, remove, show, train, videos
+from vidsearch.cli import health, index, info, models, query, remove, show, train, videos
 from vidsearch.errors import VidsearchError
 
 EXIT_INTERRUPTED = 130
@@ -31,6 +31,10 @@ app.command("query")(query.query)
 app.command("videos")(videos.videos)
 app.command("remove")(remove.remove)
 app.command("info")(info.info)
+app.add_typer(models.app, name="models")
+app.command("doctor")(health.doctor)
+app.command("check")(health.check)
+app.command("rebuild")(health.rebuild)
 # train has its own parser, which also runs where typer is not installed (`python -m vidsearch.training`).
 app.command(
     "train", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}

@@ -8,6 +8,7 @@
     provenance     where the weights came from: files, hashes, what the key matcher decided, or the training command
     score_levels   optional: cosines from which a hit counts as high, medium or low
 
+`selftest.json` keeps what the self-test found when the model was installed, `hashes.json` the SHA-256 of each file.
 `model.safetensors` is the training form, from which the folded forms are derived at loading; `text.onnx` (with
 `text.onnx.data` beside it for large models) is the folded text encoder, so that a query needs no torch. No torch here.
 """
@@ -27,6 +28,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TEXT_FILE = "text.onnx"
 CARD_FILE = "MODEL_CARD.md"
+SELF_TEST_FILE = "selftest.json"
+HASHES_FILE = "hashes.json"
 FORMAT_VERSION = 1
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 

@@ -13,12 +13,22 @@ from safetensors.torch import load_file, save_file
 from seeded import SIDE_PX, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.errors import ModelError
-from vidsearch.models.folder import CONFIG_FILE, TEXT_FILE, WEIGHTS_FILE, ModelFolder, find_model, open_folder
-from vidsearch.models.install import install, write_model_folder
+from vidsearch.models.folder import (
+    CONFIG_FILE,
+    HASHES_FILE,
+    SELF_TEST_FILE,
+    TEXT_FILE,
+    WEIGHTS_FILE,
+    ModelFolder,
+    find_model,
+    open_folder,
+)
+from vidsearch.models.install import install, write_model_folder, wrong_files
 from vidsearch.models.load import Form, Network, build, load_network
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import tokenize
+from vidsearch.models.selftest import kept_findings, self_test
 
 FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 
@@ -67,7 +77,7 @@ def test_published_files_become_an_installed_model(tmp_path: Path) -> None:
     assert (installed.name, installed.origin) == ("mobileviclip-tiny", "installed")
     assert find_model("mobileviclip-tiny", models) == installed
     assert names(models) == ["mobileviclip-tiny"]
-    assert names(installed.path) == [CONFIG_FILE, WEIGHTS_FILE, TEXT_FILE]
+    assert names(installed.path) == [CONFIG_FILE, HASHES_FILE, WEIGHTS_FILE, SELF_TEST_FILE, TEXT_FILE]
     assert [file["name"] for file in installed.provenance["files"]] == ["mobileviclip_tiny.pt", "mobileclip_s0.pt"]
     expected = vectors(network)
     forms: tuple[Form, ...] = ("train", "inference", "fused")
@@ -94,7 +104,7 @@ def test_a_failed_install_leaves_the_old_model_and_nothing_else(tmp_path: Path) 
     wrong = torch.load(source / "mobileviclip_tiny.pt", weights_only=True)
     wrong["module"]["vision_encoder.patch_embed.0.rbr_conv.0.conv.weight"][0] = torch.nan
     torch.save(wrong, source / "mobileviclip_tiny.pt")
-    with pytest.raises(ModelError, match="mobileviclip-tiny give vectors that are not finite"):
+    with pytest.raises(ModelError, match="mobileviclip-tiny fails its self-test: clip vectors: not finite"):
         install("mobileviclip-tiny", source, models)
     assert names(models) == ["mobileviclip-tiny"]
     assert torch.isfinite(vectors(load_network(find_model("mobileviclip-tiny", models)))).all()
@@ -106,7 +116,7 @@ def test_a_folder_whose_text_encoder_is_of_another_network_is_refused(tmp_path: 
     good = install("mobileviclip-tiny", source, tmp_path / "here")
     other = write(seeded(small_config("mobileviclip-tiny", TEXT_MCT), seed=9), tmp_path / "other")
     good.text_encoder.write_bytes(other.text_encoder.read_bytes())
-    with pytest.raises(ModelError, match="the ONNX text encoder of mobileviclip-tiny differs from its training form"):
+    with pytest.raises(ModelError, match="mobileviclip-tiny fails its self-test: ONNX text encoder: differs by"):
         install("mobileviclip-tiny", good.path, tmp_path / "there")
     assert names(tmp_path / "there") == []
 
@@ -173,8 +183,43 @@ def test_an_existing_folder_is_replaced(tmp_path: Path) -> None:
     second = seeded(config, seed=2)
     folder = write(second, tmp_path / "nano")
     assert names(tmp_path) == ["nano"]
-    assert names(folder.path) == [CONFIG_FILE, WEIGHTS_FILE, TEXT_FILE]
+    assert names(folder.path) == [CONFIG_FILE, HASHES_FILE, WEIGHTS_FILE, SELF_TEST_FILE, TEXT_FILE]
     torch.testing.assert_close(vectors(load_network(folder, "train")), vectors(second), rtol=0, atol=1e-6)
+
+
+def test_a_file_that_changed_after_the_installation_is_named(tmp_path: Path) -> None:
+    folder = write(seeded(small_config("mobileviclip-nano", TEXT_PRUNED)), tmp_path / "nano")
+    assert wrong_files(folder) == []
+    data = bytearray(folder.weights.read_bytes())
+    data[-1] ^= 1
+    folder.weights.write_bytes(data)
+    (folder.path / SELF_TEST_FILE).unlink()
+    assert wrong_files(folder) == ["selftest.json is missing", "model.safetensors has changed"]
+    (folder.path / HASHES_FILE).write_text("{")
+    with pytest.raises(ModelError, match=r"hashes\.json cannot be read"):
+        wrong_files(folder)
+
+
+def test_the_self_test_is_kept_with_the_model(tmp_path: Path) -> None:
+    folder = write(seeded(small_config("mobileviclip-nano", TEXT_PRUNED)), tmp_path / "nano")
+    kept = kept_findings(folder)
+    assert kept == self_test(folder)
+    assert [finding.ok for finding in kept] == [True] * 7 + [None]
+    (folder.path / SELF_TEST_FILE).write_text("[{}]")
+    assert kept_findings(folder) == []
+
+
+def test_a_network_that_gives_all_clips_one_vector_is_refused(tmp_path: Path) -> None:
+    network = seeded(small_config("mobileviclip-nano", TEXT_PRUNED))
+    with torch.no_grad():
+        for key, tensor in network.state_dict().items():
+            if key.startswith("vision_encoder.conv_exp") and key.endswith("bn.weight"):
+                tensor.zero_()  # what is left is the bias: the same for every picture
+            if key == "vision_encoder.conv_exp.rbr_skip.weight":
+                tensor.zero_()
+    with pytest.raises(ModelError, match=r"different clips: cosines up to 1\.0000: all the same to this model"):
+        write(network, tmp_path / "nano")
+    assert names(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

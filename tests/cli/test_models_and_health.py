@@ -1,0 +1,125 @@
+"""`vidsearch models`, `doctor`, `check` and `rebuild` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from seeded import TEXT_PRUNED, seeded, small_config
+from support import RunVidsearch
+
+from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
+from vidsearch.models.install import write_model_folder
+
+
+@pytest.fixture(scope="module")
+def small_tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A model folder from another machine: mobileviclip-tiny at a thousandth of its size."""
+    folder = tmp_path_factory.mktemp("brought") / "mobileviclip-tiny"
+    return write_model_folder(
+        seeded(small_config("mobileviclip-tiny", TEXT_PRUNED)), folder, provenance={"source": "x"}
+    )
+
+
+def listed(vidsearch: RunVidsearch) -> dict[str, str]:
+    models = json.loads(vidsearch("models", "list", "--json").stdout)["models"]
+    return {model["name"]: model["state"] for model in models}
+
+
+def test_a_model_is_added_shown_verified_and_removed(
+    small_tiny: ModelFolder, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    assert listed(vidsearch)["mobileviclip-tiny"] == "available"
+    added = vidsearch("models", "add", "mobileviclip-tiny", "--from", small_tiny.path)
+    assert added.returncode == 0, added.stderr.decode()
+    assert b"ok: ONNX text encoder" in added.stderr
+    assert listed(vidsearch) | {"mobileviclip-tiny": "installed", "mobileviclip-nano": "bundled"} == listed(vidsearch)
+
+    facts = json.loads(vidsearch("models", "info", "mobileviclip-tiny", "--json").stdout)
+    assert (facts["origin"], facts["provenance"]) == ("installed", {"source": "x"})
+    assert set(facts["parameters"]) == {"clips", "text", "other"}
+    assert [item["ok"] for item in facts["self_test"]] == [True] * 7 + [None]
+    assert WEIGHTS_FILE in facts["hashes"]
+
+    weights = own_home / "models" / "mobileviclip-tiny" / WEIGHTS_FILE
+    assert vidsearch("models", "verify").returncode == 0
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    verified = vidsearch("models", "verify", "--json")
+    assert verified.returncode == 5
+    assert json.loads(verified.stdout)["problems"] == {
+        "mobileviclip-tiny": ["model.safetensors has changed"],
+        "mobileviclip-nano": [],
+    }
+
+    assert vidsearch("models", "remove", "mobileviclip-tiny").returncode == 0
+    assert listed(vidsearch)["mobileviclip-tiny"] == "available"
+    assert [path.name for path in (own_home / "models").iterdir() if path.name != ".install.lock"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["info", "mobileviclip-small"], 5, "weights of mobileviclip-small are not on this machine"),
+        (["info", "x"], 5, "no model is called 'x'"),
+        (["add", "mobileviclip-small", "--from", "/no/such"], 5, "there is no /no/such"),
+        (["add", "mobileviclip-nano", "--from", "."], 5, "comes with vidsearch and cannot be replaced"),
+        (["remove", "mobileviclip-nano"], 5, "comes with vidsearch and cannot be removed"),
+        (["remove", "mobileclip-s0"], 5, "weights of mobileclip-s0 are not on this machine"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_cannot_be_done_is_said(arguments: list[str], code: int, words: str, vidsearch: RunVidsearch) -> None:
+    done = vidsearch("models", *arguments)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert words in done.stderr.decode()
+    assert done.stderr.count(b"\n") <= 2  # one sentence, perhaps after what was begun
+
+
+def test_a_damaged_model_is_listed_as_such(own_home: Path, vidsearch: RunVidsearch) -> None:
+    (own_home / "models" / "mobileclip-s2").mkdir(parents=True)
+    assert listed(vidsearch)["mobileclip-s2"] == "damaged"
+    assert vidsearch("models", "remove", "mobileclip-s2").returncode == 0
+
+
+def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    done = vidsearch("doctor")
+    assert done.returncode == 0, done.stdout.decode()
+    lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["ok", "decoders"],
+        ["ok", "model mobileviclip-nano"],
+        ["ok", "device"],
+        ["ok", "library"],
+    ]
+    assert "6 of 6 coloured discs" in lines[1][2]
+
+
+def test_the_doctor_names_a_broken_library_and_a_broken_model(
+    clips_library: Path, small_tiny: ModelFolder, vidsearch: RunVidsearch
+) -> None:
+    with closing(sqlite3.connect(clips_library / "library.sqlite3")) as connection, connection:
+        connection.execute("UPDATE indexings SET vectors = zeroblob(length(vectors)) WHERE id = 1")
+    checked = vidsearch("check", "--json")
+    assert checked.returncode == 4
+    problems = json.loads(checked.stdout)["problems"]
+    assert len(problems) == 1 and "a vector is not of unit length" in problems[0]
+    assert vidsearch("doctor").returncode == 4
+
+    assert vidsearch("models", "add", "mobileviclip-tiny", "--from", small_tiny.path).returncode == 0
+    (clips_library / "models" / "mobileviclip-tiny" / "text.onnx").write_bytes(b"")
+    done = vidsearch("doctor", "--json")
+    assert done.returncode == 5
+    wrong = [check for check in json.loads(done.stdout)["checks"] if check["ok"] is False]
+    assert [check["part"] for check in wrong] == ["model mobileviclip-tiny", "library"]
+    assert "text.onnx has changed" in wrong[0]["note"]
+
+
+def test_a_library_is_checked_and_rebuilt(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    assert vidsearch("check").stderr == b"The library is whole.\n"
+    before = vidsearch("query", "a red square", "--json").stdout
+    assert b"Rebuilt: " in vidsearch("rebuild").stderr
+    assert vidsearch("query", "a red square", "--json").stdout == before
+    assert vidsearch("check").returncode == 0

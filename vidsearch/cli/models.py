@@ -1,0 +1,169 @@
+"""`vidsearch models`: which models there are, which are here, and whether they are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidsearch import places
+from vidsearch.cli import options, show
+
+if TYPE_CHECKING:
+    from vidsearch.models.folder import ModelFolder
+    from vidsearch.models.inventory import ModelEntry
+
+EXIT_MODEL = 5
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name; see vidsearch models list.")]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, add, check and remove models.")
+
+
+@app.command("list")
+def list_models(as_json: options.Json = False) -> None:
+    """All models that vidsearch knows: what each is for, whether it is here, its size, source and licence."""
+    from vidsearch.models.inventory import entries
+
+    found = entries(places.models_dir())
+    if as_json:
+        show.write_json({"version": 1, "models": [_entry_as_dict(entry) for entry in found]})
+        return
+    show.table_or_lines(
+        ("model", "state", "size", "for", "licence"),
+        [
+            (
+                entry.known.name,
+                entry.state,
+                show.size_text(entry.size_bytes),
+                entry.known.purpose,
+                entry.known.licence,
+            )
+            for entry in found
+        ],
+        right={"size": True},
+    )
+
+
+def _entry_as_dict(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "name": entry.known.name,
+        "state": entry.state,
+        "size_bytes": entry.size_bytes,
+        "purpose": entry.known.purpose,
+        "source": entry.known.source,
+        "files": list(entry.known.files),
+        "licence": entry.known.licence,
+        "path": None if entry.path is None else str(entry.path),
+        "problem": entry.problem,
+    }
+
+
+@app.command()
+def info(name: Name, as_json: options.Json = False) -> None:
+    """What is known of a model that is here: its network, where it came from, and what its self-test found."""
+    from vidsearch.models.folder import find_model
+
+    facts = _facts(find_model(name, places.models_dir()))
+    if as_json:
+        show.write_json({"version": 1, **facts})
+    else:
+        show.table_or_lines(("", ""), list(_rows(facts)))
+
+
+def _facts(folder: ModelFolder) -> dict[str, Any]:
+    """The stable JSON form; documented in docs/json.md."""
+    from vidsearch.models.install import kept_hashes
+    from vidsearch.models.inventory import parameters
+    from vidsearch.models.selftest import kept_findings
+
+    return {
+        "name": folder.name,
+        "origin": folder.origin,
+        "path": str(folder.path),
+        "network": dict(folder.network),
+        "parameters": parameters(folder),
+        "provenance": dict(folder.provenance),
+        "hashes": kept_hashes(folder),
+        "score_levels": None if folder.score_levels is None else dict(folder.score_levels),
+        "self_test": [{"what": item.what, "ok": item.ok, "note": item.note} for item in kept_findings(folder)],
+    }
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a person reads, a line each."""
+    network, provenance = facts["network"], facts["provenance"]
+    preprocessing = network["preprocessing"]
+    frames = f"{preprocessing['frames']} frames of " if "temporal" in network else "pictures of "
+    return [
+        ("model", f"{facts['name']} ({facts['origin']})"),
+        ("folder", facts["path"]),
+        ("input", f"{frames}{preprocessing['side_px']} x {preprocessing['side_px']} pixels"),
+        ("vectors", f"{network['embed_dim']} values"),
+        *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
+        *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
+        *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
+        *(("note", note) for note in provenance.get("notes", ())),
+        *(("file", f"{name}, sha256 {digest}") for name, digest in facts["hashes"].items()),
+        *(("self-test", f"{_word(item['ok'])}: {item['what']}: {item['note']}") for item in facts["self_test"]),
+    ]
+
+
+def _word(ok: bool | None) -> str:
+    return {True: "ok", False: "WRONG", None: "measured"}[ok]
+
+
+@app.command()
+def add(
+    name: Name,
+    source: Annotated[
+        Path, typer.Option("--from", metavar="FILE|FOLDER", help="The published file, or the folder with the files.")
+    ],
+    half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
+) -> None:
+    """Install a model from files that are here: read, converted, examined, and only then put in its place.
+
+    Nothing in the files is executed. A model of that name that is installed already is replaced.
+
+    Example: vidsearch models add mobileviclip-small --from ~/Downloads/mobileviclip
+    """
+    from vidsearch.models.install import install
+    from vidsearch.models.selftest import kept_findings
+
+    show.say(f"Reading {source} ...")
+    folder = install(name, options.absolute(source), places.models_dir(), dtype="float16" if half else "float32")
+    for finding in kept_findings(folder):
+        show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
+    show.say(f"Installed {folder.name} in {folder.path}.")
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Delete an installed model. Vectors made with it stay in the library; see vidsearch remove --model."""
+    from vidsearch.models.inventory import remove_model
+
+    show.say(f"Removed {remove_model(name, places.models_dir())}.")
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all that are here.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare every file of the models that are here with its hash. Exit code 5 when one has changed."""
+    from vidsearch.models.folder import find_model
+    from vidsearch.models.install import wrong_files
+    from vidsearch.models.inventory import entries
+
+    directory = places.models_dir()
+    wanted = names or [entry.known.name for entry in entries(directory) if entry.path is not None]
+    problems = {name: wrong_files(find_model(name, directory)) for name in wanted}
+    if as_json:
+        show.write_json({"version": 1, "problems": problems})
+    else:
+        for name, found in problems.items():
+            show.write(f"{name}\t{'; '.join(found) or 'whole'}\n")
+    if any(problems.values()):
+        show.say("Install again what has changed: vidsearch models add NAME --from FOLDER.")
+        raise typer.Exit(EXIT_MODEL)

@@ -1,0 +1,161 @@
+"""Does an installed model do what it should? Its forms against each other, its vectors, and simple pictures and words.
+
+What a wrong or damaged file passes last is asked here: vectors must be finite and tell different inputs apart, the
+folded forms must equal the training form, ONNX must equal torch. Whether words find pictures is measured and kept, and
+refuses nothing: weights that were never trained are valid weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidsearch.errors import ModelError
+from vidsearch.models.export import INPUT
+from vidsearch.models.folder import SELF_TEST_FILE, ModelFolder
+from vidsearch.models.load import Network, load_network
+from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
+from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.models.mobileviclip.tokenizer import tokenize
+
+Vectors = NDArray[np.float32]
+
+# Folds: float32 sums in another order, over dozens of blocks. ONNX: what the query path promises.
+FOLD_TOLERANCE = 1e-4
+ONNX_TOLERANCE = 1e-4
+SAME_COSINE = 0.99999  # from which vectors of different inputs count as one
+TEXTS = ("", "a red circle moves to the left", "two dogs run along the beach at sunset, then " * 12)
+_COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.9, 0.1, 0.1),
+    "green": (0.1, 0.7, 0.15),
+    "blue": (0.1, 0.2, 0.9),
+    "yellow": (0.95, 0.85, 0.1),
+    "white": (1.0, 1.0, 1.0),
+    "black": (0.0, 0.0, 0.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `ok` None: measured, and neither right nor wrong."""
+
+    what: str
+    ok: bool | None
+    note: str
+
+
+def self_test(folder: ModelFolder) -> list[Finding]:
+    """Load every form of an installed model and examine it. Raises ModelError where it cannot be loaded."""
+    network = load_network(folder, form="train")
+    return examine(network, network.reparameterize(), folder.text_encoder)
+
+
+@torch.no_grad()
+def examine(network: Network, inference: Network, text_encoder: Path) -> list[Finding]:
+    """`network` in its training form, the same in inference form, and the ONNX text encoder at a path."""
+    clips, ids = moving_and_still(network.config), tokenize(TEXTS)
+    expected = clip_vectors(network, clips)
+    texts = network.encode_text(ids).numpy()
+    return [
+        _finite("clip vectors", expected),
+        _finite("text vectors", texts),
+        _distinct("different clips", expected),
+        _distinct("different texts", texts),
+        _equal("inference form", expected, clip_vectors(inference, clips), FOLD_TOLERANCE),
+        _equal("fused form", expected, clip_vectors(inference.fuse(), clips), FOLD_TOLERANCE),
+        _equal("ONNX text encoder", texts, onnx_vectors(text_encoder, ids), ONNX_TOLERANCE),
+        _colours_found(inference, text_encoder),
+    ]
+
+
+def require(findings: Sequence[Finding], name: str) -> None:
+    """ModelError with the first finding that is wrong."""
+    for finding in findings:
+        if finding.ok is False:
+            raise ModelError(f"{name} fails its self-test: {finding.what}: {finding.note}; get its files again")
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """Keep a self-test's result as JSON."""
+    path.write_text(json.dumps([asdict(finding) for finding in findings], indent=1) + "\n", encoding="utf-8")
+
+
+def kept_findings(folder: ModelFolder) -> list[Finding]:
+    """The result kept in a model's folder; none where none was kept or it cannot be read."""
+    try:
+        rows: list[Mapping[str, Any]] = json.loads((folder.path / SELF_TEST_FILE).read_text(encoding="utf-8"))
+        return [Finding(row["what"], row["ok"], row["note"]) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def moving_and_still(config: MobileCLIPConfig) -> Tensor:
+    """(2, T, 3, side, side): a still and a moving pattern, within the range that preprocessing gives."""
+    frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
+    row = torch.linspace(0, 6.28, config.preprocessing.side_px)
+    shift = torch.arange(frames) * torch.tensor([[0.0], [0.7]])  # (2, T)
+    if frames == 1:
+        shift = torch.tensor([[0.0], [2.0]])
+    wave = torch.sin(row + shift[..., None])[..., None, :] * torch.cos(2 * row)[:, None]  # (2, T, side, side)
+    return wave[:, :, None] * torch.tensor([1.0, 0.5, -0.7])[:, None, None]
+
+
+def clip_vectors(network: Network, clips: Tensor) -> Vectors:
+    """(B, E) of unit length; of a network for pictures, from each clip's first frame."""
+    vectors = network.encode_video(clips) if isinstance(network, MobileViCLIP) else network.encode_image(clips[:, 0])
+    return vectors.numpy()
+
+
+def onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
+    """(B, 77) token ids → (B, E) by the exported text encoder."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {INPUT: ids})[0])
+
+
+def _finite(what: str, vectors: Vectors) -> Finding:
+    lengths = np.linalg.norm(vectors, axis=1)
+    ok = bool(np.isfinite(vectors).all() and np.abs(lengths - 1).max() < 1e-3)
+    return Finding(what, ok, "finite, of unit length" if ok else "not finite, or not of unit length")
+
+
+def _distinct(what: str, vectors: Vectors) -> Finding:
+    cosines = vectors @ vectors.T
+    nearest = float(cosines[~np.eye(len(cosines), dtype=bool)].max())
+    ok = nearest < SAME_COSINE
+    return Finding(what, ok, f"cosines up to {nearest:.4f}" + ("" if ok else ": all the same to this model"))
+
+
+def _equal(what: str, expected: Vectors, got: Vectors, tolerance: float) -> Finding:
+    apart = float(np.abs(expected - got).max())
+    return Finding(what, apart <= tolerance, f"differs by {apart:.1e} (allowed {tolerance:.0e})")
+
+
+def _colours_found(network: Network, text_encoder: Path) -> Finding:
+    """For each colour word, is the disc of that colour nearest? Chance is one in six."""
+    texts = onnx_vectors(text_encoder, tokenize([f"a {colour} circle" for colour in _COLOURS]))
+    clips = torch.cat([_disc(network.config, rgb) for rgb in _COLOURS.values()])
+    pictures = np.concatenate([clip_vectors(network, clip[None]) for clip in clips])
+    right = int(((texts @ pictures.T).argmax(1) == np.arange(len(_COLOURS))).sum())
+    note = f"{right} of {len(_COLOURS)} coloured discs found by their word (chance: 1)"
+    return Finding("words find pictures", None, note if right > 1 else f"{note}: no better than untrained weights")
+
+
+def _disc(config: MobileCLIPConfig, rgb: tuple[float, float, float]) -> Tensor:
+    """(1, T, 3, side, side): a disc of one colour on grey, still, normalised."""
+    frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
+    place = torch.linspace(-1, 1, config.preprocessing.side_px)
+    inside = place[:, None] ** 2 + place[None] ** 2 < 0.16
+    picture = torch.where(inside, torch.tensor(rgb)[:, None, None], torch.tensor(0.5))
+    mean, std = (
+        torch.tensor(values)[:, None, None] for values in (config.preprocessing.mean, config.preprocessing.std)
+    )
+    return ((picture - mean) / std).expand(1, frames, -1, -1, -1)
