@@ -1,4 +1,4 @@
-"""`vidsearch remove`: forget videos; the files themselves are never touched."""
+"""`vidsearch remove`: forget videos, or a model's vectors; the files themselves are never touched."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ from vidsearch.errors import VidsearchError
 
 
 def remove(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files to forget.")],
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH...]", help="Folders or files to forget.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="Forget all vectors of this model instead."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Forget what the library knows of these folders or files. The files themselves are not touched."""
-    folders = [options.absolute(path) for path in paths]
+    """Forget what the library knows of these folders or files. The files themselves are not touched.
+
+    With --model: free the room that a model's vectors take; those of other models stay.
+    """
+    if bool(paths) == (model is not None):
+        raise typer.BadParameter("give PATHs to forget, or --model NAME, one of the two")
+    if model is not None:
+        _remove_model(model, as_json=as_json)
+        return
+    folders = [options.absolute(path) for path in paths or ()]
     with options.open_library() as library, library.writing():
         for path in folders:  # all or nothing: a misspelt one stops the rest
             if not library.videos(path):
@@ -27,3 +39,12 @@ def remove(
     else:
         for path_text, count in removed.items():
             show.say(f"Forgot {count} video{'s' if count != 1 else ''} under {path_text}.")
+
+
+def _remove_model(model: str, *, as_json: bool) -> None:
+    with options.open_library() as library:
+        windows = library.remove_model(model)
+    if as_json:
+        show.write_json({"version": 1, "model": model, "windows": windows})
+    else:
+        show.say(f"Forgot {windows} windows of {model}; vidsearch rebuild gives their room back to the disk.")

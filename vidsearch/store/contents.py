@@ -195,6 +195,26 @@ def remove(connection: sqlite3.Connection, place: Path) -> int:
     return connection.execute(f"DELETE FROM videos WHERE {condition}", parameters).rowcount
 
 
+def remove_model(connection: sqlite3.Connection, model: str) -> tuple[int, int] | None:
+    """Takes the vectors of a model out, and the videos that no other model holds: model id, windows; None: no vectors.
+
+    The model's row stays: its number names the index file and must not come back for another model.
+    """
+    row = connection.execute(
+        """SELECT m.id, sum(i.windows) FROM models m JOIN indexings i ON i.model_id = m.id
+        WHERE m.name = ? GROUP BY m.id""",
+        (model,),
+    ).fetchone()
+    if row is None:
+        return None
+    connection.execute("DELETE FROM indexings WHERE model_id = ?", (row[0],))
+    connection.execute(
+        "DELETE FROM videos WHERE state = 'indexed' AND NOT EXISTS "
+        "(SELECT 1 FROM indexings i WHERE i.video_id = videos.id)"
+    )
+    return int(row[0]), int(row[1])
+
+
 def _move(connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], presence: Presence) -> None:
     # Two files may have changed places: all of them leave their paths before the first one arrives.
     leaving = [

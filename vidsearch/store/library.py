@@ -216,6 +216,21 @@ class Library:
         with self._lock.held(), self._database.atomic() as connection:
             return contents.remove(connection, absolute(path))
 
+    def remove_model(self, name: str) -> int:
+        """Forgets all vectors of a model and its search index; how many windows. Videos of other models stay.
+
+        LibraryError where there are none.
+        """
+        with self._lock.held():
+            with self._database.atomic() as connection:
+                removed = contents.remove_model(connection, name)
+                held = ", ".join(row.name for row in model_rows(connection)) or "none"
+            if removed is None:
+                raise LibraryError(f"the library holds no vectors of {name}; it holds those of: {held}")
+            for file in self.folder.glob(f"index-{removed[0]}.*"):
+                file.unlink(missing_ok=True)
+        return removed[1]
+
     # -- questions ---------------------------------------------------------------------------------------------------
 
     def search(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, vectors_of, windows_of
+from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import ScoredWindow
@@ -155,6 +155,35 @@ def test_models_do_not_meet(shelf: Shelf) -> None:
     )
     assert {hit.path for hit in shelf.library.search(np.ones(DIM), model="nano", limit=9)} == {path}
     assert {hit.path for hit in shelf.library.search(np.ones(64), model="small", limit=9)} == {other}
+
+
+def test_a_model_leaves_alone(shelf: Shelf) -> None:
+    both, alone = shelf.write("a.mp4", "a"), shelf.write("b.mp4", "b")
+    shelf.record(both)
+    for path in (both, alone):
+        shelf.library.record_indexed(
+            as_file(path),
+            fingerprint(path),
+            FACTS,
+            windows_of(2),
+            vectors_of(path, 2, 64),
+            model="small",
+            window_spec=SPEC,
+        )
+    leftover = shelf.library.folder / "index-2.hnsw"
+    leftover.touch()
+    assert shelf.library.remove_model("small") == 4
+    assert not leftover.exists()
+    assert [model.name for model in shelf.library.info().models] == ["nano"]
+    assert [row.path for row in shelf.library.videos()] == [both]  # what only the other model knew has left
+    assert {hit.path for hit in shelf.library.search(np.ones(DIM), model="nano", limit=9)} == {both}
+    assert shelf.library.check() == []
+    with pytest.raises(LibraryError, match="no vectors of small; it holds those of: nano"):
+        shelf.library.remove_model("small")
+    shelf.library.record_indexed(  # it may come back, also with vectors of another length
+        as_file(alone), "f", FACTS, windows_of(2), vectors_of(alone, 2, 32), model="small", window_spec=SPEC
+    )
+    assert len(shelf.library.search(np.ones(32), model="small", limit=9)) == 2
 
 
 def test_a_query_without_direction_is_a_bug(shelf: Shelf) -> None:
