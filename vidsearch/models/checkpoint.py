@@ -12,6 +12,7 @@ Reads `.pt` (a zip or an old pickle, by torch's restricted unpickler: nothing in
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ def _what(head: bytes) -> str:
 
 
 def _read_pickle(path: Path, *, mapped: bool) -> object:
+    if mapped:
+        _check_zip(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # whatever damaged bytes make the unpickler raise; it always leaves as a ModelError
@@ -118,6 +121,23 @@ def _read_pickle(path: Path, *, mapped: bool) -> object:
         else:
             why = "is damaged or cut short"
         raise ModelError(f"{path} {why}; get the file again from its publisher") from error
+
+
+def _check_zip(path: Path) -> None:
+    """ModelError for a zip that is damaged, or packed so that it could grow without bound when it is opened.
+
+    torch maps such a file into memory and then never looks at its checksums; it stores its tensors unpacked.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            wrong = None if packed else archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{path} is damaged or cut short; get the file again from its publisher") from error
+    if packed:
+        raise ModelError(f"{path} holds packed data ({packed[0]}), which no weight file does; get the file again")
+    if wrong is not None:
+        raise ModelError(f"{path} is damaged ({wrong} has a wrong checksum); get the file again from its publisher")
 
 
 def _unwrapped(content: object, path: Path) -> Tensors:
