@@ -72,6 +72,7 @@ def install(
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
     _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
+        _clear_leftovers(models_dir, name)
         if is_model_folder(source):
             return _install_folder(name, source, models_dir / name)
         checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
@@ -202,6 +203,19 @@ def _written_beside(folder: Path) -> Iterator[Path]:
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"the model folder {folder} cannot be written ({why}); make room or choose another") from error
     finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _clear_leftovers(models_dir: Path, name: str) -> None:
+    """What installations that were killed left beside the model's folder; the lock is held, so that nobody writes.
+
+    One killed between the two renames of `_replace` left the old model aside: it comes back.
+    """
+    for old in models_dir.glob(f".{name}.*.old"):
+        if not (models_dir / name).exists():
+            old.rename(models_dir / name)
+        shutil.rmtree(old, ignore_errors=True)
+    for partial in models_dir.glob(f".{name}.*.part"):
         shutil.rmtree(partial, ignore_errors=True)
 
 
