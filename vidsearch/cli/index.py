@@ -64,7 +64,7 @@ def index(
         )
     if weights is not None:
         _install(model, options.absolute(weights))
-    preprocessing = config_from_dict(dict(find_model(model, places.models_dir()).network)).preprocessing
+    preprocessing = config_from_dict(dict(find_model(model, places.models_dir(), "search").network)).preprocessing
     wanted = IndexOptions(
         model=model,
         frame_spec=preprocessing.frame_spec,

@@ -6,14 +6,25 @@ Facts about publication only; the networks' sizes and their preprocessing are in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vidsearch.errors import ModelError
 
 DEFAULT_MODEL = "mobileviclip-small"
 BUNDLED_MODEL = "mobileviclip-nano"
+DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
+BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
+
+Kind = Literal["search", "answers"]  # embeds clips and words, or answers questions about a clip
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
+_VIDEOGPT_LICENCE = "that of the three repositories it comes from; read it there, vidsearch keeps no copy"
+_VIDEOGPT_FILES = (
+    "model.safetensors",
+    "pytorch_model.bin of openai/clip-vit-base-patch16",
+    "videomamba_m16_25M_f8_res224.pth",
+)
 _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
 
 
@@ -27,6 +38,7 @@ class KnownModel:
     source: str
     size_bytes: int
     licence: str
+    kind: Kind = "search"
 
 
 KNOWN_MODELS: dict[str, KnownModel] = {
@@ -71,6 +83,33 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             "comes with vidsearch",
             0,
             "MIT",
+        ),
+        KnownModel(
+            "mobilevideogpt-0.5b",
+            "answers about real videos; the default of ask",
+            _VIDEOGPT_FILES,
+            "huggingface.co/Amshaker/Mobile-VideoGPT-0.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
+            2_300_000_000,
+            _VIDEOGPT_LICENCE,
+            "answers",
+        ),
+        KnownModel(
+            "mobilevideogpt-1.5b",
+            "answers about real videos, more slowly and better",
+            _VIDEOGPT_FILES,
+            "huggingface.co/Amshaker/Mobile-VideoGPT-1.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
+            4_400_000_000,
+            _VIDEOGPT_LICENCE,
+            "answers",
+        ),
+        KnownModel(
+            BUNDLED_ANSWERING_MODEL,
+            "the demonstration and the tests: answers about its own synthetic world of moving shapes alone",
+            (),
+            "comes with vidsearch",
+            0,
+            "MIT",
+            "answers",
         ),
     )
 }
