@@ -6,19 +6,29 @@ import pytest
 
 from vidsearch.errors import ModelError
 from vidsearch.models.mobileviclip.config import CONFIGS
-from vidsearch.models.registry import BUNDLED_MODEL, DEFAULT_MODEL, KNOWN_MODELS, known_model
+from vidsearch.models.mobilevideogpt.config import CONFIGS as ANSWERING
+from vidsearch.models.registry import (
+    BUNDLED_ANSWERING_MODEL,
+    BUNDLED_MODEL,
+    DEFAULT_ANSWERING_MODEL,
+    DEFAULT_MODEL,
+    KNOWN_MODELS,
+    known_model,
+)
 
 
 def test_every_network_is_known_and_every_known_model_has_a_network() -> None:
-    assert set(KNOWN_MODELS) == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "search"} == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "answers"} == set(ANSWERING)
     assert DEFAULT_MODEL == "mobileviclip-small"
     assert BUNDLED_MODEL == "mobileviclip-nano"
+    assert DEFAULT_ANSWERING_MODEL == "mobilevideogpt-0.5b"
 
 
 def test_a_published_model_says_where_its_files_come_from() -> None:
     for model in KNOWN_MODELS.values():
         assert model.purpose and model.licence and model.source
-        assert bool(model.files) == (model.name != BUNDLED_MODEL)
+        assert bool(model.files) == (model.name not in (BUNDLED_MODEL, BUNDLED_ANSWERING_MODEL))
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_names() -> None:
