@@ -39,6 +39,10 @@ class HostTroubleError(ModelError):
         self.after_s = after_s
 
 
+class RangeRefusedError(ModelError):
+    """The host's answer to a byte range cannot be joined to what is here."""
+
+
 def offline_by() -> str | None:
     """The environment variable that forbids the network, if one does."""
     return next((name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() in _YES), None)
@@ -59,7 +63,7 @@ def shown(url: str) -> str:
 
 @contextmanager
 def opened(url: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
-    """The answer to a GET, redirects followed. ModelError for a refusal, HostTroubleError where a later try may help."""
+    """The answer to a GET, redirects followed. ModelError for a refusal; HostTroubleError if a later try may help."""
     with translated(url):
         response = _open(url, headers, timeout_s, _Redirects())
     with response:
@@ -142,9 +146,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         same_host = old.netloc == new.netloc
         if not (same_host or self._leave_host):
             return None  # the opener makes an HTTPError of it, which holds the headers
-        kept = {
-            name: value for name, value in req.header_items() if same_host or name.lower() not in ("authorization",)
-        }
+        kept = {name: value for name, value in req.headers.items() if same_host or name.lower() != "authorization"}
         return urllib.request.Request(newurl, headers=kept, method=req.get_method())
 
 
@@ -162,6 +164,8 @@ def _refusal(url: str, status: int, headers: Message) -> ModelError:
     where = shown(url)
     if status in _BUSY or status >= 500:
         return HostTroubleError(f"{where} is not available now (HTTP {status}); try again later", _retry_after(headers))
+    if status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return RangeRefusedError(f"{where} has no bytes beyond those that are here (HTTP {status})")
     if status in (401, 403):
         return ModelError(
             f"{where} may not be read (HTTP {status}): it does not exist, or needs permission; for Hugging Face "
