@@ -13,6 +13,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import get_token, hf_hub_url, try_to_load_from_cache
+
 from vidsearch.errors import ModelError
 from vidsearch.fetching import web
 from vidsearch.fetching.remote import RemoteFile
@@ -31,25 +33,23 @@ def endpoint() -> str:
 
 def describe(repository: str, name: str, timeout_s: float) -> RemoteFile:
     """A file of a repository's main branch, pinned to the commit that the branch is at now."""
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
-
-    headers = _token_header()
-    headers_found = web.head(hf_hub_url(repository, name, endpoint=endpoint()), headers, timeout_s)
-    commit = headers_found.get("X-Repo-Commit")
+    token = token_header()
+    headers = web.head(hf_hub_url(repository, name, endpoint=endpoint()), token, timeout_s)
+    commit = headers.get("X-Repo-Commit")
     if commit is None:
         raise ModelError(
             f"{endpoint()} does not answer as Hugging Face does; check {ENDPOINT_VARIABLE} and the proxy {web.BY_HAND}"
         )
-    etag = _etag(headers_found)
+    etag = _etag(headers)
     cached = try_to_load_from_cache(repository, name, revision=commit)
     return RemoteFile(
         name=Path(name).name,
         url=hf_hub_url(repository, name, revision=commit, endpoint=endpoint()),
         source=f"{endpoint().partition('://')[2]}/{repository}",
-        size_bytes=_size(headers_found),
+        size_bytes=_size(headers),
         etag=etag,
         sha256=etag if etag is not None and _SHA256.fullmatch(etag) else None,
-        headers=headers,
+        headers=token,
         cached=Path(cached) if isinstance(cached, str) else None,
     )
 
@@ -57,7 +57,7 @@ def describe(repository: str, name: str, timeout_s: float) -> RemoteFile:
 def files_of(repository: str, timeout_s: float) -> list[str]:
     """The names of the files at the top of a repository's main branch."""
     url = f"{endpoint()}/api/models/{repository}/tree/{_REVISION}"
-    answer = web.text(url, _token_header(), timeout_s, limit_bytes=_LIST_LIMIT_BYTES)
+    answer = web.text(url, token_header(), timeout_s, limit_bytes=_LIST_LIMIT_BYTES)
     try:
         entries: list[dict[str, Any]] = json.loads(answer)
         return [entry["path"] for entry in entries if entry["type"] == "file"]
@@ -67,12 +67,10 @@ def files_of(repository: str, timeout_s: float) -> list[str]:
         ) from error
 
 
-def _token_header() -> dict[str, str]:
-    """The user's token alone: the versions of the user's programs are nobody's business."""
-    from huggingface_hub.utils import build_hf_headers
-
-    headers = build_hf_headers()
-    return {"authorization": headers["authorization"]} if "authorization" in headers else {}
+def token_header() -> dict[str, str]:
+    """The user's token for the hub, if there is one."""
+    token = None if web.is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") else get_token()
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 def _etag(headers: Message) -> str | None:

@@ -10,7 +10,7 @@ from vidsearch.errors import ModelError
 from vidsearch.fetching import drive, hub, web
 from vidsearch.fetching.remote import Patience, RemoteFile, Report
 from vidsearch.fetching.transfer import whole_size
-from vidsearch.models.registry import DrivePlace, HubPlace, Place, WeightFile, WebPlace
+from vidsearch.models.registry import DrivePlace, HubPlace, Place, WebPlace, WeightFile
 
 _TRIES_ELSEWHERE = 2  # of a place after which there is another
 

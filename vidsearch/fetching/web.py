@@ -45,7 +45,12 @@ class RangeRefusedError(ModelError):
 
 def offline_by() -> str | None:
     """The environment variable that forbids the network, if one does."""
-    return next((name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() in _YES), None)
+    return next((name for name in OFFLINE_VARIABLES if is_set(name)), None)
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(variable, "").strip().lower() in _YES
 
 
 def require_network(what: str) -> None:
