@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             if len(content) >= LARGE_BYTES:
                 entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
             listed.append(entry)
-        self._send(200, json.dumps(listed).encode(), {"Content-Type": "application/json"}, trouble)
+        return self._send(200, json.dumps(listed).encode(), {"Content-Type": "application/json"}, trouble)
 
     def _resolve(self, path: str, trouble: Trouble) -> None:
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/(main|[0-9a-f]{40})/(.+)", path)

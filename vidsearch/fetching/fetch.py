@@ -9,7 +9,7 @@ used by the next fetch.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def plan_published(
 ) -> FetchPlan:
     """What the published files of a known model are. Asks their hosts and reads no file.
 
-    ModelError where the environment forbids the network, where a model has no files, or where a host does not have them.
+    ModelError where the environment forbids the network, a model has no files, or a host does not have them.
     """
     known = known_model(model)
     if not known.weights:
@@ -147,8 +147,8 @@ def _require_room(plan: FetchPlan) -> None:
     free = shutil.disk_usage(plan.folder).free
     if free < needed:
         raise ModelError(
-            f"{plan.model} needs {needed / 1e9:.1f} GB in {plan.models_dir} and {free / 1e9:.1f} GB are free; make room, "
-            "or set VIDSEARCH_MODEL_DIR to a folder on another disk"
+            f"{plan.model} needs {needed / 1e9:.1f} GB in {plan.models_dir} and {free / 1e9:.1f} GB are free; make room"
+            ", or set VIDSEARCH_MODEL_DIR to a folder on another disk"
         )
 
 

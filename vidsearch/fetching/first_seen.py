@@ -1,7 +1,7 @@
 """Files whose publisher gives no hash: the first fetch is written down, and later ones must be the same.
 
-`fetched.json` in the folder of models: where a file came from → SHA-256, entity tag and day of its first fetch. It stays
-when a model is removed.
+`fetched.json` in the folder of models: where a file came from → SHA-256, entity tag and day of its first fetch. It
+stays when a model is removed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def require_same(models_dir: Path, file: FetchedFile) -> None:
     if first is None or file.hash_published or first["sha256"] == file.sha256:
         return
     raise ModelError(
-        f"{file.remote.name} from {file.remote.source} is not what it was when it was first fetched, on {first['date']} "
-        f"(SHA-256 {str(first['sha256'])[:12]}… then, {file.sha256[:12]}… now), and its publisher gives no hash; if you "
-        "know that it was changed on purpose, add --accept-changed"
+        f"{file.remote.name} from {file.remote.source} is not what it was when it was first fetched "
+        f"({first['date']}, SHA-256 {str(first['sha256'])[:12]}…; now {file.sha256[:12]}…), and no hash is published; "
+        "if you know that it was changed on purpose, add --accept-changed"
     )
 
 
@@ -62,5 +62,5 @@ def _read(models_dir: Path) -> Seen:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"{path}, which keeps the hashes of what was fetched first, cannot be read ({error}); delete it to begin anew"
+            f"{path}, which keeps the hashes of what was fetched first, cannot be read ({error}); delete it"
         ) from error

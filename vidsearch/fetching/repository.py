@@ -46,14 +46,14 @@ def model_by_files(names: Iterable[str]) -> str | None:
 def wanted_files(repository: str, model: str, names: Iterable[str]) -> list[str]:
     """Which files of a repository make up the model. ModelError when it holds no weights."""
     there = sorted(name for name in names if _PLAIN_NAME.fullmatch(name))
-    if _OURS <= set(there):
+    if set(there) >= _OURS:
         return [name for name in there if name in _OURS | _OURS_TOO]
     published = [name for name in there if name in known_model(model).files]
     weights = published or _one_of_each_stem(name for name in there if name.endswith(_SUFFIXES))
     if not weights:
         raise ModelError(
-            f"{repository} holds no weight file ({', '.join(_SUFFIXES)}) that could be {model}; name another repository "
-            f"{web.BY_HAND}"
+            f"{repository} holds no weight file ({', '.join(_SUFFIXES)}) that could be {model}; name another "
+            f"repository {web.BY_HAND}"
         )
     return weights
 

@@ -60,14 +60,20 @@ class ModelFolder:
         return self.path / CARD_FILE
 
 
+class WeightsMissingError(ModelError):
+    """A known model is not on this machine."""
+
+
 def find_model(name: str, models_dir: Path) -> ModelFolder:
-    """The bundled, else the installed folder of `name`. ModelError for an unknown name, or with the ways forward."""
+    """The bundled, else the installed folder of `name`. ModelError for an unknown name, WeightsMissingError
+    with the ways forward for a model that is not here.
+    """
     known_model(name)
     places: tuple[tuple[Path, Origin], ...] = ((BUNDLED_DIR, "bundled"), (models_dir, "installed"))
     for place, origin in places:
         if (place / name).is_dir():
             return open_folder(place / name, origin=origin)
-    raise ModelError(missing_weights(name, models_dir))
+    raise WeightsMissingError(missing_weights(name, models_dir))
 
 
 def missing_weights(name: str, models_dir: Path) -> str:
@@ -76,10 +82,11 @@ def missing_weights(name: str, models_dir: Path) -> str:
         return f"the bundled model {name} is missing from this installation; install vidsearch again"
     files = " and ".join(known_model(name).files)
     return (
-        f"the weights of {name} are not on this machine (no folder {models_dir / name}); this version does not fetch "
-        f"them, so get {files} from {known_model(name).source} and give the file, or the folder that holds the files, "
-        f"with --weights, or try the bundled --model {BUNDLED_MODEL}, which understands only its own synthetic world "
-        "of moving shapes, not your videos"
+        f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
+        f"models pull {name} --yes (about {known_model(name).size_bytes / 1e6:.0f} MB, {known_model(name).source}), "
+        f"or bring {files} yourself and give the file, or the folder that holds the files, with --weights, or try the "
+        f"bundled --model {BUNDLED_MODEL}, which understands only its own synthetic world of moving shapes, not your "
+        "videos"
     )
 
 
