@@ -80,9 +80,8 @@ class FetchReport:
         if self._file is not None and self._progress is None:
             name, began_s = self._file
             elapsed_s = max(1e-3, time.monotonic() - began_s)
-            show.say(
-                f"{name}: {show.size_text(self._arrived)} in {elapsed_s:.1f} s, {show.size_text(self._arrived / elapsed_s)}/s."
-            )
+            speed = show.size_text(self._arrived / elapsed_s)
+            show.say(f"{name}: {show.size_text(self._arrived)} in {elapsed_s:.1f} s, {speed}/s.")
         self._file = None
 
     def _close_bars(self) -> None:

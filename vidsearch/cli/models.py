@@ -114,9 +114,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _fetched(file: dict[str, Any]) -> str:
     """Whether a hash says that the file is what its publisher meant, or only that it has not changed since."""
-    proof = (
-        "has its published SHA-256" if file["hash_published"] else "no hash is published; later fetches must equal it"
-    )
+    proof = "has its published SHA-256" if file["hash_published"] else "no hash published; later fetches must equal it"
     return f"{file['name']} on {file['date']} from {file['source']}: {proof}"
 
 

@@ -41,8 +41,8 @@ def pull(
 ) -> None:
     """Fetch a model's published files, check them, and install the model; afterwards no network is needed.
 
-    Size, source and licence are shown first. A fetch that was cut goes on where it was. Respected: HF_ENDPOINT, HF_HOME,
-    HF_TOKEN, HTTPS_PROXY; VIDSEARCH_OFFLINE=1 forbids the network.
+    Size, source and licence are shown first. A fetch that was cut goes on where it was. HF_ENDPOINT, HF_HOME, HF_TOKEN
+    and HTTPS_PROXY are respected; VIDSEARCH_OFFLINE=1 forbids the network.
 
     Example: vidsearch models pull mobileviclip-small
     """
