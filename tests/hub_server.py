@@ -8,7 +8,7 @@
 
     hub     HEAD /ORG/NAME/resolve/REVISION/FILE: 302 to a path on another host name, X-Repo-Commit, X-Linked-Size and
             X-Linked-Etag (the SHA-256) for large files; 200 and the ETag alone for small ones; GET /api/models/...
-    files   GET with Range and If-Range, ETag, Content-Range; under /cdn/ (hub), /apple/ (plain files)
+    files   GET with Range and If-Range, ETag, Content-Range; under /cdn/ (hub), /plain/ (Apple)
     drive   the folder's page, the page that asks for confirmation, the file behind it
 """
 
@@ -109,7 +109,7 @@ class HubServer:
         """What points the program at this server and at nothing else."""
         return {
             "HF_ENDPOINT": self.url,
-            "VIDSEARCH_APPLE_URL": f"{self.url}/apple",
+            "VIDSEARCH_APPLE_URL": f"{self.url}/plain",
             "VIDSEARCH_DRIVE_URL": self.url,
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
                 trouble.status, trouble.body or b"no", {"Content-Type": "text/plain", **trouble.headers}, trouble
             )
             return
-        routes = {"apple": self._plain, "cdn": self._cdn, "uc": self._drive_file, "download": self._drive_file}
+        routes = {"plain": self._plain, "cdn": self._cdn, "uc": self._drive_file, "download": self._drive_file}
         first = path.lstrip("/").split("/")[0]
         if first == "api":
             self._api(path, trouble)
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
     # plain files
 
     def _plain(self, path: str, query: Mapping[str, list[str]], trouble: Trouble) -> None:
-        content = self.server.hub._plain.get(path.removeprefix("/apple/"))
+        content = self.server.hub._plain.get(path.removeprefix("/plain/"))
         if content is None:
             return self._send(404, b"no", {}, trouble)
         return self._content(content, {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}, trouble)

@@ -63,4 +63,5 @@ def _all_failed(problems: Sequence[ModelError]) -> ModelError:
     """One error for all places; the same one where there was but one."""
     if len(problems) == 1:
         return problems[0]
-    return ModelError("; and ".join(str(problem) for problem in problems))
+    *others, last = (str(problem) for problem in problems)
+    return ModelError("; and ".join([*(other.removesuffix(f" {web.BY_HAND}") for other in others), last]))

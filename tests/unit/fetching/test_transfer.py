@@ -44,7 +44,7 @@ def remote(server: HubServer) -> RemoteFile:
 
 def plain(server: HubServer) -> RemoteFile:
     """The file at a host without hashes, which says nothing of it beforehand."""
-    return RemoteFile("weights.pt", f"{server.url}/apple/weights.pt", "there", None, None, None)
+    return RemoteFile("weights.pt", f"{server.url}/plain/weights.pt", "there", None, None, None)
 
 
 def fetched(remote: RemoteFile, folder: Path, patience: Patience = QUICK) -> tuple[FetchedFile, list[Event]]:
@@ -88,7 +88,7 @@ def test_a_file_that_changed_on_disk_is_fetched_again(remote: RemoteFile, folder
 @pytest.mark.parametrize("source", ["hub", "plain"])
 def test_cuts_are_continued_where_they_were(source: str, remote: RemoteFile, folder: Path, server: HubServer) -> None:
     wanted = remote if source == "hub" else plain(server)
-    path = CDN if source == "hub" else "/apple/"
+    path = CDN if source == "hub" else "/plain/"
     server.trouble(path, Trouble(cut_after=70_000), times=4)
     file, events = fetched(wanted, folder)
     assert file.path.read_bytes() == CONTENT
@@ -116,8 +116,8 @@ def test_a_later_call_continues_what_an_earlier_one_left(remote: RemoteFile, fol
 
 
 def test_a_file_that_changed_at_its_host_is_begun_anew(server: HubServer, folder: Path) -> None:
-    server.trouble("/apple/", Trouble(cut_after=100_000), times=1)
-    server.trouble("/apple/", Trouble(status=500))
+    server.trouble("/plain/", Trouble(cut_after=100_000), times=1)
+    server.trouble("/plain/", Trouble(status=500))
     refused(plain(server), folder)
     server.well()
     other = random.Random(1).randbytes(len(CONTENT))
@@ -211,7 +211,7 @@ def test_what_is_not_the_file_is_refused_and_leaves_nothing(
 
 
 def test_a_connection_that_is_refused_says_which(folder: Path) -> None:
-    remote = RemoteFile("weights.pt", "http://user:s3cret@127.0.0.1:1/weights.pt?key=s3cret", "there", None, None, None)
+    remote = RemoteFile("weights.pt", "http://127.0.0.1:1/weights.pt?key=s3cret", "there", None, None, None)
     message = refused(remote, folder)
     assert "the connection to 127.0.0.1:1 failed (Connection refused)" in message
     assert "s3cret" not in message
