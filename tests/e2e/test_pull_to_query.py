@@ -18,10 +18,12 @@ from seeded import TEXT_MCT, TEXT_PRUNED, seeded, small_config
 from support import CLIPS, RunVidsearch, environment
 
 from vidsearch.models.install import write_model_folder
+from vidsearch.models.mobileviclip.config import CONFIGS
 
 FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
 NAME = "mobileviclip-tiny"
 REPOSITORY = "somebody/small-tiny"
+FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 CLIP = CLIPS / "red-square-left.mp4"
 
 # The program with published sizes a thousandth of the real ones: pulling reads files of these sizes, and afterwards the
@@ -143,6 +145,26 @@ def test_from_drive_and_the_hub_to_an_answer(
     assert b"is here already" in again.stderr
 
 
+@pytest.mark.skipif(FULL_SIZE not in os.environ, reason=f"two files of full size; set {FULL_SIZE}=1 to run it")
+def test_the_published_size_from_pull_to_an_answer(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch, tmp_path: Path
+) -> None:
+    tiny, s0 = tmp_path / "mobileviclip_tiny.pt", tmp_path / "mobileclip_s0.pt"
+    state = seeded(CONFIGS[NAME]).state_dict()
+    torch.save({"module": {key: state[key] for key in state if not key.startswith("text_encoder.")}}, tiny)
+    torch.save(seeded(CONFIGS["mobileclip-s0"], seed=5).state_dict(), s0)
+    server.add_drive_folder(FOLDER, {tiny.name: tiny.read_bytes()})
+    server.add_repository("apple/MobileCLIP-S0", {s0.name: s0.read_bytes()})
+    server.trouble("/cdn/", Trouble(cut_after=100_000_000), times=1)
+    pulled = vidsearch("models", "pull", NAME, "--yes", env=hosts)
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert "ok: ONNX text encoder" in pulled.stderr.decode()
+    assert server.asked("/cdn/")[-1].range == "bytes=100000000-"
+    assert vidsearch("index", CLIP, env=hosts).returncode == 0
+    answer = json.loads(vidsearch("query", "a red square", "--json", env=hosts).stdout)
+    assert answer["hits"][0]["model"] == NAME
+
+
 def test_where_the_hub_has_not_the_file_apples_host_is_asked(
     hosts: Mapping[str, str], server: HubServer, published_files: Mapping[str, bytes]
 ) -> None:
@@ -166,6 +188,18 @@ def test_a_file_without_hash_must_stay_what_it_was(
     assert "--accept-changed" in refused.stderr.decode()
     assert "mobileviclip_tiny.pt" not in {Path(name).name for name in files_below(own_home / "models")}
     assert (own_home / "models" / NAME / "model.safetensors").is_file()
+
+
+def test_a_folder_may_be_pulled_by_its_name_alone(
+    model_files: Mapping[str, bytes], hosts: Mapping[str, str], own_home: Path, tmp_path: Path, vidsearch: RunVidsearch
+) -> None:
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    for name, content in model_files.items():
+        (folder / name).write_bytes(content)
+    pulled = vidsearch("models", "pull", folder, env={**hosts, "VIDSEARCH_OFFLINE": "1"})
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert (own_home / "models" / NAME / "model.safetensors").read_bytes() == model_files["model.safetensors"]
 
 
 def test_a_killed_pull_is_continued(
@@ -333,6 +367,7 @@ def test_what_is_no_model_is_said(hosts: Mapping[str, str], server: HubServer, v
         (["somebody/photos"], 5, "do not tell which model it holds; name it: vidsearch models pull NAME --from"),
         ([NAME, "--from", "somebody/photos"], 5, "open_clip.bin"),
         (["mobileviclip-nano"], 0, "is here already"),
+        ([str(CLIPS)], 2, "does not tell which model it holds; name it"),
     ):
         done = vidsearch("models", "pull", *arguments, "--yes", env=hosts)
         assert (done.returncode, words in done.stderr.decode()) == (code, True), done.stderr.decode()

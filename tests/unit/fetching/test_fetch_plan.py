@@ -56,7 +56,7 @@ def test_a_file_without_hash_that_changed_needs_consent(server: HubServer, tmp_p
     fetching.finish(fetching.fetch(fetching.plan_published("mobileviclip-tiny", tmp_path, QUICK), QUICK))
     server.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": TINY[::-1]})
     plan = fetching.plan_published("mobileviclip-tiny", tmp_path, QUICK)
-    with pytest.raises(ModelError, match="mobileviclip_tiny.pt from Google Drive .* is not what it was"):
+    with pytest.raises(ModelError, match=r"mobileviclip_tiny.pt from Google Drive .* is not what it was"):
         fetching.fetch(plan, QUICK)
     assert not (plan.folder / "mobileviclip_tiny.pt").exists()
     fetching.finish(fetching.fetch(plan, QUICK, accept_changed=True))
@@ -82,7 +82,7 @@ def test_a_model_without_files_and_a_folder_that_cannot_be_made(server: HubServe
         fetching.plan_published("mobileviclip-nano", tmp_path, QUICK)
     (tmp_path / "file").write_bytes(b"")
     plan = fetching.plan_published("mobileclip-s0", tmp_path / "file", QUICK)
-    with pytest.raises(ModelError, match="cannot be made .*; set VIDSEARCH_MODEL_DIR to another"):
+    with pytest.raises(ModelError, match=r"cannot be made .*; set VIDSEARCH_MODEL_DIR to another"):
         fetching.fetch(plan, QUICK)
 
 
@@ -100,7 +100,7 @@ def test_a_repository_tells_its_model_by_its_files(server: HubServer, tmp_path: 
     )
     for broken in (b"[]", b"{", b'{"name": "what"}'):
         server.add_repository("a/ours", {"config.json": broken, "model.safetensors": S0, "text.onnx": S0})
-        with pytest.raises(ModelError, match="is not a vidsearch model config|no model is called 'what'"):
+        with pytest.raises(ModelError, match=r"is not a vidsearch model config|no model is called 'what'"):
             fetching.plan_repository("a/ours", None, tmp_path, QUICK)
 
 
@@ -121,5 +121,5 @@ def test_names_of_files_tell_the_model_only_without_doubt(names: list[str], mode
 def test_of_the_same_weights_twice_the_safe_format_is_taken() -> None:
     names = ["open_clip_model.bin", "open_clip_model.safetensors", "../evil.pt", ".hidden.pt", "README.md"]
     assert wanted_files("a/b", "mobileclip-s2", names) == ["open_clip_model.safetensors"]
-    with pytest.raises(ModelError, match="a/b holds no weight file .* that could be mobileclip-s2"):
+    with pytest.raises(ModelError, match=r"a/b holds no weight file .* that could be mobileclip-s2"):
         wanted_files("a/b", "mobileclip-s2", ["../evil.pt", "README.md"])

@@ -55,7 +55,7 @@ def test_what_does_not_answer_as_the_hub_is_said(server: HubServer, monkeypatch:
     with pytest.raises(ModelError, match="does not answer with a list of files"):
         hub.files_of("org/name", 5)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(web.HostTroubleError, match="the connection to 127.0.0.1:1 failed"):
+    with pytest.raises(web.HostTroubleError, match=r"the connection to 127.0.0.1:1 failed"):
         hub.describe("org/name", "weights.pt", 5)
 
 
@@ -112,7 +112,7 @@ def test_a_question_after_the_question_is_the_end(server: HubServer) -> None:
     answer = Trouble(status=200, body=page % server.url.encode(), headers={"Content-Type": "text/html"})
     server.trouble("/uc", answer)
     server.trouble("/download", answer)
-    with pytest.raises(ModelError, match="asks for more than a confirmation before it gives weights.pt"):
+    with pytest.raises(ModelError, match=r"asks for more than a confirmation before it gives weights.pt"):
         drive.describe(FOLDER, "weights.pt", None, 5)
 
 
