@@ -94,11 +94,11 @@ def _model_folder(model: str, *, ask: bool) -> ModelFolder:
     from vidsearch.models.folder import WeightsMissingError, find_model
 
     try:
-        return find_model(model, places.models_dir())
+        return find_model(model, places.models_dir(), "search")
     except WeightsMissingError:
         if not (ask and pull.offer(model)):
             raise
-    return find_model(model, places.models_dir())
+    return find_model(model, places.models_dir(), "search")
 
 
 def _install(model: str, source: Path) -> None:

@@ -65,7 +65,7 @@ def query(
         text = sys.stdin.read().strip()
     wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
     with options.open_library() as library:
-        levels = find_model(model, places.models_dir()).score_levels
+        levels = find_model(model, places.models_dir(), "search").score_levels
         embedder = open_text_embedder(model, models_dir=places.models_dir())
         _warn_of_unknown_words(embedder.unknown_words(text), model, searches=not embedder.knows_none_of(text))
         hits = find_moments(library, embedder, text, wanted)

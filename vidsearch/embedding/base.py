@@ -61,7 +61,7 @@ def open_clip_embedder(
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
     Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
     """
-    folder = find_model(model, models_dir or places.models_dir())
+    folder = find_model(model, models_dir or places.models_dir(), "search")
     from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
     return TorchClipEmbedder(folder, device=device, threads=threads)
@@ -75,7 +75,7 @@ def open_text_embedder(
     `simplify` writes texts as MobileViCLIP's training captions were written (lower case, few signs); the models for
     pictures were trained without that and ignore it. Raises ModelError when the model is not there or damaged.
     """
-    folder = find_model(model, models_dir or places.models_dir())
+    folder = find_model(model, models_dir or places.models_dir(), "search")
     from vidsearch.embedding.onnx_text import OnnxTextEmbedder
 
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)

@@ -1,16 +1,22 @@
-"""A model's folder on disk: config.json, model.safetensors, text.onnx and, for models that ship, MODEL_CARD.md.
+"""A model's folder on disk: config.json, model.safetensors and, by kind, text.onnx or tokenizer.json.
 
 `config.json` holds all that is not a tensor:
 
     format         number of this layout; a larger one than ours was written by a newer vidsearch
     name           the model's name, stored with every vector that it makes
-    network        the fields of the network's config, preprocessing included (`mobileviclip/config.py`)
+    kind           optional: "search" (the default) or "answers"
+    network        the fields of the network's config, preprocessing included (`mobileviclip/config.py`,
+                   `mobilevideogpt/config.py`)
     provenance     where the weights came from: files, hashes, what the key matcher decided, or the training command
     score_levels   optional: cosines from which a hit counts as high, medium or low
 
 `selftest.json` keeps what the self-test found when the model was installed, `hashes.json` the SHA-256 of each file.
-`model.safetensors` is the training form, from which the folded forms are derived at loading; `text.onnx` (with
-`text.onnx.data` beside it for large models) is the folded text encoder, so that a query needs no torch. No torch here.
+In a model that searches, `model.safetensors` is the training form, from which the folded forms are derived at loading;
+`text.onnx` (with `text.onnx.data` beside it for large models) is the folded text encoder, so that a query needs no
+torch. In a model that answers, `model.safetensors` holds the published names of the language model, the projectors and
+the video encoder, and those of CLIP's image tower (`vision_model.*`) beside them; `tokenizer.json` is in the format of
+the tokenizers library, `generation_config.json` names the tokens that end an answer. Models that ship bring a
+MODEL_CARD.md. No torch here.
 """
 
 from __future__ import annotations
@@ -22,11 +28,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsearch.errors import ModelError
-from vidsearch.models.registry import BUNDLED_MODEL, known_model
+from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, Kind, known_model
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TEXT_FILE = "text.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+GENERATION_FILE = "generation_config.json"
 CARD_FILE = "MODEL_CARD.md"
 SELF_TEST_FILE = "selftest.json"
 HASHES_FILE = "hashes.json"
@@ -34,6 +42,10 @@ FORMAT_VERSION = 1
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 Origin = Literal["bundled", "installed", "given"]
+_FILES: dict[Kind, tuple[str, ...]] = {
+    "search": (WEIGHTS_FILE, TEXT_FILE),
+    "answers": (WEIGHTS_FILE, TOKENIZER_FILE, GENERATION_FILE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class ModelFolder:
     network: Mapping[str, Any]  # the fields of the network's config, as config.json has them
     provenance: Mapping[str, Any]
     score_levels: Mapping[str, float] | None
+    kind: Kind = "search"
 
     @property
     def weights(self) -> Path:
@@ -56,6 +69,14 @@ class ModelFolder:
         return self.path / TEXT_FILE
 
     @property
+    def tokenizer(self) -> Path:
+        return self.path / TOKENIZER_FILE
+
+    @property
+    def generation(self) -> Path:
+        return self.path / GENERATION_FILE
+
+    @property
     def card(self) -> Path:
         return self.path / CARD_FILE
 
@@ -64,11 +85,14 @@ class WeightsMissingError(ModelError):
     """A known model is not on this machine."""
 
 
-def find_model(name: str, models_dir: Path) -> ModelFolder:
-    """The bundled, else the installed folder of `name`. ModelError for an unknown name, WeightsMissingError
-    with the ways forward for a model that is not here.
+def find_model(name: str, models_dir: Path, kind: Kind | None = None) -> ModelFolder:
+    """The bundled, else the installed folder of `name`.
+
+    ModelError for an unknown name and for a model that is not of `kind`; WeightsMissingError, with the ways forward,
+    for one that is not here.
     """
-    known_model(name)
+    if kind not in (None, known_model(name).kind):
+        raise ModelError(_other_kind(name, kind))
     places: tuple[tuple[Path, Origin], ...] = ((BUNDLED_DIR, "bundled"), (models_dir, "installed"))
     for place, origin in places:
         if (place / name).is_dir():
@@ -76,24 +100,32 @@ def find_model(name: str, models_dir: Path) -> ModelFolder:
     raise WeightsMissingError(missing_weights(name, models_dir))
 
 
+def _other_kind(name: str, wanted: Kind | None) -> str:
+    does, wanted_for = ("searches", "ask") if wanted == "answers" else ("answers questions", "index and query")
+    fitting = ", ".join(known.name for known in KNOWN_MODELS.values() if known.kind == wanted)
+    return f"{name} {does} and is no model for {wanted_for}; choose one of {fitting}"
+
+
 def missing_weights(name: str, models_dir: Path) -> str:
     """What to tell a user whose machine does not hold the weights of `name`, a known model."""
-    if name == BUNDLED_MODEL:
+    known = known_model(name)
+    if not known.files:
         return f"the bundled model {name} is missing from this installation; install vidsearch again"
-    files = " and ".join(known_model(name).files)
+    files = " and ".join(known.files)
+    bundled = BUNDLED_MODEL if known.kind == "search" else BUNDLED_ANSWERING_MODEL
     return (
         f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
-        f"models pull {name} --yes (about {known_model(name).size_bytes / 1e6:.0f} MB, {known_model(name).source}), "
-        f"or bring {files} yourself and give the file, or the folder that holds the files, with --weights, or try the "
-        f"bundled --model {BUNDLED_MODEL}, which understands only its own synthetic world of moving shapes, not your "
-        "videos"
+        f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring {files} yourself "
+        f"and give the file, or the folder that holds the files, with --weights, or try the bundled --model {bundled}, "
+        "which understands only its own synthetic world of moving shapes, not your videos"
     )
 
 
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
     """Read `config.json` and see that the other files are there; ModelError names the file at fault."""
     config = _read_config(path / CONFIG_FILE)
-    for file in (WEIGHTS_FILE, TEXT_FILE):
+    kind: Kind = config.get("kind", "search")
+    for file in _FILES[kind]:
         if not (path / file).is_file():
             raise ModelError(f"the model folder {path} has no {file}; install the model again")
     return ModelFolder(
@@ -103,6 +135,7 @@ def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
         network=config["network"],
         provenance=config.get("provenance", {}),
         score_levels=config.get("score_levels"),
+        kind=kind,
     )
 
 
@@ -116,9 +149,11 @@ def config_text(
     network: Mapping[str, Any],
     provenance: Mapping[str, Any],
     score_levels: Mapping[str, float] | None = None,
+    kind: Kind = "search",
 ) -> str:
     """The text of `config.json`: what `open_folder` reads."""
-    config: dict[str, Any] = {"format": FORMAT_VERSION, "name": name, "network": network, "provenance": provenance}
+    config: dict[str, Any] = {"format": FORMAT_VERSION, "name": name, "kind": kind, "network": network}
+    config["provenance"] = provenance
     if score_levels is not None:
         config["score_levels"] = score_levels
     return json.dumps(config, indent=1) + "\n"
@@ -139,4 +174,6 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} was written by a newer vidsearch (format {config['format']}); update vidsearch")
     if not isinstance(config.get("name"), str) or not isinstance(config.get("network"), dict):
         raise ModelError(f"{path} lacks the model's name or its network; install the model again")
+    if config.get("kind", "search") not in _FILES:
+        raise ModelError(f"{path} is of an unknown kind of model ({config['kind']!r}); update vidsearch")
     return config

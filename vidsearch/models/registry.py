@@ -8,14 +8,20 @@ seen to answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vidsearch.errors import ModelError
 
 DEFAULT_MODEL = "mobileviclip-small"
 BUNDLED_MODEL = "mobileviclip-nano"
+DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
+BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
+
+Kind = Literal["search", "answers"]  # embeds clips and words, or answers questions about a clip
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
+_VIDEOGPT_LICENCE = "that of the three repositories it comes from; read it there, vidsearch keeps no copy"
 _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
 
 
@@ -63,6 +69,22 @@ class WeightFile:
     about_bytes: int
     size_published: bool = True  # False: what its parameters take as float32, as nobody has written the size down
     sha256: str | None = None  # where it is published other than by the host's answer
+    folder: str = ""  # where it is put, so that files of one name do not meet
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRepository:
+    """A repository whose file names are not known beforehand: its weights, in one file or in shards, are asked for."""
+
+    repository: str
+    folder: str
+    about_bytes: int
+    with_tokenizer: bool = False  # also the tokenizer's files and the configs beside the weights
+    size_published: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"the weights of huggingface.co/{self.repository}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +93,14 @@ class KnownModel:
 
     name: str
     purpose: str
-    weights: tuple[WeightFile, ...]  # the file of the network first, then the one of its text encoder, if another
+    weights: tuple[WeightFile | WeightRepository, ...]  # the file of the network first, then the one of its text encoder, if another
     source: str
     licence: str
+    kind: Kind = "search"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the published files."""
+        """What is published, in words: names of files where they are known."""
         return tuple(file.name for file in self.weights)
 
     @property
@@ -94,6 +117,19 @@ _S2 = WeightFile("mobileclip_s2.pt", (HubPlace("apple/MobileCLIP-S2"), _APPLE), 
 _S0 = WeightFile("mobileclip_s0.pt", (HubPlace("apple/MobileCLIP-S0"), _APPLE), 216_000_000)
 _SMALL = WeightFile("mobileviclip_small.pt", (DrivePlace(_DRIVE_FOLDER, _SMALL_FILE),), 397_000_000, False)
 _TINY = WeightFile("mobileviclip_tiny.pt", (DrivePlace(_DRIVE_FOLDER),), 215_000_000, False)
+
+# Sizes: 570.8 and 1624.5 million parameters (mobile_videogpt.md, section 12), as float32 in the first and in the mix of
+# float16 and float32 that the page of the second shows; CLIP's two towers as float32. VideoMamba is stated by its host.
+_GPT_05B = WeightRepository("Amshaker/Mobile-VideoGPT-0.5B", "language", 1_300_000_000, with_tokenizer=True)
+_GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", "language", 3_400_000_000, with_tokenizer=True)
+_CLIP = WeightRepository("openai/clip-vit-base-patch16", "clip", 600_000_000)
+_VIDEOMAMBA = WeightFile(
+    "videomamba_m16_25M_f8_res224.pth",
+    (HubPlace("OpenGVLab/VideoMamba"),),
+    381_000_000,
+    sha256="be3330d1e5bdcadf2de3087879d2c88a4eb3b2005eed26e551d549e813c3b010",
+    folder="videomamba",
+)
 
 KNOWN_MODELS: dict[str, KnownModel] = {
     model.name: model
@@ -132,6 +168,30 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (),
             "comes with vidsearch",
             "MIT",
+        ),
+        KnownModel(
+            "mobilevideogpt-0.5b",
+            "answers about real videos; the default of ask",
+            (_GPT_05B, _CLIP, _VIDEOMAMBA),
+            "huggingface.co/Amshaker/Mobile-VideoGPT-0.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
+            _VIDEOGPT_LICENCE,
+            "answers",
+        ),
+        KnownModel(
+            "mobilevideogpt-1.5b",
+            "answers about real videos, more slowly and better",
+            (_GPT_15B, _CLIP, _VIDEOMAMBA),
+            "huggingface.co/Amshaker/Mobile-VideoGPT-1.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
+            _VIDEOGPT_LICENCE,
+            "answers",
+        ),
+        KnownModel(
+            BUNDLED_ANSWERING_MODEL,
+            "the demonstration and the tests: answers about its own synthetic world of moving shapes alone",
+            (),
+            "comes with vidsearch",
+            "MIT",
+            "answers",
         ),
     )
 }

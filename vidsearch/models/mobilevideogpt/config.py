@@ -118,7 +118,10 @@ class LanguageModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class MobileVideoGPTConfig:
-    """A whole network, and how its clip is laid out: `frames` in chunks of `chunk`, of which `keep` reach the video."""
+    """A whole network, and how its clip is laid out: `frames` in chunks of `chunk`, of which `keep` reach the video.
+
+    `image_side` and `video_side` are those of the squares of tokens that a frame and a chunk become.
+    """
 
     image_tower: ClipImageConfig = field(default_factory=ClipImageConfig)
     video_encoder: VideoMambaConfig = field(default_factory=VideoMambaConfig)
@@ -126,6 +129,8 @@ class MobileVideoGPTConfig:
     frames: int = 16
     chunk: int = 8
     keep: int = 4
+    image_side: int = 12
+    video_side: int = 7
 
     def __post_init__(self) -> None:
         if self.frames % self.chunk or self.frames // self.chunk * self.keep != self.video_encoder.num_frames:
@@ -135,6 +140,24 @@ class MobileVideoGPTConfig:
             )
 
 
+# The model that ships: pictures of 64 px, 9 tokens of each frame and 16 of each chunk, whole words as vocabulary.
+_NANO = MobileVideoGPTConfig(
+    image_tower=ClipImageConfig(128, 384, 4, 4, image_size=64, patch_size=8),
+    video_encoder=VideoMambaConfig(depth=4, embed_dim=128, img_size=64, patch_size=16, d_state=4, expand=1, dt_rank=8),
+    language_model=LanguageModelConfig(
+        vocab_size=128,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        rope_theta=10_000.0,
+        max_position_embeddings=1024,
+    ),
+    image_side=3,
+    video_side=4,
+)
+
 CONFIGS: dict[str, MobileVideoGPTConfig] = {
     "mobilevideogpt-0.5b": MobileVideoGPTConfig(),
     "mobilevideogpt-1.5b": MobileVideoGPTConfig(
@@ -142,4 +165,5 @@ CONFIGS: dict[str, MobileVideoGPTConfig] = {
             hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
         )
     ),
+    "mobilevideogpt-nano": _NANO,
 }

@@ -19,7 +19,7 @@ from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN, MobileVideoGPTCo
 from vidsearch.models.mobilevideogpt.frame_selection import first_copies, regroup, select_frames
 from vidsearch.models.mobilevideogpt.image_tower import ClipImageTower
 from vidsearch.models.mobilevideogpt.language_model import CausalLanguageModel, Decoder
-from vidsearch.models.mobilevideogpt.projector import IMAGE_SIDE, VIDEO_SIDE, TokenProjector
+from vidsearch.models.mobilevideogpt.projector import TokenProjector
 from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
 
 
@@ -30,8 +30,8 @@ class VisualDecoder(Decoder):
         super().__init__(config.language_model)
         width = config.language_model.hidden_size
         self.vision_tower = VideoMamba(**asdict(config.video_encoder))
-        self.mm_projector = TokenProjector(config.video_encoder.embed_dim, width, VIDEO_SIDE)
-        self.image_mm_projector = TokenProjector(config.image_tower.hidden_size, width, IMAGE_SIDE)
+        self.mm_projector = TokenProjector(config.video_encoder.embed_dim, width, config.video_side)
+        self.image_mm_projector = TokenProjector(config.image_tower.hidden_size, width, config.image_side)
 
 
 class MobileVideoGPT(CausalLanguageModel):

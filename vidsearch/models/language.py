@@ -1,0 +1,77 @@
+"""A model folder of kind "answers" ↔ its network.
+
+One safetensors file holds both state dicts, whose names cannot meet: the network's start with `model.` or `lm_head.`,
+the image tower's with `vision_model.`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidsearch.errors import ModelError
+from vidsearch.models.folder import ModelFolder
+from vidsearch.models.load import read_safetensors
+from vidsearch.models.matcher import compare
+from vidsearch.models.mobilevideogpt.config import (
+    ClipImageConfig,
+    LanguageModelConfig,
+    MobileVideoGPTConfig,
+    VideoMambaConfig,
+)
+from vidsearch.models.mobilevideogpt.deferred import deferred_weights
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+
+_IMAGE_TOWER = "vision_model."
+
+
+def load_language_model(
+    folder: ModelFolder, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> MobileVideoGPT:
+    """The network of a model folder in eval mode, its tensors mapped from the file until a cast copies them.
+
+    `dtype` None keeps each tensor as it is stored. Raises ModelError for a damaged file, and for keys or shapes that
+    are not those of the folder's config.
+    """
+    config = config_from_fields(folder.network)
+    with deferred_weights():
+        network = MobileVideoGPT(config).eval()
+    fill_language_model(network, read_safetensors(folder.weights), file=str(folder.weights), model=folder.name)
+    return network.to(device=device, dtype=dtype)
+
+
+def fill_language_model(network: MobileVideoGPT, tensors: Mapping[str, Tensor], *, file: str, model: str) -> None:
+    """Make `tensors` the network's own, uncopied. ModelError unless names and shapes are those of `named_tensors`."""
+    wanted = {key: tuple(tensor.shape) for key, tensor in named_tensors(network).items()}
+    compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, wanted, file=file, model=model)
+    tower = {key: tensor for key, tensor in tensors.items() if key.startswith(_IMAGE_TOWER)}
+    network.image_tower.load_state_dict(tower, assign=True)
+    network.load_state_dict({key: tensor for key, tensor in tensors.items() if key not in tower}, assign=True)
+
+
+def named_tensors(network: MobileVideoGPT) -> dict[str, Tensor]:
+    """The tensors of the whole network, image tower included, under the names that a model folder has."""
+    return {**network.state_dict(), **network.image_tower.state_dict()}
+
+
+def config_from_fields(values: Mapping[str, Any]) -> MobileVideoGPTConfig:
+    """What `dataclasses.asdict` made of a config, read back. ModelError names a field that is missing or unknown."""
+    parts: dict[str, type] = {
+        "image_tower": ClipImageConfig,
+        "video_encoder": VideoMambaConfig,
+        "language_model": LanguageModelConfig,
+    }
+    unknown = sorted(set(values) - {field.name for field in fields(MobileVideoGPTConfig)})
+    missing = sorted(set(parts) - set(values))
+    if unknown or missing:
+        raise ModelError(f"the model's config has no {missing} and an unknown {unknown}; install the model again")
+    try:
+        return MobileVideoGPTConfig(
+            **{key: parts[key](**value) if key in parts else value for key, value in values.items()}
+        )
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the model's config cannot be read ({error}); install the model again") from error

@@ -1,0 +1,1 @@
+"""Training of the model that answers questions, on the synthetic world."""

@@ -1,0 +1,280 @@
+"""A meaning → questions about it, with the one right answer of each.
+
+Every kind has several ways of asking; the last of each is never trained on. As in `world/captions.py` held out are ways
+of asking, never words. Answers are said in one way, so that they can be judged by equality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vidsearch.training.world.scene import (
+    BACKGROUNDS,
+    CAMERA,
+    COLOURS,
+    DIRECTIONS,
+    OVERTAKE,
+    SHAPES,
+    SIZES,
+    STEPS,
+    TURNS,
+    Meaning,
+)
+
+YES, NO, CANNOT_TELL = "yes", "no", "i can't tell"
+COUNT_WORDS = {1: "one", 2: "two", 3: "three"}
+PLURALS = {shape: f"{shape}es" if shape == "cross" else f"{shape}s" for shape in SHAPES}
+
+# it does …, they do …
+DOINGS: dict[str, tuple[str, str]] = {
+    **{way: (f"moves {way}", f"move {way}") for way in DIRECTIONS},
+    "grow": ("grows", "grow"),
+    "shrink": ("shrinks", "shrink"),
+    "spin-clockwise": ("turns clockwise", "turn clockwise"),
+    "spin-counter-clockwise": ("turns counter-clockwise", "turn counter-clockwise"),
+    "orbit-clockwise": ("circles clockwise", "circle clockwise"),
+    "orbit-counter-clockwise": ("circles counter-clockwise", "circle counter-clockwise"),
+    "blink": ("blinks", "blink"),
+    "bounce": ("bounces", "bounce"),
+    "appear": ("appears", "appear"),
+    "vanish": ("vanishes", "vanish"),
+    "still": ("stays still", "stay still"),
+}
+CAMERA_DOINGS = {kind: f"{kind.split('-')[0]}s {kind.split('-')[1]}" for kind in CAMERA}
+
+# {noun} is the thing asked about, {its} what is said of it; the last way is kept for the evaluation.
+WAYS: dict[str, tuple[str, ...]] = {
+    "what": ("what is in the clip?", "which shape is there?", "what shape do you see?", "which shape do you see?"),
+    "colour": (
+        "what colour is the {noun}?",
+        "which colour does the {noun} have?",
+        "what is the colour of the {noun}?",
+        "which colour is the {noun}?",
+    ),
+    "count": (
+        "how many {nouns} are there?",
+        "how many {nouns} do you see?",
+        "what is the number of {nouns}?",
+        "how many {nouns} are in the clip?",
+    ),
+    "size": (
+        "how large is the {noun}?",
+        "what size is the {noun}?",
+        "is the {noun} small or large?",
+        "what is the size of the {noun}?",
+    ),
+    "background": (
+        "what is the background like?",
+        "how does the background look?",
+        "which background do you see?",
+        "what background is there?",
+    ),
+    "direction": (
+        "which way does the {noun} move?",
+        "where does the {noun} move?",
+        "in which direction does the {noun} move?",
+        "what is the direction of the {noun}?",
+    ),
+    "resize": (
+        "does the {noun} grow or shrink?",
+        "does the size of the {noun} grow or shrink?",
+        "is it that the {noun} grows or shrinks?",
+        "what does the size of the {noun} do?",
+    ),
+    "spin": (
+        "which way does the {noun} turn?",
+        "in which direction does the {noun} turn?",
+        "does the {noun} turn clockwise or counter-clockwise?",
+        "where does the {noun} turn?",
+    ),
+    "doing": (
+        "what does the {noun} do?",
+        "what happens to the {noun}?",
+        "what happens in the clip?",
+        "what does the {noun} do in the clip?",
+    ),
+    "camera": (
+        "what does the camera do?",
+        "how does the camera move?",
+        "what happens to the camera?",
+        "what does the camera do in the clip?",
+    ),
+    "first": (
+        "what happens first?",
+        "what does the {noun} do first?",
+        "what is first?",
+        "what happens first in the clip?",
+    ),
+    "then": (
+        "what happens then?",
+        "what does the {noun} do then?",
+        "what is then?",
+        "what happens then in the clip?",
+    ),
+    "overtaking": (
+        "which one overtakes the other?",
+        "what is faster?",
+        "which one is faster?",
+        "what overtakes the other?",
+    ),
+    "describe": (
+        "describe the clip.",
+        "describe what happens.",
+        "what do you see in the clip?",
+        "describe what you see.",
+    ),
+    "is there": ("is there {its}?", "do you see {its}?", "is {its} in the clip?", "do you see {its} in the clip?"),
+    "does it": (
+        "is it true that the {noun} {its}?",
+        "do you see that the {noun} {its}?",
+        "does it happen that the {noun} {its}?",
+        "do you see in the clip that the {noun} {its}?",
+    ),
+    "can't tell": (
+        "what colour is the {noun}?",
+        "which way does the {noun} move?",
+        "how large is the {noun}?",
+        "which colour is the {noun}?",
+    ),
+}
+KINDS = tuple(WAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about one clip."""
+
+    kind: str
+    text: str
+    answer: str
+
+
+class Asker:
+    """Draws questions from one generator; `held_out` chooses the ways of asking."""
+
+    def __init__(self, rng: np.random.Generator, *, held_out: bool) -> None:
+        self.rng = rng
+        self.held_out = held_out
+
+    def one(self, meaning: Meaning, kind: str) -> Question | None:
+        """A question of a kind; None where the clip gives no occasion for it."""
+        found = self._its_and_answer(meaning, kind)
+        if found is None:
+            return None
+        noun, its, answer = found
+        ways = WAYS[kind]
+        way = ways[-1] if self.held_out else ways[int(self.rng.integers(len(ways) - 1))]
+        return Question(kind, way.format(noun=noun, nouns=PLURALS.get(noun, noun), its=its), answer)
+
+    def several(self, meaning: Meaning, number: int) -> list[Question]:
+        """`number` questions, each of a kind drawn among those that the clip gives occasion for."""
+        kinds = [KINDS[int(i)] for i in self.rng.permutation(len(KINDS))]
+        questions = [question for kind in kinds if (question := self.one(meaning, kind))]
+        while len(questions) < number:
+            more = self.one(meaning, KINDS[int(self.rng.integers(len(KINDS)))])
+            questions += [more] if more else []
+        return questions[:number]
+
+    def _its_and_answer(self, meaning: Meaning, kind: str) -> tuple[str, str, str] | None:
+        """The noun asked about, what else the question says, and the answer."""
+        shape, motion = meaning.shape, meaning.motion
+        plain = motion in DOINGS and meaning.then is None
+        overtaking = motion == OVERTAKE
+        match kind:
+            case "what" if not overtaking:
+                return shape, "", shape
+            case "colour" if shape != meaning.other_shape:
+                return shape, "", meaning.colour
+            case "count" if not overtaking:
+                return shape, "", COUNT_WORDS[meaning.count]
+            case "size" if meaning.size:
+                return shape, "", meaning.size
+            case "background":
+                return shape, "", meaning.background
+            case "direction" if plain and motion in DIRECTIONS:
+                return shape, "", motion
+            case "resize" if plain and motion in ("grow", "shrink"):
+                return shape, "", f"it {motion}s"
+            case "spin" if plain and motion in TURNS:
+                return shape, "", motion.removeprefix("spin-")
+            case "doing" if plain:
+                return shape, "", f"it {DOINGS[motion][0]}"
+            case "camera":
+                return shape, "", f"it {CAMERA_DOINGS.get(motion, 'stays still')}"
+            case "first" | "then" if meaning.then:
+                return shape, "", f"it {DOINGS[motion if kind == 'first' else meaning.then][0]}"
+            case "overtaking" if overtaking:
+                return shape, "", f"the {meaning.colour} {shape}"
+            case "describe":
+                return shape, "", described(meaning)
+            case "is there":
+                return self._is_there(meaning)
+            case "does it" if plain:
+                return self._does_it(meaning)
+            case "can't tell":
+                return self._other(SHAPES, shape, meaning.other_shape), "", CANNOT_TELL
+        return None
+
+    def _is_there(self, meaning: Meaning) -> tuple[str, str, str]:
+        """As often yes as no; a no is wrong in the colour, the shape, or the background."""
+        shown = replace(meaning)
+        if self.rng.random() < 0.5:
+            answer = YES
+        else:
+            answer = NO
+            wrong = int(self.rng.integers(3))
+            if wrong == 0:
+                shown = replace(meaning, colour=self._other(COLOURS, meaning.colour, meaning.other_colour))
+            elif wrong == 1:
+                shown = replace(meaning, shape=self._other(SHAPES, meaning.shape, meaning.other_shape))
+            else:
+                shown = replace(meaning, background=self._other(BACKGROUNDS, meaning.background))
+        return meaning.shape, f"a {shown.colour} {shown.shape} on a {shown.background} background", answer
+
+    def _does_it(self, meaning: Meaning) -> tuple[str, str, str]:
+        yes = self.rng.random() < 0.5
+        motion = meaning.motion if yes else self._other(tuple(DOINGS), meaning.motion)
+        return meaning.shape, DOINGS[motion][0], YES if yes else NO
+
+    def _other(self, values: tuple[str, ...], *taken: str | None) -> str:
+        left = [value for value in values if value not in taken]
+        return left[int(self.rng.integers(len(left)))]
+
+
+def described(meaning: Meaning) -> str:
+    """The one sentence that says the whole meaning."""
+    many = meaning.count > 1
+    count = COUNT_WORDS[meaning.count] if many else "a"
+    noun = PLURALS[meaning.shape] if many else meaning.shape
+    thing = " ".join(word for word in (count, meaning.size or "", meaning.colour, noun) if word)
+    where = f"on a {meaning.background} background"
+    if meaning.motion == OVERTAKE:
+        return f"{thing} overtakes a {meaning.other_colour} {meaning.other_shape} {where}"
+    if meaning.motion in CAMERA:
+        return f"the camera {CAMERA_DOINGS[meaning.motion]} over {thing} {where}"
+    doing = DOINGS[meaning.motion][many]
+    if meaning.then:
+        doing += f" and then {DOINGS[meaning.then][many]}"
+    return f"{thing} {doing} {where}"
+
+
+def all_words() -> list[str]:
+    """Every word that a question or an answer can hold, sorted."""
+    texts: list[str] = [way.format(noun="", nouns="", its="") for ways in WAYS.values() for way in ways]
+    texts += [word for pair in DOINGS.values() for word in pair] + list(CAMERA_DOINGS.values())
+    texts += [*SHAPES, *PLURALS.values(), *COLOURS, *BACKGROUNDS, *SIZES, *STEPS, *COUNT_WORDS.values()]
+    texts += [YES, NO, CANNOT_TELL, "the camera over a on background overtakes and then it"]
+    texts += [turn.removeprefix("spin-") for turn in TURNS]
+    return sorted({word for text in texts for word in split_words(text)})
+
+
+def split_words(text: str) -> Iterator[str]:
+    """The words and signs of a text, as the tokenizer of the small model splits them."""
+    for word in text.split():
+        if word[-1] in "?.":
+            yield from (part for part in (word[:-1], word[-1]) if part)
+        else:
+            yield word

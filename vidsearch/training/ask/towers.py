@@ -1,0 +1,235 @@
+"""The two encoders of the small model, made from nothing: they learn to see by reading the facts of the world.
+
+The published encoders were pre-trained on hundreds of millions of pictures. Here the world knows what is at every place
+of every frame, so each token is asked what thing lies under it, where its middle is and how it moves; and the means of
+the tokens are asked what the whole clip means. The maps that read are used while training and are no part of the model.
+
+Axes: B clips, N frames, P patches of a frame (row-major), D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.image_tower import ClipImageTower
+from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
+from vidsearch.training.ask.clips import Showing, any_frames, image_pixels, video_pixels
+from vidsearch.training.world.scene import (
+    COLOURS,
+    FIELD_SIZES,
+    FIELDS,
+    SHAPES,
+    TURNING_SHAPES,
+    Actor,
+    Array,
+    Meaning,
+    Scene,
+    codes,
+    similar_meanings,
+)
+
+STILL_FIELDS = ("shape", "colour", "background", "size", "count")  # what one frame can show
+_GROUP = 4  # meanings of a batch that differ in one respect
+_REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
+_STEP = 0.02  # of the clip: the step over which a velocity is measured
+_PLACES, _TURNS, _RATES = 3, 2, 4  # (x, y, log radius); (cos, sin) of the angle; how x, y, radius and angle change
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What lies under each token; (…, P) and (…, P, k), `things` true where a token lies on a thing."""
+
+    colour: NDArray[np.int64]  # 0: nothing
+    shape: NDArray[np.int64]
+    places: Array
+    turns: Array
+    rates: Array
+
+
+def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> TokenFacts:
+    """The facts of side × side tokens at the moments (N,); `square`: of the middle square, not the whole frame."""
+    left = (scene.aspect - 1) / 2 if square else 0.0
+    span = 1.0 if square else scene.aspect
+    columns = (np.arange(side, dtype=np.float32) + 0.5) / side * span + left
+    rows = (np.arange(side, dtype=np.float32) + 0.5) / side
+    x, y = (grid.reshape(-1) for grid in np.meshgrid(columns, rows))  # (P,)
+    tokens = (len(moments), side * side)
+    facts = TokenFacts(
+        np.zeros(tokens, np.int64),
+        np.zeros(tokens, np.int64),
+        *(np.zeros((*tokens, k), np.float32) for k in (_PLACES, _TURNS, _RATES)),
+    )
+    nearest = np.full(tokens, _REACH, np.float32)
+    after = scene.actors(moments + np.float32(_STEP))
+    camera_after = _seen(scene, after, moments + np.float32(_STEP))
+    for actor, seen, then in zip(
+        scene.actors(moments), _seen(scene, scene.actors(moments), moments), camera_after, strict=True
+    ):
+        away = np.hypot(x - seen[0][:, None], y - seen[1][:, None]) / seen[2][:, None]
+        # At least the token in which the middle lies, however small the thing is.
+        away = np.where(
+            (abs(x - seen[0][:, None]) <= span / side / 2) & (abs(y - seen[1][:, None]) <= 0.5 / side), 0.5, away
+        )
+        here = (away < nearest) & actor.visible[:, None]
+        nearest[here] = away[here]
+        facts.colour[here] = 1 + COLOURS.index(actor.colour)
+        facts.shape[here] = 1 + SHAPES.index(actor.shape)
+        middle = np.stack(
+            (
+                (seen[0][:, None] - x) * side / span / 2,
+                (seen[1][:, None] - y) * side / 2,
+                np.broadcast_to(np.log(seen[2] / 0.12)[:, None], tokens),
+            ),
+            axis=-1,
+        )
+        facts.places[here] = middle[here]
+        turning = actor.shape in TURNING_SHAPES
+        fold = 3 if actor.shape == "triangle" else 1
+        turns = np.stack((np.cos(fold * actor.angle), np.sin(fold * actor.angle)), axis=-1) * turning
+        facts.turns[here] = np.broadcast_to(turns[:, None], (*tokens, _TURNS))[here]
+        rates = np.stack(
+            (
+                (then[0] - seen[0]) / _STEP,
+                (then[1] - seen[1]) / _STEP,
+                np.log(then[2] / seen[2]) / _STEP,
+                (then[3] - seen[3]) / _STEP / 4,
+            ),
+            axis=-1,
+        )
+        facts.rates[here] = np.broadcast_to(rates[:, None], (*tokens, _RATES))[here]
+    return facts
+
+
+def _seen(scene: Scene, actors: Sequence[Actor], moments: Array) -> list[tuple[Array, Array, Array, Array]]:
+    """Place, radius and angle of each actor on the screen at the moments."""
+    camera = scene.camera(moments)
+    return [
+        (
+            (actor.x - camera.x) * camera.zoom + scene.aspect / 2,
+            (actor.y - camera.y) * camera.zoom + 0.5,
+            actor.radius * camera.zoom,
+            actor.angle,
+        )
+        for actor in actors
+    ]
+
+
+class FactReader(nn.Module):
+    """Reads tokens: each by a linear map for what lies under it, their means by two layers for the whole meaning."""
+
+    def __init__(self, width: int, fields: tuple[str, ...], means: int) -> None:
+        super().__init__()
+        self.numbers = [FIELDS.index(field) for field in fields]
+        self.sizes = [FIELD_SIZES[number] for number in self.numbers]
+        self.norm = nn.LayerNorm(width)
+        self.to_token = nn.Linear(width, 1 + len(COLOURS) + 1 + len(SHAPES) + _PLACES + _TURNS + _RATES)
+        self.to_codes = nn.Sequential(nn.Linear(means * width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes)))
+        self.means = means
+
+    def token_loss(self, tokens: Tensor, facts: Sequence[TokenFacts], *, moving: bool) -> Tensor:
+        """tokens (B, N, P, D), one TokenFacts of (N, P) a clip; without `moving` nothing that takes two frames."""
+        sizes = (1 + len(COLOURS), 1 + len(SHAPES), _PLACES, _TURNS, _RATES)
+        colour, shape, places, turns, rates = self.to_token(self.norm(tokens)).float().split(sizes, dim=-1)
+        wanted = [torch.from_numpy(np.stack([getattr(f, name) for f in facts])) for name in TokenFacts.__slots__]
+        things = (wanted[0] > 0).unsqueeze(-1).float()
+        weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
+        loss = (
+            F.cross_entropy(colour.flatten(0, -2), wanted[0].flatten(), reduction="none") * weight
+        ).sum() / weight.sum()
+        loss = (
+            loss
+            + (F.cross_entropy(shape.flatten(0, -2), wanted[1].flatten(), reduction="none") * weight).sum()
+            / weight.sum()
+        )
+        share = things.sum().clamp(min=1)
+        measured = [(places, wanted[2], 1.0), (turns, wanted[3], 1.0)] + ([(rates, wanted[4], 1.0)] if moving else [])
+        for said, true, part in measured:
+            loss = loss + part * ((said - true).abs() * things).sum() / share
+        return loss
+
+    def meaning_losses(self, tokens: Tensor, facts: Tensor) -> Tensor:
+        """tokens (B, L, D), facts (B, 9) int64 → (fields,) cross-entropies of the fields, read from the mean tokens."""
+        means = self.norm(tokens).unflatten(1, (self.means, -1)).mean(2).flatten(1)
+        logits = self.to_codes(means).float().split(self.sizes, dim=1)
+        return torch.stack([F.cross_entropy(x, facts[:, n]) for x, n in zip(logits, self.numbers, strict=True)])
+
+
+def draw_meanings(rng: np.random.Generator, size: int) -> list[Meaning]:
+    """Meanings of the training part, in groups that differ in one respect."""
+    meanings: list[Meaning] = []
+    while len(meanings) < size:
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False)
+    return meanings
+
+
+def facts_of(meanings: list[Meaning]) -> Tensor:
+    """(B, 9) int64, see `scene.codes`."""
+    return torch.from_numpy(np.stack([codes(meaning) for meaning in meanings])).long()
+
+
+def image_losses(
+    tower: ClipImageTower, reader: FactReader, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
+) -> tuple[Tensor, Tensor]:
+    """What the image tower's features tell of two frames of each clip: the loss of the tokens, those of the fields."""
+    meanings = draw_meanings(rng, size)
+    showings = [Showing(meaning, rng, config) for meaning in meanings]
+    chosen = [sorted(rng.permutation(config.frames)[:2].tolist()) for _ in meanings]
+    pixels = image_pixels([showing.image_frames(c) for showing, c in zip(showings, chosen, strict=True)])
+    side = config.image_tower.image_size // config.image_tower.patch_size
+    facts = [token_facts(s.scene, s.moments[c], side, square=True) for s, c in zip(showings, chosen, strict=True)]
+    tokens = tower(pixels.flatten(0, 1)).float()
+    token_loss = reader.token_loss(tokens.unflatten(0, (size, 2)), facts, moving=False)
+    return token_loss, reader.meaning_losses(tokens, facts_of(meanings).repeat_interleave(2, 0))
+
+
+def video_losses(
+    encoder: VideoMamba, reader: FactReader, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
+) -> tuple[Tensor, Tensor]:
+    """What the video encoder's tokens tell of clips, of which any `keep` frames of each chunk may have been chosen."""
+    meanings = draw_meanings(rng, size)
+    showings = [Showing(meaning, rng, config) for meaning in meanings]
+    chosen = [any_frames(rng, config) for _ in meanings]
+    pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)])
+    side = config.video_encoder.img_size // config.video_encoder.patch_size
+    facts = [token_facts(s.scene, s.moments[c], side, square=False) for s, c in zip(showings, chosen, strict=True)]
+    tokens = encoder(pixels).float()
+    token_loss = reader.token_loss(tokens.unflatten(1, (len(chosen[0]), -1)), facts, moving=True)
+    return token_loss, reader.meaning_losses(tokens, facts_of(meanings))
+
+
+@torch.no_grad()
+def start_towers(tower: ClipImageTower, encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
+    """First weights of both encoders, in place: patches whitened, places in the picture and in time told apart.
+
+    The published ones start near zero and have weeks to find them. Whitened patches make an edge weigh as much as an
+    even colour, from which most of a patch's variance comes: a shape is known by its edges.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    network = encoder.vision_encoder
+    places = tower.vision_model.embeddings.position_embedding.weight
+    for table in (network.pos_embed, network.temporal_pos_embedding, network.cls_token, places):
+        nn.init.normal_(table, std=0.5, generator=generator)
+    rng = np.random.default_rng((seed, 1))
+    showings = [Showing(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
+    images = image_pixels([s.image_frames((3, 12)) for s in showings]).flatten(0, 1)
+    videos = video_pixels([s.video_frames((3, 12)) for s in showings]).flatten(0, 1)
+    _whiten(tower.vision_model.embeddings.patch_embedding.weight, images)
+    _whiten(network.patch_embed.proj.weight.squeeze(2), videos)
+
+
+def _whiten(kernel: Tensor, pictures: Tensor) -> None:
+    """Make `kernel` (D, 3, p, p) the D strongest components of the patches of (N, 3, S, S), of equal variance."""
+    patches = F.unfold(pictures, kernel.shape[-1], stride=kernel.shape[-1]).transpose(1, 2).flatten(0, 1).double()
+    patches = patches - patches.mean(0)
+    variance, components = torch.linalg.eigh(patches.T @ patches / len(patches))
+    variance, components = variance.flip(0)[: len(kernel)], components.flip(1)[:, : len(kernel)]
+    floor = 1e-3 * variance.sum()  # what is weaker is mostly noise
+    kernel.copy_((components / (variance + floor).sqrt()).T.reshape(kernel.shape).float())
