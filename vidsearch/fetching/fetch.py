@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from vidsearch.errors import ModelError
 from vidsearch.fetching import first_seen, hub, published, repository, web
 from vidsearch.fetching.remote import FetchedFile, Patience, RemoteFile, Report, Waiting, report_nothing
-from vidsearch.fetching.transfer import fetch_file, remaining_bytes
-from vidsearch.models.registry import HubPlace, WeightFile, known_model
+from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
+from vidsearch.models.registry import HubPlace, KnownModel, WeightFile, WeightRepository, Weights, known_model
 
 _DOWNLOADS = ".downloads"
 _UNKNOWN_LICENCE = "not known; read its page"
@@ -86,7 +86,7 @@ def plan_published(
     if not known.weights:
         raise ModelError(f"{model} comes with vidsearch; there is nothing to fetch")
     web.require_network(model)
-    files = tuple(published.describe(file, patience, report) for file in known.weights)
+    files = tuple(file for weights in known.weights for file in published.describe_all(weights, patience, report))
     return FetchPlan(model, files, known.licence, models_dir)
 
 
@@ -96,11 +96,27 @@ def plan_repository(
     """The same for a repository on Hugging Face, in a published layout or in ours; `model` None: its files tell."""
     web.require_network(name)
     names = web.patiently(lambda: hub.files_of(name, patience.timeout_s), patience, report)
-    if model is None:
-        model = web.patiently(lambda: repository.model_in(name, names, patience.timeout_s), patience, report)
-    wanted = repository.wanted_files(name, known_model(model).name, names)
-    files = tuple(published.describe_at(HubPlace(name), WeightFile(file, (), 0), patience, report) for file in wanted)
-    return FetchPlan(model, files, _UNKNOWN_LICENCE, models_dir)
+    config = web.patiently(lambda: repository.own_config(name, names, patience.timeout_s), patience, report)
+    if config is not None:
+        found = known_model(repository.model_of(config, name, model))
+        wanted = repository.own_files(names)
+    else:
+        found = known_model(model or repository.require_model(name, names))
+        wanted = [] if found.kind == "answers" else repository.wanted_files(name, found.name, names)
+    place = HubPlace(name)
+    files = [published.describe_at(place, WeightFile(file, (), 0), patience, report) for file in wanted]
+    if not wanted:
+        files = [
+            file for item in _with_language_from(name, found) for file in published.describe_all(item, patience, report)
+        ]
+    return FetchPlan(found.name, tuple(files), _UNKNOWN_LICENCE, models_dir)
+
+
+def _with_language_from(name: str, known: KnownModel) -> list[Weights]:
+    """The weights of a model that answers, its language model from another repository than its authors'."""
+    first, *others = known.weights
+    assert isinstance(first, WeightRepository)
+    return [replace(first, repository=name), *others]
 
 
 def fetch(
@@ -162,8 +178,8 @@ def _require_same(plan: FetchPlan, file: FetchedFile) -> None:
 
 def _clear_others(folder: Path, wanted: set[Path]) -> None:
     """Files of an earlier fetch from elsewhere: they would be read as part of this model."""
-    for path in folder.iterdir():
-        if path.is_file() and path not in wanted:
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in wanted and path.parent.name != STATE_FOLDER:
             path.unlink()
 
 

@@ -9,10 +9,31 @@ from dataclasses import replace
 from vidsearch.errors import ModelError
 from vidsearch.fetching import drive, hub, web
 from vidsearch.fetching.remote import Patience, RemoteFile, Report
+from vidsearch.fetching.repository import weights_among
 from vidsearch.fetching.transfer import whole_size
-from vidsearch.models.registry import DrivePlace, HubPlace, Place, WebPlace, WeightFile
+from vidsearch.models.registry import (
+    DrivePlace,
+    HubPlace,
+    Place,
+    WebPlace,
+    WeightFile,
+    WeightRepository,
+    Weights,
+)
 
 _TRIES_ELSEWHERE = 2  # of a place after which there is another
+
+
+def describe_all(weights: Weights, patience: Patience, report: Report) -> list[RemoteFile]:
+    """The files that `weights` stands for, named with the folder that they are put in."""
+    match weights:
+        case WeightFile():
+            found = [describe(weights, patience, report)]
+        case WeightRepository(repository):
+            listed = web.patiently(lambda: hub.files_of(repository, patience.timeout_s), patience, report)
+            names = weights_among(repository, listed, with_tokenizer=weights.with_tokenizer)
+            found = [describe_at(HubPlace(repository), WeightFile(name, (), 0), patience, report) for name in names]
+    return [replace(file, name=f"{weights.folder}/{file.name}") if weights.folder else file for file in found]
 
 
 def describe(file: WeightFile, patience: Patience, report: Report) -> RemoteFile:

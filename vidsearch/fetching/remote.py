@@ -11,7 +11,7 @@ from pathlib import Path
 class RemoteFile:
     """A file as its host announced it; none of its bytes were read."""
 
-    name: str  # a plain file name: what it is called here
+    name: str  # what it is called here: a plain file name, or one in a folder, as in `clip/model.safetensors`
     url: str
     source: str  # for people: host, repository or folder
     size_bytes: int | None  # None: the host does not say

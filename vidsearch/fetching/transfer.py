@@ -28,7 +28,7 @@ _CHUNK_BYTES = 1 << 18
 _SNIFFED_BYTES = 64
 _LFS_POINTER = b"version https://git-lfs"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_STATE = ".state"
+STATE_FOLDER = ".state"
 
 
 def fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
@@ -39,14 +39,15 @@ def fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patie
     """
     path, part = folder / remote.name, _Part.of(folder, remote)
     part.data.parent.mkdir(exist_ok=True)
-    if (whole := _already_whole(path, remote)) is not None:
+    path.parent.mkdir(exist_ok=True)
+    if (whole := _already_whole(path, folder, remote)) is not None:
         size = path.stat().st_size
         report(FileStarted(remote.name, size, size))
         return whole
     if remote.cached is not None:
-        return _kept(_copied(remote, remote.cached, part, report), path, remote)
+        return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
     _receive_all(remote, part, report, patience)
-    return _kept(part, path, remote)
+    return _kept(part, path, _note_of(folder, remote), remote)
 
 
 def remaining_bytes(remote: RemoteFile, folder: Path) -> int:
@@ -65,8 +66,8 @@ class _Part:
 
     @classmethod
     def of(cls, folder: Path, remote: RemoteFile) -> _Part:
-        state = folder / _STATE
-        return cls(state / f"{remote.name}.part", state / f"{remote.name}.part.json")
+        state, name = folder / STATE_FOLDER, _flat(remote.name)
+        return cls(state / f"{name}.part", state / f"{name}.part.json")
 
     def length(self) -> int:
         return self.data.stat().st_size if self.data.is_file() else 0
@@ -74,6 +75,10 @@ class _Part:
     def drop(self) -> None:
         self.data.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "__")
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -253,7 +258,7 @@ def _copied(remote: RemoteFile, source: Path, part: _Part, report: Report) -> _P
     return part
 
 
-def _kept(part: _Part, path: Path, remote: RemoteFile) -> FetchedFile:
+def _kept(part: _Part, path: Path, kept_note: Path, remote: RemoteFile) -> FetchedFile:
     """Check the whole file and give it its name. A wrong one is deleted: continuing it would never make it right."""
     length, digest = part.length(), _sha256(part.data)
     if remote.size_bytes is not None and length != remote.size_bytes:
@@ -269,21 +274,21 @@ def _kept(part: _Part, path: Path, remote: RemoteFile) -> FetchedFile:
             f"{digest[:12]}…); it was deleted: run the command again"
         )
     note = {**_identity(remote), "found_sha256": digest}
-    _note_of(path).write_text(json.dumps(note) + "\n", encoding="utf-8")
+    kept_note.write_text(json.dumps(note) + "\n", encoding="utf-8")
     part.data.replace(path)
     part.note.unlink(missing_ok=True)
     return FetchedFile(path, remote, digest)
 
 
-def _note_of(path: Path) -> Path:
-    return path.parent / _STATE / f"{path.name}.json"
+def _note_of(folder: Path, remote: RemoteFile) -> Path:
+    return folder / STATE_FOLDER / f"{_flat(remote.name)}.json"
 
 
-def _already_whole(path: Path, remote: RemoteFile) -> FetchedFile | None:
+def _already_whole(path: Path, folder: Path, remote: RemoteFile) -> FetchedFile | None:
     """The file of an earlier fetch, if its note says that it is this content and its bytes have not changed."""
     if not path.is_file():
         return None
-    note = _read_note(_note_of(path))
+    note = _read_note(_note_of(folder, remote))
     same = all(note.get(key) == value for key, value in _identity(remote).items())
     if same and _sha256(path) == note.get("found_sha256"):
         return FetchedFile(path, replace(remote, size_bytes=path.stat().st_size), note["found_sha256"])

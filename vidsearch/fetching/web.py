@@ -19,7 +19,6 @@ from email.message import Message
 from typing import IO, TypeVar
 from urllib.parse import urlsplit
 
-from vidsearch import __version__
 from vidsearch.errors import ModelError
 from vidsearch.fetching.remote import Patience, Report, Waiting
 
@@ -159,7 +158,7 @@ def _open(
     url: str, headers: Mapping[str, str], timeout_s: float, redirects: _Redirects, *, method: str = "GET"
 ) -> http.client.HTTPResponse:
     # identity: byte ranges and lengths are those of the file
-    sent = {"User-Agent": f"vidsearch/{__version__}", "Accept-Encoding": "identity", **headers}
+    sent = {"User-Agent": "vidsearch", "Accept-Encoding": "identity", **headers}
     request = urllib.request.Request(url, headers=sent, method=method)
     response: http.client.HTTPResponse = urllib.request.build_opener(redirects).open(request, timeout=timeout_s)
     return response

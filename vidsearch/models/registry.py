@@ -87,13 +87,16 @@ class WeightRepository:
         return f"the weights of huggingface.co/{self.repository}"
 
 
+Weights = WeightFile | WeightRepository
+
+
 @dataclass(frozen=True, slots=True)
 class KnownModel:
     """One published or bundled model."""
 
     name: str
     purpose: str
-    weights: tuple[WeightFile | WeightRepository, ...]  # the file of the network first, then the one of its text encoder, if another
+    weights: tuple[Weights, ...]  # those of the network first, then those of its other parts
     source: str
     licence: str
     kind: Kind = "search"
@@ -118,8 +121,8 @@ _S0 = WeightFile("mobileclip_s0.pt", (HubPlace("apple/MobileCLIP-S0"), _APPLE), 
 _SMALL = WeightFile("mobileviclip_small.pt", (DrivePlace(_DRIVE_FOLDER, _SMALL_FILE),), 397_000_000, False)
 _TINY = WeightFile("mobileviclip_tiny.pt", (DrivePlace(_DRIVE_FOLDER),), 215_000_000, False)
 
-# Sizes: 570.8 and 1624.5 million parameters (mobile_videogpt.md, section 12), as float32 in the first and in the mix of
-# float16 and float32 that the page of the second shows; CLIP's two towers as float32. VideoMamba is stated by its host.
+# Sizes, about: 0.57 and 1.62 billion parameters, the 74 million of VideoMamba as float32 and all others as float16, as
+# the page of the larger one says; CLIP's two towers as float32. That of VideoMamba's own file is stated by its host.
 _GPT_05B = WeightRepository("Amshaker/Mobile-VideoGPT-0.5B", "language", 1_300_000_000, with_tokenizer=True)
 _GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", "language", 3_400_000_000, with_tokenizer=True)
 _CLIP = WeightRepository("openai/clip-vit-base-patch16", "clip", 600_000_000)

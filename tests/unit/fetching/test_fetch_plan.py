@@ -91,17 +91,59 @@ def test_a_repository_tells_its_model_by_its_files(server: HubServer, tmp_path: 
     plan = fetching.plan_repository("a/copy", None, tmp_path, QUICK)
     assert (plan.model, [file.name for file in plan.files]) == ("mobileclip-s0", ["mobileclip_s0.pt"])
     assert plan.licence == "not known; read its page"
-    config = json.dumps({"name": "mobileclip-s2"}).encode()
+    config = json.dumps({"format": 1, "name": "mobileclip-s2"}).encode()
     server.add_repository("a/ours", {"config.json": config, "model.safetensors": S0, "text.onnx": S0, "x.bin": S0})
     plan = fetching.plan_repository("a/ours", None, tmp_path, QUICK)
     assert (plan.model, {file.name for file in plan.files}) == (
         "mobileclip-s2",
         {"config.json", "model.safetensors", "text.onnx"},
     )
-    for broken in (b"[]", b"{", b'{"name": "what"}'):
-        server.add_repository("a/ours", {"config.json": broken, "model.safetensors": S0, "text.onnx": S0})
-        with pytest.raises(ModelError, match=r"is not a vidsearch model config|no model is called 'what'"):
-            fetching.plan_repository("a/ours", None, tmp_path, QUICK)
+    with pytest.raises(
+        ModelError, match="a/ours holds the model mobileclip-s2, not mobileclip-s0; pull it by that name"
+    ):
+        fetching.plan_repository("a/ours", "mobileclip-s0", tmp_path, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (b"[]", "do not tell which model it holds; name it: vidsearch models pull NAME --from a/ours"),
+        (b"{", "/a/ours/resolve/main/config.json is not readable as JSON"),
+        (b'{"format": 1, "name": "what"}', "no model is called 'what'"),
+    ],
+)
+def test_a_config_that_tells_no_model_is_an_error(config: bytes, words: str, server: HubServer, tmp_path: Path) -> None:
+    server.add_repository("a/ours", {"config.json": config, "model.safetensors": S0, "text.onnx": S0})
+    with pytest.raises(ModelError, match=words):
+        fetching.plan_repository("a/ours", None, tmp_path, QUICK)
+
+
+def test_a_model_that_answers_comes_from_three_repositories_into_folders_of_their_own(
+    server: HubServer, tmp_path: Path
+) -> None:
+    index = b'{"weight_map": {}}'
+    language = {"model-00001-of-00002.safetensors": S0, "model-00002-of-00002.safetensors": TINY}
+    language |= {"model.safetensors.index.json": index, "config.json": b"{}", "vocab.json": b"{}", "merges.txt": b"x"}
+    server.add_repository("Amshaker/Mobile-VideoGPT-0.5B", {**language, "training_args.bin": S0, "README.md": b"x"})
+    clip = {"pytorch_model.bin": S0, "flax_model.msgpack": S0, "vocab.json": b"{}", "config.json": b"{}"}
+    server.add_repository("openai/clip-vit-base-patch16", clip)
+    server.add_repository("OpenGVLab/VideoMamba", {"videomamba_m16_25M_f8_res224.pth": S0})
+    plan = fetching.plan_published("mobilevideogpt-0.5b", tmp_path, QUICK)
+    names = [file.name for file in plan.files]
+    assert names[:3] == [f"language/{name}" for name in sorted(language) if name.startswith("model")]
+    assert set(names[3:-2]) == {"language/config.json", "language/merges.txt", "language/vocab.json"}
+    assert names[-2:] == ["clip/pytorch_model.bin", "videomamba/videomamba_m16_25M_f8_res224.pth"]
+    with pytest.raises(ModelError, match=r"videomamba/videomamba_m16\S+ from .* does not have its published SHA-256"):
+        fetching.fetch(plan, QUICK)
+    assert (plan.folder / "language" / "model-00002-of-00002.safetensors").read_bytes() == TINY
+    assert (plan.folder / "clip" / "pytorch_model.bin").read_bytes() == S0
+
+    server.add_repository("a/copy", {"model.safetensors": TINY, "pytorch_model.bin": S0})
+    plan = fetching.plan_repository("a/copy", "mobilevideogpt-0.5b", tmp_path, QUICK)
+    assert [file.name for file in plan.files] == ["language/model.safetensors", *names[-2:]]
+    server.add_repository("a/copy", {"README.md": b"x"})
+    with pytest.raises(ModelError, match="a/copy holds neither model.safetensors nor pytorch_model.bin"):
+        fetching.plan_repository("a/copy", "mobilevideogpt-0.5b", tmp_path, QUICK)
 
 
 @pytest.mark.parametrize(
