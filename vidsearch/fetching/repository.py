@@ -88,7 +88,7 @@ def weights_among(repository: str, names: Iterable[str], *, with_tokenizer: bool
     weights = next((found for form in _WEIGHTS if (found := [name for name in there if form.fullmatch(name)])), None)
     if weights is None:
         raise ModelError(
-            f"{repository} holds neither model.safetensors nor pytorch_model.bin; it has changed {web.BY_HAND}"
+            f"{repository} holds neither model.safetensors nor pytorch_model.bin; name another {web.BY_HAND}"
         )
     return weights + [name for name in there if with_tokenizer and name in _TOKENIZER]
 

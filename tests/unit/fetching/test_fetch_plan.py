@@ -98,9 +98,7 @@ def test_a_repository_tells_its_model_by_its_files(server: HubServer, tmp_path: 
         "mobileclip-s2",
         {"config.json", "model.safetensors", "text.onnx"},
     )
-    with pytest.raises(
-        ModelError, match="a/ours holds the model mobileclip-s2, not mobileclip-s0; pull it by that name"
-    ):
+    with pytest.raises(ModelError, match="a/ours holds the model mobileclip-s2, not mobileclip-s0; pull it"):
         fetching.plan_repository("a/ours", "mobileclip-s0", tmp_path, QUICK)
 
 
@@ -142,7 +140,7 @@ def test_a_model_that_answers_comes_from_three_repositories_into_folders_of_thei
     plan = fetching.plan_repository("a/copy", "mobilevideogpt-0.5b", tmp_path, QUICK)
     assert [file.name for file in plan.files] == ["language/model.safetensors", *names[-2:]]
     server.add_repository("a/copy", {"README.md": b"x"})
-    with pytest.raises(ModelError, match="a/copy holds neither model.safetensors nor pytorch_model.bin"):
+    with pytest.raises(ModelError, match=r"a/copy holds neither model.safetensors nor pytorch_model.bin"):
         fetching.plan_repository("a/copy", "mobilevideogpt-0.5b", tmp_path, QUICK)
 
 
