@@ -14,7 +14,7 @@ import hashlib
 import http.client
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
@@ -37,6 +37,15 @@ def fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patie
     ModelError when it cannot be had or is not what was announced; then nothing stays of it but, after a cut, the part
     that a later call continues.
     """
+    try:
+        return _fetch_file(remote, folder, report, patience)
+    except OSError as error:  # those of the network are ModelErrors by now
+        raise ModelError(
+            f"{remote.name} cannot be kept in {folder} ({error.strerror}); make room there and run the command again"
+        ) from error
+
+
+def _fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
     path, part = folder / remote.name, _Part.of(folder, remote)
     part.data.parent.mkdir(exist_ok=True)
     path.parent.mkdir(exist_ok=True)
@@ -197,7 +206,7 @@ def _write(
         for chunk in _chunks(response, remote.url):
             if done == 0:
                 _refuse_imposters(chunk, remote, part)
-            _append(file.write, chunk, part.data)
+            file.write(chunk)
             done += len(chunk)
             report(BytesArrived(remote.name, len(chunk)))
     if size is not None and done < size:
@@ -214,13 +223,6 @@ def _chunks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
         yield chunk
         with translated(url):
             chunk = response.read1(_CHUNK_BYTES)
-
-
-def _append(write: Callable[[bytes], int], chunk: bytes, path: Path) -> None:
-    try:
-        write(chunk)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written ({error.strerror}); make room and run the command again") from error
 
 
 def _refuse_imposters(first: bytes, remote: RemoteFile, part: _Part) -> None:
@@ -248,13 +250,10 @@ def _copied(remote: RemoteFile, source: Path, part: _Part, report: Report) -> _P
     """The content from another program's cache; it is checked like one that was received."""
     part.drop()
     report(FileStarted(remote.name, 0, remote.size_bytes))
-    try:
-        with source.open("rb") as reading, part.data.open("wb") as writing:
-            while chunk := reading.read(_CHUNK_BYTES):
-                _append(writing.write, chunk, part.data)
-                report(BytesArrived(remote.name, len(chunk)))
-    except OSError as error:
-        raise ModelError(f"{source} cannot be read ({error.strerror}); check its permissions") from error
+    with source.open("rb") as reading, part.data.open("wb") as writing:
+        while chunk := reading.read(_CHUNK_BYTES):
+            writing.write(chunk)
+            report(BytesArrived(remote.name, len(chunk)))
     return part
 
 

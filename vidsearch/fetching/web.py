@@ -84,7 +84,8 @@ def head(url: str, headers: Mapping[str, str], timeout_s: float) -> Message:
         except urllib.error.HTTPError as error:
             if error.code not in _REDIRECTS:
                 raise
-            return error.headers
+            with error:
+                return error.headers
 
 
 def text(url: str, headers: Mapping[str, str], timeout_s: float, *, limit_bytes: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,10 @@ QUICK = Patience(tries=2, first_wait_s=0.01, timeout_s=5)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with HubServer() as server:
-        for name, value in {**server.environment(), "HF_HOME": str(tmp_path / "hf")}.items():
-            monkeypatch.setenv(name, value)
-        server.add_repository("apple/MobileCLIP-S0", {"mobileclip_s0.pt": S0, "README.md": b"x"})
-        server.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": TINY})
-        yield server
+def server(hosts: HubServer) -> HubServer:
+    hosts.add_repository("apple/MobileCLIP-S0", {"mobileclip_s0.pt": S0, "README.md": b"x"})
+    hosts.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": TINY})
+    return hosts
 
 
 def test_a_published_model_is_planned_fetched_and_remembered(server: HubServer, tmp_path: Path) -> None:

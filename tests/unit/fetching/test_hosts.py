@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +23,11 @@ MIRROR = WebPlace("https://example.invalid/files", "VIDSEARCH_APPLE_URL")
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with HubServer() as server:
-        for name, value in {**server.environment(), "HF_HOME": str(tmp_path / "hf")}.items():
-            monkeypatch.setenv(name, value)
-        server.add_repository("org/name", {"weights.pt": CONTENT, "config.json": b"{}", "images/a.png": b"x"})
-        server.add_plain("weights.pt", CONTENT)
-        server.add_drive_folder(FOLDER, {"notes.txt": b"x", "weights.pt": CONTENT})
-        yield server
+def server(hosts: HubServer) -> HubServer:
+    hosts.add_repository("org/name", {"weights.pt": CONTENT, "config.json": b"{}", "images/a.png": b"x"})
+    hosts.add_plain("weights.pt", CONTENT)
+    hosts.add_drive_folder(FOLDER, {"notes.txt": b"x", "weights.pt": CONTENT})
+    return hosts
 
 
 def test_the_hub_tells_commit_size_and_hash(server: HubServer) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer, Trouble
+from hub_server import COMMIT, HubServer, Trouble
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import hub
@@ -22,13 +20,10 @@ CDN = "/cdn/org/name/weights.pt"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with HubServer() as server:
-        for name, value in {**server.environment(), "HF_HOME": str(tmp_path / "hf")}.items():
-            monkeypatch.setenv(name, value)
-        server.add_repository("org/name", {"weights.pt": CONTENT, "config.json": b"{}"})
-        server.add_plain("weights.pt", CONTENT)
-        yield server
+def server(hosts: HubServer) -> HubServer:
+    hosts.add_repository("org/name", {"weights.pt": CONTENT, "config.json": b"{}"})
+    hosts.add_plain("weights.pt", CONTENT)
+    return hosts
 
 
 @pytest.fixture
@@ -39,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def remote(server: HubServer) -> RemoteFile:
-    return replace(hub.describe("org/name", "weights.pt", 5), cached=None)
+    return hub.describe("org/name", "weights.pt", 5)
 
 
 def plain(server: HubServer) -> RemoteFile:
@@ -232,11 +227,23 @@ def test_the_token_reaches_the_hub_and_not_the_host_it_redirects_to(
 
 
 def test_a_file_in_the_cache_of_the_hub_is_copied(server: HubServer, folder: Path, tmp_path: Path) -> None:
-    cached = tmp_path / "cached"
+    cached = tmp_path / "hf" / "hub" / "models--org--name" / "snapshots" / COMMIT / "weights.pt"
+    cached.parent.mkdir(parents=True)
     cached.write_bytes(CONTENT)
-    remote = replace(hub.describe("org/name", "weights.pt", 5), cached=cached)
+    remote = hub.describe("org/name", "weights.pt", 5)
+    assert remote.cached == cached
     assert fetched(remote, folder)[0].path.read_bytes() == CONTENT
     assert server.asked("/cdn/") == []
     cached.write_bytes(CONTENT[:-1])
     (folder / "weights.pt").unlink()
     assert "has 299999 bytes where 300000 were announced" in refused(remote, folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_said(remote: RemoteFile, folder: Path) -> None:
+    (folder / ".state").mkdir()
+    (folder / ".state" / "weights.pt.part").symlink_to("/dev/full")
+    with pytest.raises(
+        ModelError, match=r"weights\.pt cannot be kept in .* \(No space left on device\); make room there"
+    ):
+        fetch_file(remote, folder, lambda _: None, QUICK)
