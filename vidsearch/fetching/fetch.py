@@ -9,7 +9,7 @@ used by the next fetch.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,26 +97,23 @@ def plan_repository(
     web.require_network(name)
     names = web.patiently(lambda: hub.files_of(name, patience.timeout_s), patience, report)
     config = web.patiently(lambda: repository.own_config(name, names, patience.timeout_s), patience, report)
-    if config is not None:
-        found = known_model(repository.model_of(config, name, model))
-        wanted = repository.own_files(names)
-    else:
-        found = known_model(model or repository.require_model(name, names))
-        wanted = [] if found.kind == "answers" else repository.wanted_files(name, found.name, names)
-    place = HubPlace(name)
-    files = [published.describe_at(place, WeightFile(file, (), 0), patience, report) for file in wanted]
-    if not wanted:
-        files = [
-            file for item in _with_language_from(name, found) for file in published.describe_all(item, patience, report)
-        ]
-    return FetchPlan(found.name, tuple(files), _UNKNOWN_LICENCE, models_dir)
+    found = known_model(
+        repository.require_model(name, names, model) if config is None else repository.model_of(config, name, model)
+    )
+    if not found.weights:
+        raise ModelError(f"{found.name} comes with vidsearch; there is nothing to fetch")
+    weights = _weights_in(name, found, names, ours=config is not None)
+    files = tuple(file for item in weights for file in published.describe_all(item, patience, report))
+    return FetchPlan(found.name, files, _UNKNOWN_LICENCE, models_dir)
 
 
-def _with_language_from(name: str, known: KnownModel) -> list[Weights]:
-    """The weights of a model that answers, its language model from another repository than its authors'."""
+def _weights_in(name: str, known: KnownModel, names: Sequence[str], *, ours: bool) -> list[Weights]:
+    """What to take of a repository for a known model, and, for one that answers, of its authors' other repositories."""
     first, *others = known.weights
-    assert isinstance(first, WeightRepository)
-    return [replace(first, repository=name), *others]
+    if isinstance(first, WeightRepository) and not ours:
+        return [replace(first, repository=name), *others]
+    wanted = repository.own_files(names) if ours else repository.wanted_files(name, known.name, names)
+    return [WeightFile(file, (HubPlace(name),), 0) for file in wanted]
 
 
 def fetch(

@@ -42,9 +42,9 @@ _PLAIN_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
 _CONFIG_LIMIT_BYTES = 1_000_000
 
 
-def require_model(repository: str, names: Iterable[str]) -> str:
-    """The name of the model that a repository in a published layout holds. ModelError when its files do not tell."""
-    if (found := model_by_files(names)) is None:
+def require_model(repository: str, names: Iterable[str], wanted: str | None) -> str:
+    """The model that a repository in a published layout holds: `wanted`, or what its files tell, or a ModelError."""
+    if (found := wanted or model_by_files(names)) is None:
         raise ModelError(
             f"the files of {repository} do not tell which model it holds; name it: vidsearch models pull NAME --from "
             f"{repository}"

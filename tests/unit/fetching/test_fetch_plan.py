@@ -76,6 +76,9 @@ def test_files_of_an_earlier_fetch_from_elsewhere_do_not_join(server: HubServer,
 def test_a_model_without_files_and_a_folder_that_cannot_be_made(server: HubServer, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="comes with vidsearch; there is nothing to fetch"):
         fetching.plan_published("mobileviclip-nano", tmp_path, QUICK)
+    for nano in ("mobileviclip-nano", "mobilevideogpt-nano"):
+        with pytest.raises(ModelError, match=f"{nano} comes with vidsearch; there is nothing to fetch"):
+            fetching.plan_repository("apple/MobileCLIP-S0", nano, tmp_path, QUICK)
     (tmp_path / "file").write_bytes(b"")
     plan = fetching.plan_published("mobileclip-s0", tmp_path / "file", QUICK)
     with pytest.raises(ModelError, match=r"cannot be made .*; set VIDSEARCH_MODEL_DIR to another"):
