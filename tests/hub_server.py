@@ -42,6 +42,7 @@ class Trouble:
     cut_after: int | None = None  # close the connection after so many bytes of the body
     drip: tuple[int, float] | None = None  # so many bytes at a time, with so many seconds between
     stall_s: float = 0  # wait before the first byte
+    gate: threading.Event | None = None  # wait for this before the first byte
     no_range: bool = False  # ignore Range
     only: str | None = None  # this method alone
 
@@ -177,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub.requests.append(Request(self.command, path, {k.lower(): v for k, v in self.headers.items()}))
         trouble = hub._next_trouble(self.command, path)
         time.sleep(trouble.stall_s)
+        if trouble.gate is not None:
+            trouble.gate.wait(60)
         if trouble.status is not None:
             self._send(
                 trouble.status, trouble.body or b"no", {"Content-Type": "text/plain", **trouble.headers}, trouble

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -223,16 +224,23 @@ def test_a_killed_pull_is_continued(
     assert server.asked(f"/cdn/{REPOSITORY}/model.safetensors")[-1].range == f"bytes={kept}-"
 
 
-def test_two_at_once_fetch_once(hosts: Mapping[str, str], server: HubServer) -> None:
-    server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(stall_s=3), times=1)
+def test_two_at_once_fetch_once(hosts: Mapping[str, str], server: HubServer, tmp_path: Path) -> None:
+    gate = threading.Event()  # opens when one of the two has said that it waits for the other
+    server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(gate=gate), times=1)
     command = [sys.executable, "-m", "vidsearch", "models", "pull", NAME, "--from", REPOSITORY, "--yes"]
-    pipes = {"stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    both = [subprocess.Popen(command, env=environment(hosts), **pipes) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    said = [tmp_path / "first", tmp_path / "second"]
+    both = []
+    for path in said:
+        with path.open("wb") as file:
+            both.append(subprocess.Popen(command, env=environment(hosts), stderr=file, stdin=subprocess.DEVNULL))
+    deadline = time.monotonic() + 50
+    while not any(b"another vidsearch is fetching" in path.read_bytes() for path in said):
+        assert time.monotonic() < deadline, [path.read_bytes() for path in said]
+        time.sleep(0.05)
+    gate.set()
+    assert [process.wait(timeout=60) for process in both] == [0, 0], [path.read_bytes() for path in said]
     assert len(server.asked(f"/cdn/{REPOSITORY}/model.safetensors", "GET")) == 1
-    assert sum(b"another vidsearch is fetching" in text for text in said) == 1
-    assert sum(b"is here already" in text for text in said) == 1
+    assert sum(b"is here already" in path.read_bytes() for path in said) == 1
 
 
 # Every connection is counted by the interpreter itself, whoever opens it.
