@@ -165,6 +165,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     assert (own_home / "models" / NAME / "model.safetensors").is_file()
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(FULL_SIZE not in os.environ, reason=f"two files of full size; set {FULL_SIZE}=1 to run it")
 def test_the_published_size_from_pull_to_an_answer(
     hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch, tmp_path: Path
@@ -176,11 +177,11 @@ def test_the_published_size_from_pull_to_an_answer(
     server.add_drive_folder(FOLDER, {tiny.name: tiny.read_bytes()})
     server.add_repository("apple/MobileCLIP-S0", {s0.name: s0.read_bytes()})
     server.trouble("/cdn/", Trouble(cut_after=100_000_000), times=1)
-    pulled = vidsearch("models", "pull", NAME, "--yes", env=hosts)
+    pulled = vidsearch("models", "pull", NAME, "--yes", env=hosts, timeout_s=900)
     assert pulled.returncode == 0, pulled.stderr.decode()
     assert "ok: ONNX text encoder" in pulled.stderr.decode()
     assert server.asked("/cdn/")[-1].range == "bytes=100000000-"
-    assert vidsearch("index", CLIP, env=hosts).returncode == 0
+    assert vidsearch("index", CLIP, env=hosts, timeout_s=900).returncode == 0
     answer = json.loads(vidsearch("query", "a red square", "--json", env=hosts).stdout)
     assert answer["hits"][0]["model"] == NAME
 
