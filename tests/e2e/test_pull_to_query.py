@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -198,25 +199,36 @@ def test_a_folder_may_be_pulled_by_its_name_alone(
     assert (own_home / "models" / NAME / "model.safetensors").read_bytes() == model_files["model.safetensors"]
 
 
-def test_a_killed_pull_is_continued(
-    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
-) -> None:
+def cut_off(hosts: Mapping[str, str], server: HubServer, home: Path, how: signal.Signals) -> tuple[int, str, Path]:
+    """Ends a pull while its largest file arrives: (exit code, what it said, the part that it left)."""
     server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(drip=(10_000, 0.2)), times=1)
     command = [sys.executable, "-m", "vidsearch", "models", "pull", NAME, "--from", REPOSITORY, "--yes"]
-    part = own_home / "models" / ".downloads" / NAME / ".state" / "model.safetensors.part"
-    process = subprocess.Popen(command, env=environment(hosts), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    part = home / "models" / ".downloads" / NAME / ".state" / "model.safetensors.part"
+    process = subprocess.Popen(command, env=environment(hosts), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while not (part.exists() and part.stat().st_size > 20_000) and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:
-        process.kill()
-        process.wait()
-    kept = part.stat().st_size
-    assert kept > 20_000
-    assert not (own_home / "models" / NAME).exists()
+        process.send_signal(how)
+        said = process.communicate(timeout=60)[1].decode()
+    assert part.stat().st_size > 20_000
+    assert not (home / "models" / NAME).exists()
+    return process.returncode, said, part
+
+
+def test_a_killed_pull_is_continued(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    kept = cut_off(hosts, server, own_home, signal.SIGKILL)[2].stat().st_size
     assert vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts).returncode == 0
     assert server.asked(f"/cdn/{REPOSITORY}/model.safetensors")[-1].range == f"bytes={kept}-"
+
+
+def test_ctrl_c_says_how_to_go_on(hosts: Mapping[str, str], server: HubServer, own_home: Path) -> None:
+    code, said, _ = cut_off(hosts, server, own_home, signal.SIGINT)
+    assert code == 130
+    assert said.endswith("Stopped. What arrived is kept; run the same command again to go on.\n")
 
 
 def test_two_at_once_fetch_once(hosts: Mapping[str, str], server: HubServer, tmp_path: Path) -> None:
