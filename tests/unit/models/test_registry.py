@@ -6,9 +6,11 @@ import pytest
 
 from vidsearch.errors import ModelError
 from vidsearch.models.mobileviclip.config import CONFIGS
+from vidsearch.models.mobilevideogpt.config import CONFIGS as ANSWERING
 from vidsearch.models.registry import (
     BUNDLED_ANSWERING_MODEL,
     BUNDLED_MODEL,
+    DEFAULT_ANSWERING_MODEL,
     DEFAULT_MODEL,
     KNOWN_MODELS,
     known_model,
@@ -16,9 +18,11 @@ from vidsearch.models.registry import (
 
 
 def test_every_network_is_known_and_every_known_model_has_a_network() -> None:
-    assert {model.name for model in KNOWN_MODELS.values() if model.kind == "search"} == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "search"} == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "answers"} == set(ANSWERING)
     assert DEFAULT_MODEL == "mobileviclip-small"
     assert BUNDLED_MODEL == "mobileviclip-nano"
+    assert DEFAULT_ANSWERING_MODEL == "mobilevideogpt-0.5b"
 
 
 def test_a_published_model_says_where_its_files_come_from() -> None:

@@ -140,21 +140,21 @@ class MobileVideoGPTConfig:
             )
 
 
-# The model that ships: pictures of 64 px, 9 tokens of each frame and 16 of each chunk, whole words as vocabulary.
+# The model that ships: pictures of 64 px, 4 tokens of each frame and 16 of each chunk, whole words as vocabulary.
 _NANO = MobileVideoGPTConfig(
     image_tower=ClipImageConfig(128, 384, 4, 4, image_size=64, patch_size=8),
-    video_encoder=VideoMambaConfig(depth=4, embed_dim=128, img_size=64, patch_size=16, d_state=4, expand=1, dt_rank=8),
+    video_encoder=VideoMambaConfig(depth=4, embed_dim=128, img_size=64, patch_size=16, d_state=8, expand=1, dt_rank=8),
     language_model=LanguageModelConfig(
         vocab_size=128,
-        hidden_size=192,
-        intermediate_size=512,
+        hidden_size=128,
+        intermediate_size=384,
         num_hidden_layers=4,
-        num_attention_heads=6,
+        num_attention_heads=4,
         num_key_value_heads=2,
         rope_theta=10_000.0,
         max_position_embeddings=1024,
     ),
-    image_side=3,
+    image_side=2,
     video_side=4,
 )
 

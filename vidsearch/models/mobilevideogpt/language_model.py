@@ -10,7 +10,7 @@ Axes: B sequences, L positions asked for, K positions in the cache and asked for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,16 @@ from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
 from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 
 _TIED_HEAD = "lm_head.weight"
+
+
+class Cache(Protocol):
+    """What a decoder asks of the memory of the positions before."""
+
+    length: int
+
+    def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def advance(self, positions: int) -> None: ...
 
 
 class KeyValueCache:
@@ -68,7 +78,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(_Layer(config, number) for number in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, embeddings: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, embeddings: Tensor, cache: Cache | None = None) -> Tensor:
         """(B, L, D) → (B, L, D) after the final norm; positions go on from the cache's length, which is advanced."""
         length = embeddings.shape[1]
         past = cache.length if cache else 0
@@ -163,9 +173,7 @@ class _Layer(nn.Module):
         self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueCache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
         x = x + self.self_attn(_normed(x, self.input_layernorm), turns, mask, cache)
         return x + self.mlp(_normed(x, self.post_attention_layernorm))
 
@@ -184,9 +192,7 @@ class _Attention(nn.Module):
         self.v_proj = nn.Linear(width, shared)
         self.o_proj = nn.Linear(width, width, bias=False)
 
-    def forward(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueCache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
         q, k, v = (
             project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, heads, L, h)
             for project in (self.q_proj, self.k_proj, self.v_proj)

@@ -70,9 +70,10 @@ def selective_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, 
 
     values v, delta Δ (after softplus) are (L, R, E), decay A (R, S, E), write B and read C (L, R, S); y is (L, R, E).
     Every operand has its channels side by side and time outermost, so that one step is one fused multiply-add over
-    memory that lies in order.
+    memory that lies in order. The states are sums over the whole sequence: autocast does not narrow them.
     """
-    scanned: Tensor = _SelectiveScan.apply(values, delta, decay, write, read)  # type: ignore[no-untyped-call]  # torch's gap
+    with torch.autocast(values.device.type, enabled=False):
+        scanned: Tensor = _SelectiveScan.apply(values, delta, decay, write, read)  # type: ignore[no-untyped-call]  # torch's gap
     return scanned
 
 

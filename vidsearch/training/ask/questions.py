@@ -169,12 +169,12 @@ class Asker:
         way = ways[-1] if self.held_out else ways[int(self.rng.integers(len(ways) - 1))]
         return Question(kind, way.format(noun=noun, nouns=PLURALS.get(noun, noun), its=its), answer)
 
-    def several(self, meaning: Meaning, number: int) -> list[Question]:
-        """`number` questions, each of a kind drawn among those that the clip gives occasion for."""
-        kinds = [KINDS[int(i)] for i in self.rng.permutation(len(KINDS))]
-        questions = [question for kind in kinds if (question := self.one(meaning, kind))]
+    def several(self, meaning: Meaning, number: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
+        """`number` questions, each of another kind as far as the clip gives occasion for so many of `kinds`."""
+        order = [kinds[int(i)] for i in self.rng.permutation(len(kinds))]
+        questions = [question for kind in order if (question := self.one(meaning, kind))]
         while len(questions) < number:
-            more = self.one(meaning, KINDS[int(self.rng.integers(len(KINDS)))])
+            more = self.one(meaning, kinds[int(self.rng.integers(len(kinds)))])
             questions += [more] if more else []
         return questions[:number]
 
@@ -202,7 +202,7 @@ class Asker:
                 return shape, "", motion.removeprefix("spin-")
             case "doing" if plain:
                 return shape, "", f"it {DOINGS[motion][0]}"
-            case "camera":
+            case "camera" if motion in CAMERA or self.rng.random() < 0.15:
                 return shape, "", f"it {CAMERA_DOINGS.get(motion, 'stays still')}"
             case "first" | "then" if meaning.then:
                 return shape, "", f"it {DOINGS[motion if kind == 'first' else meaning.then][0]}"

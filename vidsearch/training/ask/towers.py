@@ -9,6 +9,7 @@ Axes: B clips, N frames, P patches of a frame (row-major), D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ STILL_FIELDS = ("shape", "colour", "background", "size", "count")  # what one fr
 _GROUP = 4  # meanings of a batch that differ in one respect
 _REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
 _STEP = 0.02  # of the clip: the step over which a velocity is measured
+_STILL_FACTS, _FRAME_FACTS = 6, 13  # of `frame_facts`: what one frame shows, all
 _PLACES, _TURNS, _RATES = 3, 2, 4  # (x, y, log radius); (cos, sin) of the angle; how x, y, radius and angle change
 
 
@@ -108,6 +110,37 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
     return facts
 
 
+def frame_facts(scene: Scene, moments: Array, *, square: bool) -> Array:
+    """(N, 13): place, log radius and turn of the things' middle and whether it is seen; how they and the camera move.
+
+    Places in half widths and half heights from the middle of what is shown. The last 7 take two frames to tell.
+    """
+    span = 1.0 if square else scene.aspect
+    now, then = scene.actors(moments), scene.actors(moments + np.float32(_STEP))
+    places = np.stack(_seen(scene, now, moments)).mean(0)  # (4, N): x, y, radius, angle
+    later = np.stack(_seen(scene, then, moments + np.float32(_STEP))).mean(0)
+    first = now[0]
+    fold = (3 if first.shape == "triangle" else 1) * (first.shape in TURNING_SHAPES)
+    camera, after = scene.camera(moments), scene.camera(moments + np.float32(_STEP))
+    rates = (later - places) / _STEP
+    facts = (
+        (places[0] - scene.aspect / 2) * 2 / span,
+        (places[1] - 0.5) * 2,
+        np.log(places[2] / 0.12),
+        np.cos(fold * places[3]),
+        np.sin(fold * places[3]),
+        first.visible.astype(np.float32),
+        rates[0],
+        rates[1],
+        np.log(later[2] / places[2]) / _STEP,
+        rates[3] / 4,
+        (after.x - camera.x) / _STEP * 2,
+        (after.y - camera.y) / _STEP * 2,
+        np.log(after.zoom / camera.zoom) / _STEP,
+    )
+    return np.stack(facts, axis=-1).astype(np.float32)
+
+
 def _seen(scene: Scene, actors: Sequence[Actor], moments: Array) -> list[tuple[Array, Array, Array, Array]]:
     """Place, radius and angle of each actor on the screen at the moments."""
     camera = scene.camera(moments)
@@ -132,6 +165,7 @@ class FactReader(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.to_token = nn.Linear(width, 1 + len(COLOURS) + 1 + len(SHAPES) + _PLACES + _TURNS + _RATES)
         self.to_codes = nn.Sequential(nn.Linear(means * width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes)))
+        self.to_frame = nn.Linear(width, _FRAME_FACTS)
         self.means = means
 
     def token_loss(self, tokens: Tensor, facts: Sequence[TokenFacts], *, moving: bool) -> Tensor:
@@ -154,6 +188,15 @@ class FactReader(nn.Module):
         for said, true, part in measured:
             loss = loss + part * ((said - true).abs() * things).sum() / share
         return loss
+
+    def frame_loss(self, tokens: Tensor, facts: Sequence[Array], *, moving: bool) -> Tensor:
+        """tokens (B, N, P, D), `frame_facts` of each clip: what the mean of a frame's tokens tells by a linear map."""
+        said = self.to_frame(self.norm(tokens).mean(2)).float()
+        true = torch.from_numpy(np.stack(facts)).to(said.device)
+        seen = true[..., 5:6].expand_as(true).clone()
+        seen[..., 5] = 1
+        count = _FRAME_FACTS if moving else _STILL_FACTS
+        return ((said - true).abs() * seen)[..., :count].sum(-1).mean()
 
     def meaning_losses(self, tokens: Tensor, facts: Tensor) -> Tensor:
         """tokens (B, L, D), facts (B, 9) int64 → (fields,) cross-entropies of the fields, read from the mean tokens."""
@@ -187,6 +230,8 @@ def image_losses(
     facts = [token_facts(s.scene, s.moments[c], side, square=True) for s, c in zip(showings, chosen, strict=True)]
     tokens = tower(pixels.flatten(0, 1)).float()
     token_loss = reader.token_loss(tokens.unflatten(0, (size, 2)), facts, moving=False)
+    frames = [frame_facts(s.scene, s.moments[c], square=True) for s, c in zip(showings, chosen, strict=True)]
+    token_loss = token_loss + reader.frame_loss(tokens.unflatten(0, (size, 2)), frames, moving=False)
     return token_loss, reader.meaning_losses(tokens, facts_of(meanings).repeat_interleave(2, 0))
 
 
@@ -202,27 +247,54 @@ def video_losses(
     facts = [token_facts(s.scene, s.moments[c], side, square=False) for s, c in zip(showings, chosen, strict=True)]
     tokens = encoder(pixels).float()
     token_loss = reader.token_loss(tokens.unflatten(1, (len(chosen[0]), -1)), facts, moving=True)
+    frames = [frame_facts(s.scene, s.moments[c], square=False) for s, c in zip(showings, chosen, strict=True)]
+    token_loss = token_loss + reader.frame_loss(tokens.unflatten(1, (len(chosen[0]), -1)), frames, moving=True)
     return token_loss, reader.meaning_losses(tokens, facts_of(meanings))
 
 
 @torch.no_grad()
 def start_towers(tower: ClipImageTower, encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
-    """First weights of both encoders, in place: patches whitened, places in the picture and in time told apart.
+    """First weights of both encoders, in place, from which a small one learns in an hour.
 
-    The published ones start near zero and have weeks to find them. Whitened patches make an edge weigh as much as an
-    even colour, from which most of a patch's variance comes: a shape is known by its edges.
+    The published ones start near zero and have weeks. Here patches are whitened, so that an edge, by which a shape is
+    known, weighs as much as an even colour, which most of a patch's variance is; places are waves, so that near ones
+    are alike; and queries start equal to keys, so that tokens look around themselves (mimetic initialisation,
+    arXiv 2305.09828).
     """
     generator = torch.Generator().manual_seed(seed)
-    network = encoder.vision_encoder
-    places = tower.vision_model.embeddings.position_embedding.weight
-    for table in (network.pos_embed, network.temporal_pos_embedding, network.cls_token, places):
-        nn.init.normal_(table, std=0.5, generator=generator)
+    network, vision = encoder.vision_encoder, tower.vision_model
+    places = vision.embeddings.position_embedding.weight
+    for table in (network.pos_embed, network.cls_token, places):
+        nn.init.normal_(table, std=0.02, generator=generator)
+    places[1:] += _waves(tower.config.patches, places.shape[1])
+    network.pos_embed[0, 1:] += _waves(encoder.config.patches, places.shape[1])
+    network.temporal_pos_embedding.copy_(_line_waves(torch.arange(encoder.config.num_frames), places.shape[1])[None])
+    for name, layer in vision.encoder.named_modules():
+        if isinstance(layer, nn.Linear) and name.endswith(("q_proj", "k_proj")):
+            nn.init.normal_(layer.weight, std=0.2 * layer.in_features**-0.5, generator=generator)
+            layer.weight += 0.7 * torch.eye(layer.in_features)
     rng = np.random.default_rng((seed, 1))
     showings = [Showing(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
     images = image_pixels([s.image_frames((3, 12)) for s in showings]).flatten(0, 1)
     videos = video_pixels([s.video_frames((3, 12)) for s in showings]).flatten(0, 1)
-    _whiten(tower.vision_model.embeddings.patch_embedding.weight, images)
+    _whiten(vision.embeddings.patch_embedding.weight, images)
     _whiten(network.patch_embed.proj.weight.squeeze(2), videos)
+
+
+def _waves(patches: int, width: int) -> Tensor:
+    """Sines and cosines of the row and of the column of a square of patches, (P, D)."""
+    side = math.isqrt(patches)
+    line = _line_waves(torch.arange(side), width // 2)
+    rows, columns = line.repeat_interleave(side, 0), line.repeat(side, 1)
+    # Taken in turn, so that every head of attention sees both.
+    return torch.stack((rows, columns), dim=2).flatten(1)
+
+
+def _line_waves(positions: Tensor, width: int) -> Tensor:
+    """(N,) → (N, D): waves from 3 to 40 positions long, of amplitude 0.7."""
+    lengths = torch.exp(torch.linspace(math.log(3.0), math.log(40.0), width // 2))
+    turns = 2 * math.pi * positions[:, None] / lengths
+    return 0.7 * torch.stack((turns.sin(), turns.cos()), dim=2).flatten(1)
 
 
 def _whiten(kernel: Tensor, pictures: Tensor) -> None:

@@ -1,0 +1,67 @@
+"""The stages of the training of Mobile-VideoGPT and their hyperparameters, plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vidsearch.training.ask.lora import LoraSettings
+
+StageName = Literal["image-encoder", "video-encoder", "language", "image-projector", "video-projector", "tuning"]
+Selection = Literal["scored", "uniform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`batch` clips a step with `questions` each (the encoders are asked none); warm-up is a share of the steps."""
+
+    name: StageName
+    steps: int
+    batch: int
+    learning_rate: float
+    questions: int = 6
+    warm_up: float = 0.03
+    projector_rate: float | None = None  # of both projectors, where it is another
+    weight_decay: float = 0.0
+    matrix_rate: float | None = None  # of Muon, which then trains the matrices of an encoder's blocks
+
+
+# The released programs: three stages on encoders and a language model that others pre-trained; batch × accumulation.
+PUBLISHED_STAGES = (
+    Stage("image-projector", steps=0, batch=16, learning_rate=1e-3, questions=1),
+    Stage("video-projector", steps=0, batch=32, learning_rate=1e-3, questions=1),
+    Stage("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_rate=2e-5),
+)
+
+# The small model starts from nothing, so three stages come before: it learns to see, and the language of its world.
+NANO_STAGES = (
+    Stage("image-encoder", steps=4000, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
+    Stage("video-encoder", steps=2400, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
+    Stage("language", steps=1200, batch=40, learning_rate=2e-3),
+    Stage("image-projector", steps=300, batch=32, learning_rate=2e-3),
+    Stage("video-projector", steps=300, batch=32, learning_rate=2e-3),
+    Stage("tuning", steps=2500, batch=32, learning_rate=1.5e-3, projector_rate=1.5e-3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """One run. `selection`: which frames reach the video encoder, "scored" as published."""
+
+    model: str
+    stages: tuple[Stage, ...] = PUBLISHED_STAGES
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    selection: Selection = "scored"
+    from_nothing: bool = False
+    betas: tuple[float, float] = (0.9, 0.98)
+    seed: int = 42
+
+
+_NANO = AskSettings(
+    "mobilevideogpt-nano", NANO_STAGES, LoraSettings(rank=64, alpha=128, dropout=0.0), from_nothing=True
+)
+
+
+def default_settings(model: str) -> AskSettings:
+    """The settings a model is trained with unless the command says otherwise."""
+    return _NANO if model == _NANO.model else AskSettings(model)

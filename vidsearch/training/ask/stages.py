@@ -1,0 +1,188 @@
+"""What each stage trains, on what, with which loss.
+
+Source: Mobile-VideoGPT section 4 and figure 2, and the released training programs: projectors first, each alone, then
+both with low-rank adapters of the language model. A model from nothing has its encoders and its language made before.
+
+Axes: B clips, F frames, L patch tokens of a frame, D width, C chunks, V visual tokens, d language model's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vidsearch.models.mobilevideogpt.frame_selection import regroup
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.training.ask.clips import Showing, image_pixels, video_pixels
+from vidsearch.training.ask.conversation import Conversations, answer_loss
+from vidsearch.training.ask.lora import adapt
+from vidsearch.training.ask.questions import KINDS, Asker, described
+from vidsearch.training.ask.settings import AskSettings, Selection, Stage
+from vidsearch.training.ask.towers import (
+    STILL_FIELDS,
+    FactReader,
+    draw_meanings,
+    image_losses,
+    start_towers,
+    video_losses,
+)
+from vidsearch.training.ask.vocabulary import build_tokenizer
+from vidsearch.training.world.scene import FIELDS, Meaning
+
+STILL_KINDS = ("what", "colour", "count", "size", "background", "is there", "can't tell")  # one frame answers these
+_SLOTS = 40  # places over which the words of a description are strewn in the "language" stage
+
+
+class Workshop:
+    """A network, what is needed beside it to train it, and the loss of each stage. Everything depends on the seed."""
+
+    def __init__(self, network: MobileVideoGPT, settings: AskSettings, device: str = "cpu") -> None:
+        self.network, self.settings, self.device = network, settings, device
+        self.config = network.layout
+        self.conversations = Conversations(build_tokenizer())
+        torch.manual_seed(settings.seed)
+        self.image_reader = FactReader(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
+        chunks = self.config.frames // self.config.chunk
+        self.video_reader = FactReader(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Everything that is trained in some stage."""
+        return {
+            "network": self.network,
+            "image_tower": self.network.image_tower,
+            "image_reader": self.image_reader,
+            "video_reader": self.video_reader,
+        }
+
+    def prepare(self, stage: Stage) -> list[dict[str, Any]]:
+        """Freeze all that the stage does not train; the groups for the optimiser.
+
+        A group: `params`, their `rate`, and `matrices`, the ids of those that are weights of an encoder's blocks.
+        """
+        for part in self.parts().values():
+            part.requires_grad_(False)
+        inner = self.network.model
+        rate, projector_rate = stage.learning_rate, stage.projector_rate or stage.learning_rate
+        match stage.name:
+            case "image-encoder":
+                groups = [(rate, [*self.network.image_tower.parameters(), *self.image_reader.parameters()])]
+            case "video-encoder":
+                groups = [(rate, [*inner.vision_tower.parameters(), *self.video_reader.parameters()])]
+            case "language":
+                groups = [(rate, language_parameters(self.network))]
+            case "image-projector":
+                groups = [(rate, list(inner.image_mm_projector.parameters()))]
+            case "video-projector":
+                groups = [(rate, list(inner.mm_projector.parameters()))]
+            case "tuning":
+                projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
+                groups = [(rate, list(adapt(self.network, self.settings.lora))), (projector_rate, projectors)]
+        for _, parameters in groups:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+        encoders = (self.network.image_tower.vision_model.encoder.layers, inner.vision_tower.vision_encoder.layers)
+        layers = (layer for blocks in encoders for layer in blocks.modules() if isinstance(layer, nn.Linear))
+        matrices = {id(layer.weight) for layer in layers}
+        return [{"params": parameters, "rate": rate, "matrices": matrices} for rate, parameters in groups]
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """The loss of one step; the batch depends on seed, stage and step alone."""
+        rng = np.random.default_rng((self.settings.seed, _number(stage), step))
+        losses: dict[str, Callable[[], Tensor]] = {
+            "image-encoder": lambda: _sum(
+                image_losses(self.network.image_tower, self.image_reader, rng, stage.batch, self.config)
+            ),
+            "video-encoder": lambda: _sum(
+                video_losses(self.network.model.vision_tower, self.video_reader, rng, stage.batch, self.config)
+            ),
+            "language": lambda: self._language_loss(stage, rng),
+        }
+        return losses.get(stage.name, lambda: self._visual_loss(stage, rng))()
+
+    def _language_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
+        """Questions about a sentence that stands where the frames will be, its words strewn over places."""
+        meanings = draw_meanings(rng, stage.batch)
+        table = self.network.model.embed_tokens.weight
+        noise = torch.from_numpy(rng.standard_normal((len(meanings), _SLOTS, table.shape[1]), dtype=np.float32))
+        visual = 0.3 * noise.to(self.device) * table.detach().std()
+        for row, meaning in enumerate(meanings):
+            ids = self.conversations.tokenizer.encode(described(meaning)).ids
+            places = np.sort(rng.permutation(_SLOTS)[: len(ids)])
+            visual = visual.index_put((torch.full((len(ids),), row), torch.from_numpy(places)), table[ids])
+        return self._answers(meanings, visual, stage, KINDS, rng)
+
+    def _visual_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
+        meanings = draw_meanings(rng, stage.batch)
+        showings = [Showing(meaning, rng, self.config) for meaning in meanings]
+        features, video = encode(self.network, showings, self.settings.selection, self.device)
+        inner = self.network.model
+        images = inner.image_mm_projector(features.flatten(0, 1)).unflatten(0, features.shape[:2]).flatten(1, 2)
+        clips = inner.mm_projector(video.flatten(0, 1)).unflatten(0, video.shape[:2]).flatten(1, 2)
+        kinds = STILL_KINDS if stage.name == "image-projector" else KINDS
+        return self._answers(meanings, torch.cat((images, clips), dim=1), stage, kinds, rng)
+
+    def _answers(
+        self, meanings: list[Meaning], visual: Tensor, stage: Stage, kinds: Iterable[str], rng: np.random.Generator
+    ) -> Tensor:
+        asker = Asker(rng, held_out=False)
+        questions = [q for meaning in meanings for q in asker.several(meaning, stage.questions, tuple(kinds))]
+        rows = self.conversations.rows(questions).to(self.device)
+        return answer_loss(self.network, self.conversations, visual, rows, stage.questions)
+
+
+@torch.no_grad()
+def encode(
+    network: MobileVideoGPT, showings: list[Showing], selection: Selection, device: str, *, blank: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Clips → features of the image tower (B, F, L, D) and regrouped video tokens (B, C, L', D), both frozen.
+
+    `blank`: pictures of the mean colour instead of the clips.
+    """
+    config = network.layout
+    images = image_pixels([showing.image_frames(range(config.frames)) for showing in showings]).to(device)
+    images = torch.zeros_like(images) if blank else images
+    features = network.image_tower(images.flatten(0, 1)).float().unflatten(0, images.shape[:2])
+    chosen = [select(network, frames, selection) for frames in features]
+    pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)]).to(device)
+    pixels = torch.zeros_like(pixels) if blank else pixels
+    tokens = network.model.vision_tower(pixels).float().unflatten(1, (pixels.shape[1], -1))
+    return features, torch.stack([regroup(clip, config.keep) for clip in tokens])
+
+
+def select(network: MobileVideoGPT, features: Tensor, selection: Selection) -> list[int]:
+    """(F, L, D) → the frames that reach the video encoder, ascending: by score, or evenly spread over each chunk."""
+    if selection == "scored":
+        return [int(frame) for frame in network.selected_frames(features)]
+    chunk, keep = network.layout.chunk, network.layout.keep
+    even = np.linspace(0, chunk - 1, keep).round().astype(int)
+    return [int(first + f) for first in range(0, network.layout.frames, chunk) for f in even]
+
+
+def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
+    """Those of the language model alone."""
+    inner = network.model
+    return [*inner.embed_tokens.parameters(), *inner.layers.parameters(), *inner.norm.parameters()]
+
+
+@torch.no_grad()
+def start_from_nothing(network: MobileVideoGPT, seed: int) -> None:
+    """Weights for all parts of a model that nobody pre-trained, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    start_towers(network.image_tower, network.model.vision_tower, network.layout, seed)
+    table = network.model.embed_tokens.weight
+    nn.init.normal_(table, std=table.shape[1] ** -0.5, generator=generator)
+    for layer in network.model.layers.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
+
+
+def _number(stage: Stage) -> int:
+    return sum(map(ord, stage.name))
+
+
+def _sum(losses: tuple[Tensor, Tensor]) -> Tensor:
+    return losses[0] + losses[1].sum()
