@@ -1,4 +1,4 @@
-"""The main job on the clips beside this file, with the bundled model: index, then six queries with known answers.
+"""The main job on the clips beside this file, with the bundled models: index, six queries, two questions about a hit.
 
     make demo            # or: python examples/demo.py [--home FOLDER]
 
@@ -20,12 +20,18 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 CLIPS = HERE / "clips"
 MODEL = "mobileviclip-nano"
+ASK_MODEL = "mobilevideogpt-nano"
 
 
 def vidsearch(*arguments: str, home: Path, check: bool = True) -> str:
     """Runs the real program in a process of its own and returns its stdout; stderr goes to the terminal."""
     command = [sys.executable, "-m", "vidsearch", *arguments]
-    environment = {**os.environ, "VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL": MODEL}
+    environment = {
+        **os.environ,
+        "VIDSEARCH_HOME": str(home),
+        "VIDSEARCH_MODEL": MODEL,
+        "VIDSEARCH_ASK_MODEL": ASK_MODEL,
+    }
     print(f"\n$ vidsearch {' '.join(shown(argument) for argument in arguments)}", flush=True)
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if check and done.returncode not in (0, 1):
@@ -58,6 +64,17 @@ def ask_one(answer: dict[str, Any], home: Path) -> bool:
     return right
 
 
+def ask_about_hit(asks: list[tuple[str, str]], home: Path) -> int:
+    """Asks about hit 1 of the query before; the number of right answers."""
+    said = vidsearch("ask", "1", *(question for question, _ in asks), home=home).splitlines()
+    right = 0
+    for (question, truth), answer in zip(asks, said, strict=True):
+        is_true = answer.strip().lower() == truth
+        print(f"  {'right' if is_true else 'WRONG'}: {question} {answer}" + ("" if is_true else f"; true is: {truth}"))
+        right += is_true
+    return right
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=HERE.parent / "demo-library", help="where the demo's library goes")
@@ -66,8 +83,14 @@ def main() -> None:
 
     vidsearch("index", str(CLIPS), home=home)
     answers = json.loads((CLIPS / "queries.json").read_text())
-    right = sum(ask_one(answer, home) for answer in answers)
-    print(f"\n{right} of {len(answers)} queries found the right moment first.")
+    found = answered = asked = 0
+    for answer in answers:
+        found += ask_one(answer, home)
+        if answer["asks"]:
+            answered += ask_about_hit(answer["asks"], home)
+            asked += len(answer["asks"])
+    print(f"\n{found} of {len(answers)} queries found the right moment first.")
+    print(f"{answered} of {asked} questions about a moment got a true answer.")
     page = home / "results.html"
     vidsearch("query", answers[0]["query"], "--page", str(page), home=home)
     print(f"Result page: {page}\nLibrary:     {home}")

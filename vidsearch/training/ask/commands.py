@@ -22,12 +22,14 @@ if TYPE_CHECKING:  # what needs a tokenizer is imported late: MobileViCLIP train
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
-# What the stages that come before the published three leave behind: the part, and the keys of it that are theirs.
+# What a stage before the last leaves behind: the part, and the keys of it that are its own.
 _LANGUAGE = ("model.embed_tokens.", "model.layers.", "model.norm.")
 _LEFT_BEHIND: dict[str, tuple[str, tuple[str, ...]]] = {
     "image-encoder": ("image_tower", ("",)),
     "video-encoder": ("network", ("model.vision_tower.",)),
     "language": ("network", _LANGUAGE),
+    "image-projector": ("network", ("model.image_mm_projector.",)),
+    "video-projector": ("network", ("model.mm_projector.",)),
 }
 
 
@@ -41,7 +43,7 @@ def add_parsers(commands: Any) -> None:
     ask.add_argument("--steps", type=int, help="steps of every stage")
     ask.add_argument("--batch", type=int, help="clips a step in every stage")
     ask.add_argument(
-        "--from", dest="runs", type=Path, nargs="*", default=(), help="runs whose encoders and language are taken over"
+        "--from", dest="runs", type=Path, nargs="*", default=(), help="runs whose stages before the last are taken over"
     )
     ask.add_argument(
         "--selection", choices=("scored", "uniform"), default="scored", help="frames the video encoder sees"
@@ -133,7 +135,7 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
 
 
 def _take_over(workshop: Workshop, run: Path) -> None:
-    """What another run has made in its stages before the published three."""
+    """What another run has made in its stages before the last."""
     found = False
     for stage, (part, fronts) in _LEFT_BEHIND.items():
         path = run / "stages" / f"{stage}.pt"
@@ -145,7 +147,9 @@ def _take_over(workshop: Workshop, run: Path) -> None:
             }
             target.load_state_dict(target.state_dict() | taken)
     if not found:
-        raise VidsearchError(f"{run} has made no encoder and no language; name the --out folder of a run that has.")
+        raise VidsearchError(
+            f"{run} has finished no stage that can be taken over; name the --out folder of a run that has."
+        )
 
 
 def _write_run_file(folder: Path, settings: AskSettings, command: str) -> None:

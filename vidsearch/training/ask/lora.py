@@ -65,7 +65,7 @@ def adapt(network: CausalLanguageModel, settings: LoraSettings) -> list[nn.Param
         for parent in (layer.self_attn, layer.mlp):
             for name in TARGETS:
                 if isinstance(base := getattr(parent, name, None), nn.Linear):
-                    adapted = AdaptedLinear(base, settings)
+                    adapted = AdaptedLinear(base, settings).train(base.training)
                     setattr(parent, name, adapted)
                     trained += [adapted.lora_A, adapted.lora_B]
     return trained

@@ -38,9 +38,9 @@ NANO_STAGES = (
     Stage("image-encoder", steps=4000, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
     Stage("video-encoder", steps=2400, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
     Stage("language", steps=1200, batch=40, learning_rate=2e-3),
-    Stage("image-projector", steps=150, batch=32, learning_rate=2e-3),
-    Stage("video-projector", steps=150, batch=32, learning_rate=2e-3),
-    Stage("tuning", steps=1500, batch=32, learning_rate=1.5e-3, projector_rate=1.5e-3),
+    Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
+    Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
+    Stage("tuning", steps=1100, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3),
 )
 
 

@@ -31,6 +31,7 @@ class Question:
     start_s: float
     end_s: float
     why: str
+    asks: tuple[tuple[str, str], ...] = ()  # questions about the moment, and what is true of it
 
 
 def _short_clips() -> dict[str, tuple[Meaning, float]]:
@@ -99,11 +100,14 @@ def _long_clips() -> dict[str, list[Meaning]]:
 
 
 def questions() -> list[Question]:
-    """Six questions with one right answer each; most have a twin that differs only in what happens over time."""
+    """Six queries with one right answer each; most have a twin that differs only in what happens over time.
+
+    About one of the moments two questions are asked.
+    """
     short = {name: seconds for name, (_, seconds) in _short_clips().items()}
 
-    def about(query: str, name: str, why: str) -> Question:
-        return Question(query, f"{name}.mp4", 0.0, short[name], why)
+    def about(query: str, name: str, why: str, *asks: tuple[str, str]) -> Question:
+        return Question(query, f"{name}.mp4", 0.0, short[name], why, asks)
 
     return [
         about(
@@ -125,6 +129,8 @@ def questions() -> list[Question]:
             "two purple circles moving down",
             "two-purple-circles-down",
             "direction: another clip shows them moving up",
+            ("how many circles are there?", "two"),
+            ("which way does the circle move?", "down"),
         ),
         about(
             "the camera zooms in on a green cross",
@@ -162,7 +168,8 @@ def write_clips(folder: Path) -> list[Path]:
         write_video(path, scenes, form)
         written.append(path)
     rows = [
-        {"query": q.query, "file": q.file, "start_s": q.start_s, "end_s": q.end_s, "why": q.why} for q in questions()
+        {"query": q.query, "file": q.file, "start_s": q.start_s, "end_s": q.end_s, "why": q.why, "asks": q.asks}
+        for q in questions()
     ]
     (folder / "queries.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return written

@@ -1,0 +1,320 @@
+"""Training Mobile-VideoGPT: which tokens are learned, what each stage changes, adapters, runs that are cut off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vidsearch.errors import ModelError, VidsearchError
+from vidsearch.models.folder import open_folder
+from vidsearch.models.language import load_language_model
+from vidsearch.models.mobilevideogpt.config import CONFIGS
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.training.ask.clips import Showing
+from vidsearch.training.ask.conversation import IGNORED, Conversations, answer_loss
+from vidsearch.training.ask.evaluate import Tally, measure, normalised
+from vidsearch.training.ask.lora import LoraSettings, adapt, load_adapter, merge, save_adapter
+from vidsearch.training.ask.questions import KINDS, NO, WAYS, YES, Asker, Question
+from vidsearch.training.ask.run import AskTrainer
+from vidsearch.training.ask.settings import AskSettings, Stage, default_settings
+from vidsearch.training.ask.stages import Workshop, encode, select, start_from_nothing
+from vidsearch.training.ask.towers import frame_facts, token_facts
+from vidsearch.training.ask.vocabulary import UNKNOWN, build_tokenizer
+from vidsearch.training.commands import main
+from vidsearch.training.world.scene import COLOURS, SHAPES, Meaning, Scene, sample_meaning
+
+NANO = CONFIGS["mobilevideogpt-nano"]
+TINY = LoraSettings(rank=4, alpha=8, dropout=0.0)
+
+
+@pytest.fixture
+def network() -> MobileVideoGPT:
+    torch.manual_seed(3)
+    return MobileVideoGPT(NANO).eval()
+
+
+@pytest.fixture(scope="module")
+def conversations() -> Conversations:
+    return Conversations(build_tokenizer())
+
+
+def some_questions(clips: int, questions: int, *, held_out: bool = False) -> list[Question]:
+    rng = np.random.default_rng(5)
+    asker = Asker(rng, held_out=held_out)
+    meanings = [sample_meaning(rng, held_out=held_out) for _ in range(clips)]
+    return [question for meaning in meanings for question in asker.several(meaning, questions)]
+
+
+# Questions and their tokens
+
+
+def test_answers_are_true_of_the_clip() -> None:
+    asker = Asker(np.random.default_rng(1), held_out=False)
+    meaning = Meaning("star", "red", "striped", "left", "grow", count=2)
+    said = {kind: question.answer for kind in KINDS if (question := asker.one(meaning, kind))}
+    assert said["what"] == "star" and said["colour"] == "red" and said["count"] == "two"
+    assert said["background"] == "striped" and said["can't tell"] == "i can't tell"
+    assert said["first"] == "it moves left" and said["then"] == "it grows"
+    assert said["describe"] == "two red stars move left and then grow on a striped background"
+    assert not {"direction", "doing", "overtaking", "spin", "size"} & said.keys()
+
+
+def test_yes_and_no_are_balanced_and_no_is_wrong_somewhere() -> None:
+    asker = Asker(np.random.default_rng(2), held_out=False)
+    meaning = Meaning("star", "red", "striped", "left", size="small")
+    asked = [asker.one(meaning, "is there") for _ in range(400)]
+    answers = [question.answer for question in asked if question]
+    assert 0.4 < answers.count(YES) / len(answers) < 0.6
+    true = "a red star on a striped background"
+    assert all((true in question.text) == (question.answer == YES) for question in asked if question)
+    assert {question.answer for question in asked if question} == {YES, NO}
+
+
+def test_held_out_ways_of_asking_are_never_trained_and_every_word_is_known() -> None:
+    tokenizer = build_tokenizer()
+    training = {way for ways in WAYS.values() for way in ways[:-1]}
+    held_out = {ways[-1] for ways in WAYS.values()}
+    assert not training & held_out
+    for question in some_questions(200, 6) + some_questions(200, 6, held_out=True):
+        tokens = tokenizer.encode(f"{question.text} {question.answer}").tokens
+        assert UNKNOWN not in tokens
+        assert tokenizer.decode(tokenizer.encode(question.answer).ids) == question.answer
+
+
+def test_targets_are_the_answer_with_its_header_and_every_mark(conversations: Conversations) -> None:
+    rows = conversations.rows([Question("colour", "what colour is the star?", "red")])
+    tokenizer = conversations.tokenizer
+    wanted = [tokenizer.id_to_token(int(i)) if i != IGNORED else "-" for i in rows.wanted[0]]
+    assert wanted == ["-"] * 7 + ["<|im_end|>", "-", "<|im_start|>", "assistant", "\n", "red", "<|im_end|>", "\n"]
+
+
+def test_a_shared_prefix_gives_the_loss_of_separate_conversations(
+    network: MobileVideoGPT, conversations: Conversations
+) -> None:
+    visual = 0.1 * torch.randn(2, 20, NANO.language_model.hidden_size)
+    rows = conversations.rows(some_questions(2, 3))
+    total, count = torch.zeros(()), 0
+    before = network.model.embed_tokens(torch.tensor(conversations.before))
+    for number, (ids, wanted) in enumerate(zip(rows.ids, rows.wanted, strict=True)):
+        sequence = torch.cat((before, visual[number // 3], network.model.embed_tokens(ids)))
+        logits = network(inputs_embeds=sequence[None])[0, -len(ids) : -1]
+        total = total + F.cross_entropy(logits, wanted[1:], reduction="sum", ignore_index=IGNORED)
+        count += int((wanted[1:] != IGNORED).sum())
+    shared = answer_loss(network, conversations, visual, rows, questions=3)
+    torch.testing.assert_close(shared, total / count, rtol=1e-5, atol=1e-5)
+
+
+# What the encoders are asked
+
+
+def test_tokens_know_what_lies_under_them() -> None:
+    scene = Scene(Meaning("heart", "blue", "plain", "right", size="large"), np.random.default_rng(4), aspect=1.25)
+    moments = np.linspace(0.1, 0.9, 5, dtype=np.float32)
+    facts = token_facts(scene, moments, 8, square=False)
+    covered = facts.colour > 0
+    assert set(facts.colour[covered]) == {1 + COLOURS.index("blue")}
+    assert set(facts.shape[covered]) == {1 + SHAPES.index("heart")}
+    assert (facts.rates[covered][:, 0] > 0).all() and abs(facts.rates[covered][:, 1]).max() == 0
+    columns = (np.arange(64) % 8 + 0.5) / 8
+    middles = [(covered[n] * columns).sum() / covered[n].sum() for n in range(5)]
+    assert middles == sorted(middles) and middles[-1] > middles[0] + 0.2
+    whole = frame_facts(scene, moments, square=False)
+    assert whole.shape == (5, 13) and (np.diff(whole[:, 0]) > 0).all() and (whole[:, 5] == 1).all()
+    assert whole[2, 0] == pytest.approx(2 * middles[2] - 1, abs=0.15)
+
+
+def test_uniform_frames_are_spread_and_scored_ones_follow_the_features(network: MobileVideoGPT) -> None:
+    features = torch.randn(NANO.frames, NANO.image_tower.patches, NANO.image_tower.hidden_size)
+    assert select(network, features, "uniform") == [0, 2, 5, 7, 8, 10, 13, 15]
+    assert select(network, features, "scored") == network.selected_frames(features).tolist()
+
+
+def test_a_tower_from_nothing_tells_places_apart_and_looks_around_itself(network: MobileVideoGPT) -> None:
+    start_from_nothing(network, 1)
+    places = network.image_tower.vision_model.embeddings.position_embedding.weight[1:].unflatten(0, (8, 8))
+    near, far = (places[3, 3] @ places[3, x] for x in (4, 7))
+    assert near > far and near > 0
+    pixels = torch.randn(1, 3, 64, 64)
+    assert network.image_tower(pixels).isfinite().all()
+
+
+# Stages
+
+
+def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
+    return Workshop(network, AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("image-encoder", ("image_tower.", "image_reader.")),
+        ("video-encoder", ("network.model.vision_tower.", "video_reader.")),
+        ("language", ("network.model.embed_tokens.", "network.model.layers.", "network.model.norm.")),
+        ("image-projector", ("network.model.image_mm_projector.",)),
+        ("video-projector", ("network.model.mm_projector.",)),
+        ("tuning", ("network.model.mm_projector.", "network.model.image_mm_projector.", "network.model.layers.")),
+    ],
+)
+def test_a_stage_changes_what_it_trains_and_nothing_else(
+    name: str, changes: tuple[str, ...], network: MobileVideoGPT, tmp_path: Path
+) -> None:
+    shop = workshop(network, Stage(name, steps=2, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0))  # type: ignore[arg-type]
+    before = {
+        f"{part}.{key}": value.clone() for part, m in shop.parts().items() for key, value in m.state_dict().items()
+    }
+    AskTrainer(shop, tmp_path).run(lambda _: None)
+    after = {f"{part}.{key}": value for part, m in shop.parts().items() for key, value in m.state_dict().items()}
+    assert after.keys() == before.keys()  # adapters are merged
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed and all(key.startswith(changes) for key in changed)
+    assert all(any(key.startswith(front) for key in changed) for front in changes)
+    if name == "tuning":
+        assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+        assert not any("bias" in key or "layernorm" in key for key in changed if ".layers." in key)
+
+
+def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    stages = (
+        Stage("language", steps=2, batch=2, learning_rate=1e-2, questions=2),
+        Stage("tuning", steps=4, batch=1, learning_rate=1e-2, questions=2),
+    )
+
+    def fresh() -> Workshop:
+        torch.manual_seed(3)
+        return workshop(MobileVideoGPT(NANO), *stages)
+
+    whole = fresh()
+    AskTrainer(whole, tmp_path / "whole").run(lambda _: None)
+
+    class PulledPlugError(Exception):
+        pass
+
+    def pull_plug(metrics: dict[str, object]) -> None:
+        if metrics["stage"] == "tuning" and metrics["step"] == 3:
+            raise PulledPlugError
+
+    with pytest.raises(PulledPlugError):
+        AskTrainer(fresh(), tmp_path / "cut").run(pull_plug, every=1, save_every=2)
+    resumed = fresh()
+    AskTrainer(resumed, tmp_path / "cut").run(lambda _: None)
+    for key, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[key]), key
+
+
+# Adapters
+
+
+def test_adapters_start_as_nothing_and_merge_to_what_they_compute(network: MobileVideoGPT) -> None:
+    ids = torch.randint(0, 100, (1, 12))
+    plain = network(ids)
+    trained = adapt(network, LoraSettings(rank=4, alpha=8, dropout=0.5))
+    assert len(trained) == 2 * 7 * NANO.language_model.num_hidden_layers
+    torch.testing.assert_close(network(ids), plain)
+    with torch.no_grad():
+        for parameter in trained:
+            parameter.normal_(std=0.1)
+    adapted = network(ids)
+    assert (adapted - plain).abs().max() > 0.01
+    network.train()
+    assert not torch.equal(network(ids), network(ids))  # dropout
+    network.eval()
+    names = set(MobileVideoGPT(NANO).state_dict())
+    merge(network)
+    assert set(network.state_dict()) == names
+    torch.testing.assert_close(network(ids), adapted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_an_adapter_file_gives_the_network_back(merged: bool, network: MobileVideoGPT, tmp_path: Path) -> None:
+    base = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.no_grad():
+        for parameter in adapt(network, TINY):
+            parameter.normal_(std=0.1)
+    ids = torch.randint(0, 100, (1, 12))
+    save_adapter(network, TINY, tmp_path, "mobilevideogpt-nano")
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["r"] == 4 and config["lora_alpha"] == 8 and config["peft_type"] == "LORA"
+    other = MobileVideoGPT(NANO).eval()
+    other.load_state_dict(base)
+    load_adapter(other, tmp_path, merged=merged)
+    torch.testing.assert_close(other(ids), network(ids), rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_of_another_network_is_refused(network: MobileVideoGPT, tmp_path: Path) -> None:
+    adapt(network, TINY)
+    save_adapter(network, TINY, tmp_path, "mobilevideogpt-nano")
+    shallow = replace(NANO, language_model=replace(NANO.language_model, num_hidden_layers=2))
+    with pytest.raises(ModelError, match="of another network"):
+        load_adapter(MobileVideoGPT(shallow), tmp_path)
+    with pytest.raises(ModelError, match="holds no adapter that can be read"):
+        load_adapter(MobileVideoGPT(shallow), tmp_path / "nothing")
+
+
+# Measuring, commands
+
+
+def test_answers_are_compared_without_case_and_signs() -> None:
+    assert normalised("  It moves LEFT. ") == normalised("it moves left")
+    assert normalised("I can't tell!") == "i can't tell"
+    assert normalised("counter-clockwise") != normalised("clockwise")
+    tally = Tally()
+    for answer in ("red", "Red.", "blue"):
+        tally.count(Question("colour", "?", "red"), answer)
+    assert tally.accuracy("colour") == pytest.approx(2 / 3) and tally.chance() == 1.0
+
+
+def test_a_network_that_saw_nothing_is_measured_and_blank_clips_are_alike(
+    network: MobileVideoGPT, conversations: Conversations
+) -> None:
+    tally = measure(network, conversations, clips=3, questions=4)
+    assert tally.asked.total() == 12 and tally.accuracy() < 0.5
+    rng = np.random.default_rng(0)
+    showings = [Showing(sample_meaning(rng, held_out=True), rng, NANO) for _ in range(2)]
+    features, video = encode(network, showings, "scored", "cpu", blank=True)
+    assert torch.equal(features[0], features[1]) and torch.equal(video[0], video[1])
+
+
+def test_the_command_trains_and_ships_a_model_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["ask", "--out", str(tmp_path / "first"), "--stages", "language", "--steps", "2", "--batch", "2"]
+    main([*words, "--every", "1"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["stage"], line["step"]) for line in lines] == [("language", 1), ("language", 2)]
+    run = tmp_path / "run"
+    main(["ask", "--out", str(run), "--from", str(tmp_path / "first"), "--stages", "tuning", "--steps", "1"])
+    main(["ship-ask", str(run), str(tmp_path / "shipped")])
+    folder = open_folder(tmp_path / "shipped")
+    assert folder.kind == "answers" and folder.provenance["settings"]["stages"][0]["name"] == "tuning"
+    trained = torch.load(run / "stages" / "tuning.pt", weights_only=True)["parts"]["network"]
+    shipped = load_language_model(folder, dtype=torch.float32).state_dict()
+    for key, value in trained.items():
+        torch.testing.assert_close(shipped[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "mobilevideogpt-9b"], "No model that answers is called"),
+        (["--stages", "seeing"], "has no stage seeing"),
+        (["--model", "mobilevideogpt-0.5b"], "say how long each stage is with --steps"),
+        (["--model", "mobilevideogpt-0.5b", "--steps", "3"], "trained from published weights"),
+        (["--from", "nowhere"], "has finished no stage"),
+    ],
+)
+def test_a_command_that_cannot_run_says_why(words: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(VidsearchError, match=message):
+        main(["ask", "--out", str(tmp_path / "run"), *words])
+
+
+def test_the_published_hyperparameters_are_the_defaults() -> None:
+    settings = default_settings("mobilevideogpt-0.5b")
+    assert [stage.name for stage in settings.stages] == ["image-projector", "video-projector", "tuning"]
+    assert settings.lora == LoraSettings(128, 256, 0.05)
+    assert [stage.learning_rate for stage in settings.stages] == [1e-3, 1e-3, 2e-4]
+    assert settings.stages[2].projector_rate == 2e-5 and settings.stages[1].batch == 32
