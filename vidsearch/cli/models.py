@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidsearch import places
-from vidsearch.cli import options, show
+from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
@@ -18,7 +18,8 @@ EXIT_MODEL = 5
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name; see vidsearch models list.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, add, check and remove models.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, add, check and remove models.")
+app.command("pull")(pull.pull)
 
 
 @app.command("list")
@@ -104,10 +105,17 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
         *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
+        *(("fetched", _fetched(file)) for file in provenance.get("fetched", ())),
         *(("note", note) for note in provenance.get("notes", ())),
         *(("file", f"{name}, sha256 {digest}") for name, digest in facts["hashes"].items()),
         *(("self-test", f"{_word(item['ok'])}: {item['what']}: {item['note']}") for item in facts["self_test"]),
     ]
+
+
+def _fetched(file: dict[str, Any]) -> str:
+    """Whether a hash says that the file is what its publisher meant, or only that it has not changed since."""
+    proof = "has its published SHA-256" if file["hash_published"] else "no hash published; later fetches must equal it"
+    return f"{file['name']} on {file['date']} from {file['source']}: {proof}"
 
 
 def _word(ok: bool | None) -> str:
@@ -165,5 +173,5 @@ def verify(
         for name, found in problems.items():
             show.write(f"{name}\t{'; '.join(found) or 'whole'}\n")
     if any(problems.values()):
-        show.say("Install again what has changed: vidsearch models add NAME --from FOLDER.")
+        show.say("Install again what has changed: vidsearch models pull NAME --again, or add NAME --from FOLDER.")
         raise typer.Exit(EXIT_MODEL)

@@ -81,10 +81,15 @@ class ModelFolder:
         return self.path / CARD_FILE
 
 
+class WeightsMissingError(ModelError):
+    """A known model is not on this machine."""
+
+
 def find_model(name: str, models_dir: Path, kind: Kind | None = None) -> ModelFolder:
     """The bundled, else the installed folder of `name`.
 
-    ModelError for an unknown name, for a model that is not of `kind`, or, where there is none, with the ways forward.
+    ModelError for an unknown name and for a model that is not of `kind`; WeightsMissingError, with the ways forward,
+    for one that is not here.
     """
     if kind not in (None, known_model(name).kind):
         raise ModelError(_other_kind(name, kind))
@@ -92,7 +97,7 @@ def find_model(name: str, models_dir: Path, kind: Kind | None = None) -> ModelFo
     for place, origin in places:
         if (place / name).is_dir():
             return open_folder(place / name, origin=origin)
-    raise ModelError(missing_weights(name, models_dir))
+    raise WeightsMissingError(missing_weights(name, models_dir))
 
 
 def _other_kind(name: str, wanted: Kind | None) -> str:
@@ -109,10 +114,10 @@ def missing_weights(name: str, models_dir: Path) -> str:
     files = " and ".join(known.files)
     bundled = BUNDLED_MODEL if known.kind == "search" else BUNDLED_ANSWERING_MODEL
     return (
-        f"the weights of {name} are not on this machine (no folder {models_dir / name}); this version does not fetch "
-        f"them, so get {files} from {known.source} and give the file, or the folder that holds the files, "
-        f"with --weights, or try the bundled --model {bundled}, which understands only its own synthetic world "
-        "of moving shapes, not your videos"
+        f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
+        f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring {files} yourself "
+        f"and give the file, or the folder that holds the files, with --weights, or try the bundled --model {bundled}, "
+        "which understands only its own synthetic world of moving shapes, not your videos"
     )
 
 

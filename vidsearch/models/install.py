@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -58,11 +58,13 @@ def install(
     renames: Mapping[str, str] | None = None,
     folded: bool | None = None,
     dtype: Dtype = "float32",
+    fetched: Sequence[Mapping[str, Any]] = (),
 ) -> ModelFolder:
     """Read the weights of `name` from a file, a folder of files or a model folder, and install them in `models_dir`.
 
     `renames` and `folded` override the reading of keys whose names are not public (`fit.py`); `dtype` as in
-    `write_model_folder`, a model folder is taken as it is. An installed model of that name is replaced. ModelError,
+    `write_model_folder`, a model folder is taken as it is. `fetched` says for each file which host it came from; it is
+    kept in the provenance under that name. An installed model of that name is replaced. ModelError,
     with nothing left behind, for all that is not the model.
     """
     known_model(name)
@@ -74,7 +76,7 @@ def install(
     with FileLock(models_dir / ".install.lock"):
         _clear_leftovers(models_dir, name)
         if is_model_folder(source):
-            return _install_folder(name, source, models_dir / name)
+            return _install_folder(name, source, models_dir / name, fetched)
         checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
         fitted = fit(name, checkpoints, renames=renames, folded=folded)
         network = empty_network(fitted.config)
@@ -84,6 +86,7 @@ def install(
             "source": known_model(name).source,
             "licence": known_model(name).licence,
             "notes": list(fitted.notes),
+            **_fetched_note(fetched),
         }
         write_model_folder(network, models_dir / name, provenance=provenance, dtype=dtype)
         return open_folder(models_dir / name, origin="installed")
@@ -130,7 +133,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _install_folder(name: str, source: Path, target: Path) -> ModelFolder:
+def _fetched_note(fetched: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"fetched": [dict(file) for file in fetched]} if fetched else {}
+
+
+def _install_folder(name: str, source: Path, target: Path, fetched: Sequence[Mapping[str, Any]]) -> ModelFolder:
     """Copy a model folder after the same checks as a new one."""
     given = open_folder(source)
     if given.name != name:
@@ -139,6 +146,10 @@ def _install_folder(name: str, source: Path, target: Path) -> ModelFolder:
         for file in sorted(source.iterdir()):
             if file.is_file():
                 shutil.copyfile(file, partial / file.name)
+        if fetched:
+            provenance = {**given.provenance, **_fetched_note(fetched)}
+            text = config_text(name, given.network, provenance, given.score_levels)
+            (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
         network = load_network(open_folder(partial), form="train")
         _prove(network, network.reparameterize(), partial)
     return open_folder(target, origin="installed")

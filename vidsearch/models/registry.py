@@ -1,6 +1,8 @@
 """The models that vidsearch knows by name: what each is for, where its published files come from, under which licence.
 
 Facts about publication only; the networks' sizes and their preprocessing are in `mobileviclip/config.py`. No torch.
+What is not known stays marked as such: no host was reachable from where this was written, so no address here has been
+seen to answer.
 """
 
 from __future__ import annotations
@@ -20,26 +22,117 @@ Kind = Literal["search", "answers"]  # embeds clips and words, or answers questi
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
 _VIDEOGPT_LICENCE = "that of the three repositories it comes from; read it there, vidsearch keeps no copy"
-_VIDEOGPT_FILES = (
-    "model.safetensors",
-    "pytorch_model.bin of openai/clip-vit-base-patch16",
-    "videomamba_m16_25M_f8_res224.pth",
-)
 _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
 
 
 @dataclass(frozen=True, slots=True)
+class HubPlace:
+    """A repository on Hugging Face; it publishes the SHA-256 of large files."""
+
+    repository: str
+
+    def __str__(self) -> str:
+        return f"huggingface.co/{self.repository}"
+
+
+@dataclass(frozen=True, slots=True)
+class WebPlace:
+    """A folder of a web server, which publishes no hashes. The variable names a mirror."""
+
+    address: str
+    mirror_variable: str
+
+    def __str__(self) -> str:
+        return self.address.removeprefix("https://")
+
+
+@dataclass(frozen=True, slots=True)
+class DrivePlace:
+    """A folder on Google Drive, which publishes no hashes. `file_id`: one of its files, where it was reported."""
+
+    folder_id: str
+    file_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"Google Drive folder {self.folder_id}"
+
+
+Place = HubPlace | WebPlace | DrivePlace
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One published file and the places that have it, the one with published hashes first."""
+
+    name: str
+    places: tuple[Place, ...]
+    about_bytes: int
+    size_published: bool = True  # False: what its parameters take as float32, as nobody has written the size down
+    sha256: str | None = None  # where it is published other than by the host's answer
+    folder: str = ""  # where it is put, so that files of one name do not meet
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRepository:
+    """A repository whose file names are not known beforehand: its weights, in one file or in shards, are asked for."""
+
+    repository: str
+    folder: str
+    about_bytes: int
+    with_tokenizer: bool = False  # also the tokenizer's files and the configs beside the weights
+    size_published: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"the weights of huggingface.co/{self.repository}"
+
+
+Weights = WeightFile | WeightRepository
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One published or bundled model. `size_bytes` is what its `files` take together, about, as they are published."""
+    """One published or bundled model."""
 
     name: str
     purpose: str
-    files: tuple[str, ...]  # the file of the network first, then the one that holds its text encoder, if another
+    weights: tuple[Weights, ...]  # those of the network first, then those of its other parts
     source: str
-    size_bytes: int
     licence: str
     kind: Kind = "search"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is published, in words: names of files where they are known."""
+        return tuple(file.name for file in self.weights)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the published files take together, about."""
+        return sum(file.about_bytes for file in self.weights)
+
+
+_APPLE = WebPlace("https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip", "VIDSEARCH_APPLE_URL")
+_DRIVE_FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
+_SMALL_FILE = "1BWioaoo8WYYry_Vw72wI-bnpDUzNWRb5"
+
+_S2 = WeightFile("mobileclip_s2.pt", (HubPlace("apple/MobileCLIP-S2"), _APPLE), 398_000_000)
+_S0 = WeightFile("mobileclip_s0.pt", (HubPlace("apple/MobileCLIP-S0"), _APPLE), 216_000_000)
+_SMALL = WeightFile("mobileviclip_small.pt", (DrivePlace(_DRIVE_FOLDER, _SMALL_FILE),), 397_000_000, False)
+_TINY = WeightFile("mobileviclip_tiny.pt", (DrivePlace(_DRIVE_FOLDER),), 215_000_000, False)
+
+# Sizes, about: 0.57 and 1.62 billion parameters, the 74 million of VideoMamba as float32 and all others as float16, as
+# the page of the larger one says; CLIP's two towers as float32. That of VideoMamba's own file is stated by its host.
+_GPT_05B = WeightRepository("Amshaker/Mobile-VideoGPT-0.5B", "language", 1_300_000_000, with_tokenizer=True)
+_GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", "language", 3_400_000_000, with_tokenizer=True)
+_CLIP = WeightRepository("openai/clip-vit-base-patch16", "clip", 600_000_000)
+_VIDEOMAMBA = WeightFile(
+    "videomamba_m16_25M_f8_res224.pth",
+    (HubPlace("OpenGVLab/VideoMamba"),),
+    381_000_000,
+    sha256="be3330d1e5bdcadf2de3087879d2c88a4eb3b2005eed26e551d549e813c3b010",
+    folder="videomamba",
+)
 
 KNOWN_MODELS: dict[str, KnownModel] = {
     model.name: model
@@ -47,33 +140,29 @@ KNOWN_MODELS: dict[str, KnownModel] = {
         KnownModel(
             "mobileviclip-small",
             "search of real videos; the default",
-            ("mobileviclip_small.pt", "mobileclip_s2.pt"),
+            (_SMALL, _S2),
             _VICLIP_SOURCE,
-            795_000_000,
             _VICLIP_LICENCE,
         ),
         KnownModel(
             "mobileviclip-tiny",
             "search of real videos on a slow machine",
-            ("mobileviclip_tiny.pt", "mobileclip_s0.pt"),
+            (_TINY, _S0),
             _VICLIP_SOURCE,
-            431_000_000,
             _VICLIP_LICENCE,
         ),
         KnownModel(
             "mobileclip-s2",
             "the image model under mobileviclip-small, frames averaged: sees what is shown, not how it moves",
-            ("mobileclip_s2.pt",),
+            (_S2,),
             "huggingface.co/apple/MobileCLIP-S2",
-            398_000_000,
             _APPLE_LICENCE,
         ),
         KnownModel(
             "mobileclip-s0",
             "the image model under mobileviclip-tiny, frames averaged: sees what is shown, not how it moves",
-            ("mobileclip_s0.pt",),
+            (_S0,),
             "huggingface.co/apple/MobileCLIP-S0",
-            216_000_000,
             _APPLE_LICENCE,
         ),
         KnownModel(
@@ -81,24 +170,21 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             "the demonstration and the tests: understands only its own synthetic world of moving shapes",
             (),
             "comes with vidsearch",
-            0,
             "MIT",
         ),
         KnownModel(
             "mobilevideogpt-0.5b",
             "answers about real videos; the default of ask",
-            _VIDEOGPT_FILES,
+            (_GPT_05B, _CLIP, _VIDEOMAMBA),
             "huggingface.co/Amshaker/Mobile-VideoGPT-0.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
-            2_300_000_000,
             _VIDEOGPT_LICENCE,
             "answers",
         ),
         KnownModel(
             "mobilevideogpt-1.5b",
             "answers about real videos, more slowly and better",
-            _VIDEOGPT_FILES,
+            (_GPT_15B, _CLIP, _VIDEOMAMBA),
             "huggingface.co/Amshaker/Mobile-VideoGPT-1.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
-            4_400_000_000,
             _VIDEOGPT_LICENCE,
             "answers",
         ),
@@ -107,7 +193,6 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             "the demonstration and the tests: answers about its own synthetic world of moving shapes alone",
             (),
             "comes with vidsearch",
-            0,
             "MIT",
             "answers",
         ),

@@ -1,0 +1,373 @@
+"""`pull`, then `index`, then `query`, as processes against hosts on loopback; and what the program says on bad days."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import HubServer, Trouble
+from seeded import TEXT_MCT, TEXT_PRUNED, seeded, small_config
+from support import CLIPS, RunVidsearch, environment
+
+from vidsearch.models.install import write_model_folder
+from vidsearch.models.mobileviclip.config import CONFIGS
+
+FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
+NAME = "mobileviclip-tiny"
+REPOSITORY = "somebody/small-tiny"
+FULL_SIZE = "VIDSEARCH_FULL_PARITY"
+CLIP = CLIPS / "red-square-left.mp4"
+
+# The program with published sizes a thousandth of the real ones: pulling reads files of these sizes, and afterwards the
+# model's own config tells the unchanged program what it is.
+SMALL_SIZES = """
+import sys
+from seeded import TEXT_MCT, small_config
+from vidsearch.cli.app import main
+from vidsearch.models.mobileviclip.config import CONFIGS
+for name in ("mobileclip-s0", "mobileviclip-tiny"):
+    CONFIGS[name] = small_config(name, TEXT_MCT)
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a small model in our layout."""
+    folder = tmp_path_factory.mktemp("made") / NAME
+    write_model_folder(seeded(small_config(NAME, TEXT_PRUNED)), folder, provenance={"source": "x"})
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def published_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """`mobileviclip_tiny.pt` and `mobileclip_s0.pt` as their publishers lay them out, small."""
+    folder = tmp_path_factory.mktemp("published")
+    state = seeded(small_config(NAME, TEXT_MCT)).state_dict()
+    vision = {key: tensor for key, tensor in state.items() if not key.startswith("text_encoder.")}
+    torch.save({"module": vision}, folder / "mobileviclip_tiny.pt")
+    apple = seeded(small_config("mobileclip-s0", TEXT_MCT), seed=5).state_dict()
+    torch.save(apple, folder / "mobileclip_s0.pt")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def server(model_files: Mapping[str, bytes], published_files: Mapping[str, bytes]) -> Iterator[HubServer]:
+    with HubServer() as server:
+        server.add_repository(REPOSITORY, model_files)
+        server.add_repository("apple/MobileCLIP-S0", {"mobileclip_s0.pt": published_files["mobileclip_s0.pt"]})
+        server.add_drive_folder(
+            FOLDER, {"README.md": b"x", "mobileviclip_tiny.pt": published_files["mobileviclip_tiny.pt"]}
+        )
+        yield server
+
+
+@pytest.fixture
+def hosts(server: HubServer, tmp_path: Path) -> dict[str, str]:
+    return {**server.environment(), "HF_HOME": str(tmp_path / "hf"), "VIDSEARCH_MODEL": NAME}
+
+
+def pull_published(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """The program with small published sizes."""
+    return subprocess.run(
+        [sys.executable, "-c", SMALL_SIZES, "models", "pull", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment({**env, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}),
+        timeout=120,
+        check=False,
+    )
+
+
+def files_below(folder: Path) -> set[str]:
+    """All but the locks, which stay."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return {name for name in names if not name.endswith(".lock")}
+
+
+def test_from_the_hub_to_an_answer(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(cut_after=20_000), times=1)
+    pulled = vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts)
+    said = pulled.stderr.decode()
+    assert pulled.returncode == 0, said
+    assert f"from 127.0.0.1:{server.port}/{REPOSITORY}, SHA-256 " in said
+    assert "licence  not known" in said
+    assert "was cut after 20000 of" in said
+    assert f"Installed {NAME} in " in said
+    assert [request.range for request in server.asked(f"/cdn/{REPOSITORY}/model.safetensors")] == [None, "bytes=20000-"]
+    assert files_below(own_home / "models") - {"fetched.json"} == {
+        f"{NAME}/{name}" for name in ("config.json", "hashes.json", "model.safetensors", "selftest.json", "text.onnx")
+    }
+
+    offline = {**hosts, "VIDSEARCH_OFFLINE": "1"}
+    asked = len(server.requests)
+    assert vidsearch("index", CLIP, env=offline).returncode == 0
+    answer = json.loads(vidsearch("query", "a red square", "--json", env=offline).stdout)
+    assert [Path(hit["path"]).name for hit in answer["hits"]] == [CLIP.name]
+    assert answer["hits"][0]["model"] == NAME
+    assert len(server.requests) == asked
+
+    facts = json.loads(vidsearch("models", "info", NAME, "--json", env=offline).stdout)
+    rows = {row["name"]: row for row in facts["provenance"]["fetched"]}
+    assert rows["model.safetensors"]["hash_published"] is True
+    assert rows["model.safetensors"]["url"].startswith(f"{server.url}/{REPOSITORY}/resolve/0123456789abcdef")
+    assert "has its published SHA-256" in vidsearch("models", "info", NAME, env=offline).stdout.decode()
+    assert vidsearch("models", "verify", env=offline).returncode == 0
+
+
+def test_from_drive_and_the_hub_to_an_answer(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    pulled = pull_published(hosts, NAME, "--yes")
+    said = pulled.stderr.decode()
+    assert pulled.returncode == 0, said
+    assert f"from Google Drive folder {FOLDER}, no hash published" in said
+    assert "licence  derived from Apple's weights" in said
+    assert vidsearch("index", CLIP, env=hosts).returncode == 0
+    assert vidsearch("query", "a red square", env=hosts).returncode == 0
+    facts = json.loads(vidsearch("models", "info", NAME, "--json", env=hosts).stdout)
+    rows = {row["name"]: row["hash_published"] for row in facts["provenance"]["fetched"]}
+    assert rows == {"mobileviclip_tiny.pt": False, "mobileclip_s0.pt": True}
+
+    asked = len(server.requests)
+    again = vidsearch("models", "pull", NAME, "--yes", env=hosts)
+    assert (again.returncode, len(server.requests)) == (0, asked)
+    assert b"is here already" in again.stderr
+
+
+@pytest.mark.skipif(FULL_SIZE not in os.environ, reason=f"two files of full size; set {FULL_SIZE}=1 to run it")
+def test_the_published_size_from_pull_to_an_answer(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch, tmp_path: Path
+) -> None:
+    tiny, s0 = tmp_path / "mobileviclip_tiny.pt", tmp_path / "mobileclip_s0.pt"
+    state = seeded(CONFIGS[NAME]).state_dict()
+    torch.save({"module": {key: state[key] for key in state if not key.startswith("text_encoder.")}}, tiny)
+    torch.save(seeded(CONFIGS["mobileclip-s0"], seed=5).state_dict(), s0)
+    server.add_drive_folder(FOLDER, {tiny.name: tiny.read_bytes()})
+    server.add_repository("apple/MobileCLIP-S0", {s0.name: s0.read_bytes()})
+    server.trouble("/cdn/", Trouble(cut_after=100_000_000), times=1)
+    pulled = vidsearch("models", "pull", NAME, "--yes", env=hosts)
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert "ok: ONNX text encoder" in pulled.stderr.decode()
+    assert server.asked("/cdn/")[-1].range == "bytes=100000000-"
+    assert vidsearch("index", CLIP, env=hosts).returncode == 0
+    answer = json.loads(vidsearch("query", "a red square", "--json", env=hosts).stdout)
+    assert answer["hits"][0]["model"] == NAME
+
+
+def test_where_the_hub_has_not_the_file_apples_host_is_asked(
+    hosts: Mapping[str, str], server: HubServer, published_files: Mapping[str, bytes]
+) -> None:
+    server.trouble("/apple/MobileCLIP-S0/", Trouble(status=404))
+    server.add_plain("mobileclip_s0.pt", published_files["mobileclip_s0.pt"])
+    pulled = pull_published(hosts, "mobileclip-s0", "--yes")
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert f"from 127.0.0.1:{server.port}/plain, no hash published" in pulled.stderr.decode()
+
+
+def test_a_file_without_hash_must_stay_what_it_was(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, published_files: Mapping[str, bytes]
+) -> None:
+    assert pull_published(hosts, NAME, "--yes").returncode == 0
+    changed = bytearray(published_files["mobileviclip_tiny.pt"])
+    changed[-1] ^= 0xFF  # in the comment length of the archive: another content of the same length
+    server.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": bytes(changed)})
+    refused = pull_published(hosts, NAME, "--yes", "--again")
+    assert refused.returncode == 5
+    assert "is not what it was when it was first fetched" in refused.stderr.decode()
+    assert "--accept-changed" in refused.stderr.decode()
+    assert "mobileviclip_tiny.pt" not in {Path(name).name for name in files_below(own_home / "models")}
+    assert (own_home / "models" / NAME / "model.safetensors").is_file()
+
+
+def test_a_folder_may_be_pulled_by_its_name_alone(
+    model_files: Mapping[str, bytes], hosts: Mapping[str, str], own_home: Path, tmp_path: Path, vidsearch: RunVidsearch
+) -> None:
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    for name, content in model_files.items():
+        (folder / name).write_bytes(content)
+    pulled = vidsearch("models", "pull", folder, env={**hosts, "VIDSEARCH_OFFLINE": "1"})
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert (own_home / "models" / NAME / "model.safetensors").read_bytes() == model_files["model.safetensors"]
+
+
+def test_a_killed_pull_is_continued(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(drip=(10_000, 0.2)), times=1)
+    command = [sys.executable, "-m", "vidsearch", "models", "pull", NAME, "--from", REPOSITORY, "--yes"]
+    part = own_home / "models" / ".downloads" / NAME / ".state" / "model.safetensors.part"
+    process = subprocess.Popen(command, env=environment(hosts), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size > 20_000) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    kept = part.stat().st_size
+    assert kept > 20_000
+    assert not (own_home / "models" / NAME).exists()
+    assert vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts).returncode == 0
+    assert server.asked(f"/cdn/{REPOSITORY}/model.safetensors")[-1].range == f"bytes={kept}-"
+
+
+def test_two_at_once_fetch_once(hosts: Mapping[str, str], server: HubServer) -> None:
+    server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(stall_s=3), times=1)
+    command = [sys.executable, "-m", "vidsearch", "models", "pull", NAME, "--from", REPOSITORY, "--yes"]
+    pipes = {"stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    both = [subprocess.Popen(command, env=environment(hosts), **pipes) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(server.asked(f"/cdn/{REPOSITORY}/model.safetensors", "GET")) == 1
+    assert sum(b"another vidsearch is fetching" in text for text in said) == 1
+    assert sum(b"is here already" in text for text in said) == 1
+
+
+# Every connection is counted by the interpreter itself, whoever opens it.
+COUNTED = """
+import sys
+def hook(event, arguments):
+    if event.startswith("socket.") and event not in ("socket.__new__",):
+        print("TOUCHED", event, arguments, file=sys.stderr, flush=True)
+sys.addaudithook(hook)
+from vidsearch.cli.app import main
+main()
+"""
+
+
+def counted(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", COUNTED, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment(env),
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("variable", ["VIDSEARCH_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_touches_no_socket(variable: str, hosts: Mapping[str, str], server: HubServer) -> None:
+    for arguments in ([NAME], [NAME, "--from", REPOSITORY], [REPOSITORY]):
+        done = counted({**hosts, variable: "1"}, "models", "pull", *arguments, "--yes")
+        assert done.returncode == 5
+        assert f"cannot be fetched: {variable} is set; unset it or bring the file yourself" in done.stderr.decode()
+        assert b"TOUCHED" not in done.stderr
+    assert server.requests == []
+
+
+def test_the_count_of_sockets_does_count(hosts: Mapping[str, str], server: HubServer) -> None:
+    done = counted(hosts, "models", "pull", "nobody/nothing", "--yes")
+    assert done.returncode == 5
+    assert b"TOUCHED socket.connect" in done.stderr
+
+
+def test_without_a_terminal_nothing_is_fetched_unasked(
+    hosts: Mapping[str, str], server: HubServer, vidsearch: RunVidsearch
+) -> None:
+    pulled = vidsearch("models", "pull", NAME, env=hosts)
+    assert (pulled.returncode, pulled.stderr) == (
+        2,
+        f"vidsearch: without a terminal nobody can be asked; add --yes to fetch {NAME}\n".encode(),
+    )
+    indexed = vidsearch("index", CLIP, env=hosts)
+    assert indexed.returncode == 5
+    assert f"vidsearch models pull {NAME} --yes (about 431 MB, Google Drive folder" in indexed.stderr.decode()
+    assert server.requests == []
+
+
+def on_a_terminal(env: Mapping[str, str], answer: bytes, *arguments: str | Path) -> tuple[int, str]:
+    """Runs the program on a terminal of its own, types `answer` and gives (exit code, what the screen shows)."""
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "vidsearch", *arguments]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment(env))
+    os.close(terminal)
+    os.write(controller, answer)
+    shown = b""
+    try:
+        while piece := os.read(controller, 65536):
+            shown += piece
+    except OSError:  # Linux's way of saying that the other end is closed
+        pass
+    finally:
+        os.close(controller)
+    return process.wait(timeout=60), shown.decode(errors="replace")
+
+
+def test_a_person_is_asked(hosts: Mapping[str, str], server: HubServer, own_home: Path) -> None:
+    code, shown = on_a_terminal(hosts, b"n\n", "models", "pull", NAME, "--from", REPOSITORY)
+    assert (code, "Nothing was fetched." in shown) == (0, True)
+    assert "[y/N]" in shown
+    assert server.asked("/cdn/") == []
+    code, shown = on_a_terminal(hosts, b"y\n", "models", "pull", NAME, "--from", REPOSITORY)
+    assert code == 0, shown
+    assert "model.safetensors" in shown and "B/s" in shown
+    assert (own_home / "models" / NAME / "config.json").is_file()
+
+
+def test_the_first_index_offers_the_model(hosts: Mapping[str, str], server: HubServer) -> None:
+    code, shown = on_a_terminal(hosts, b"n\n", "index", CLIP)
+    assert code == 5
+    assert f"{NAME} (search of real videos on a slow machine) is not on this machine." in shown
+    assert f"source   Google Drive folder {FOLDER}" in shown
+    assert "licence  derived from Apple's weights" in shown
+    assert "Fetch it now, about 431.0 MB? [y/N]" in shown
+    assert server.requests == []
+    server.trouble("/embeddedfolderview", Trouble(status=404))
+    code, shown = on_a_terminal(hosts, b"y\n", "index", CLIP)
+    assert code == 5
+    assert "there is no file at" in shown
+    assert server.asked("/embeddedfolderview") != []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (Trouble(status=404), "there is no file at http://127.0.0.1:"),
+        (Trouble(status=403), "may not be read (HTTP 403)"),
+        (Trouble(headers={"X-Linked-Size": str(10**16)}), "needs 20000000.0 GB in "),
+        (
+            Trouble(headers={"X-Linked-Etag": '"' + "0" * 64 + '"'}),
+            "does not have its published SHA-256 (000000000000…",
+        ),
+    ],
+    ids=["404", "403", "no room", "wrong hash"],
+)
+def test_each_failure_is_one_sentence_and_leaves_nothing(
+    trouble: Trouble, words: str, hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+) -> None:
+    server.trouble(f"/{REPOSITORY}/resolve/main/model.safetensors", trouble)
+    pulled = vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts)
+    assert pulled.returncode == 5
+    last = pulled.stderr.decode().splitlines()[-1]
+    assert last.startswith("vidsearch: ") and words in last
+    assert "Traceback" not in pulled.stderr.decode()
+    assert {Path(name).name for name in files_below(own_home / "models")} <= {"config.json", "config.json.json"}
+    assert not (own_home / "models" / NAME).exists()
+
+
+def test_what_is_no_model_is_said(hosts: Mapping[str, str], server: HubServer, vidsearch: RunVidsearch) -> None:
+    server.add_repository("somebody/photos", {"a.jpg": b"x", "open_clip.bin": b"x" * 5000})
+    for arguments, code, words in (
+        (["x"], 5, "no model is called 'x'"),
+        (["./nowhere/at/all"], 2, "is neither a folder here nor a repository's name"),
+        (["somebody/nothing"], 5, "may not be read (HTTP 401): it does not exist, or needs permission"),
+        (["somebody/photos"], 5, "do not tell which model it holds; name it: vidsearch models pull NAME --from"),
+        ([NAME, "--from", "somebody/photos"], 5, "open_clip.bin"),
+        (["mobileviclip-nano"], 0, "is here already"),
+        ([str(CLIPS)], 2, "does not tell which model it holds; name it"),
+    ):
+        done = vidsearch("models", "pull", *arguments, "--yes", env=hosts)
+        assert (done.returncode, words in done.stderr.decode()) == (code, True), done.stderr.decode()

@@ -1,0 +1,231 @@
+"""`vidsearch models pull`: fetch published weights and install them; also what `index` offers on a new machine."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidsearch import places
+from vidsearch.cli import options, show
+from vidsearch.cli.fetch_report import FetchReport
+from vidsearch.errors import ModelError, VidsearchError
+
+if TYPE_CHECKING:
+    from vidsearch.fetching.fetch import Fetched, FetchPlan
+    from vidsearch.fetching.remote import RemoteFile, Report
+    from vidsearch.models.folder import ModelFolder
+    from vidsearch.models.install import Dtype
+
+    Planner = Callable[[Report], FetchPlan]
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model's name, a repository ORG/NAME, or a folder.")],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ORG/NAME|FOLDER", help="Take the model NAME from here, not from its authors."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Fetch without a question.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Fetch a model that is here already.")] = False,
+    accept_changed: Annotated[
+        bool, typer.Option("--accept-changed", help="Take a file without published hash that is not what it was.")
+    ] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
+) -> None:
+    """Fetch a model's published files, check them, and install the model; afterwards no network is needed.
+
+    Size, source and licence are shown first. A fetch that was cut goes on where it was. HF_ENDPOINT, HF_HOME, HF_TOKEN
+    and HTTPS_PROXY are respected; VIDSEARCH_OFFLINE=1 forbids the network.
+
+    Example: vidsearch models pull mobileviclip-small
+    """
+    models_dir = places.models_dir()
+    model, where = _understood(name, source)
+    if model is not None and not again and _is_here(model, models_dir):
+        return
+    if isinstance(where, Path):
+        _install_local(model, where, models_dir, half=half)
+        return
+
+    def planned(report: Report) -> FetchPlan:
+        from vidsearch.fetching.fetch import plan_published, plan_repository
+
+        if where is not None:
+            return plan_repository(where, model, models_dir, report=report)
+        assert model is not None  # without a repository the name is a model's
+        return plan_published(model, models_dir, report=report)
+
+    if not _pull(planned, model or name, yes=yes, again=again, accept_changed=accept_changed, half=half):
+        show.say("Nothing was fetched.")
+
+
+def offer(model: str) -> bool:
+    """On a terminal: name a missing model, its size, source and licence, and fetch it if the person agrees.
+
+    False where nobody can be asked, the network is forbidden, or the answer is no.
+    """
+    from vidsearch.fetching.web import offline_by
+    from vidsearch.models.registry import known_model
+
+    known = known_model(model)
+    if not (_terminal() and known.weights) or offline_by():
+        return False
+    show.say(f"{known.name} ({known.purpose}) is not on this machine.")
+    show.say(f"  source   {known.source}")
+    show.say(f"  licence  {known.licence}")
+    if not _agreed(f"Fetch it now, about {show.size_text(known.size_bytes)}?"):
+        return False
+
+    def planned(report: Report) -> FetchPlan:
+        from vidsearch.fetching.fetch import plan_published
+
+        return plan_published(model, places.models_dir(), report=report)
+
+    return _pull(planned, model, yes=True)
+
+
+def _understood(name: str, source: str | None) -> tuple[str | None, Path | str | None]:
+    """(model or None where its files must tell, folder or repository or None for the authors' places)."""
+    from vidsearch.models.registry import KNOWN_MODELS, known_model
+
+    if source is not None:
+        return known_model(name).name, _place(source)
+    if name in KNOWN_MODELS or ("/" not in name and not Path(name).is_dir()):
+        return known_model(name).name, None
+    return None, _place(name)
+
+
+def _place(text: str) -> Path | str:
+    """A folder, or a repository's name; wrong usage where it is neither."""
+    path = options.absolute(Path(text))
+    if path.exists():
+        return path
+    if _REPOSITORY.fullmatch(text):
+        return text
+    raise VidsearchError(f"{text} is neither a folder here nor a repository's name (ORG/NAME); check its spelling")
+
+
+def _install_local(model: str | None, folder: Path, models_dir: Path, *, half: bool) -> None:
+    from vidsearch.fetching.repository import model_by_files
+    from vidsearch.models.folder import is_model_folder, open_folder
+
+    if model is None and folder.is_dir():
+        names = [path.name for path in folder.iterdir()]
+        model = open_folder(folder).name if is_model_folder(folder) else model_by_files(names)
+    if model is None:
+        raise VidsearchError(
+            f"{folder} does not tell which model it holds; name it: vidsearch models pull NAME --from {folder}"
+        )
+    from vidsearch.models.install import install
+
+    show.say(f"Reading {folder} ...")
+    _say_installed(install(model, folder, models_dir, dtype=_dtype(half)))
+
+
+def _pull(
+    planned: Planner, name: str, *, yes: bool, again: bool = False, accept_changed: bool = False, half: bool = False
+) -> bool:
+    """Plan, show, ask, fetch, install. False where the answer was no."""
+    from vidsearch.fetching.fetch import alone
+    from vidsearch.fetching.web import require_network
+
+    require_network(name)
+    if not (yes or _terminal()):
+        raise VidsearchError(f"without a terminal nobody can be asked; add --yes to fetch {name}")
+    models_dir = places.models_dir()
+    with FetchReport() as report:
+        plan = planned(report.add)
+        with alone(plan.model, models_dir, report.add):
+            if not again and _is_here(plan.model, models_dir):  # since another process was faster
+                return True
+            _say_plan(plan)
+            if not (yes or _agreed(f"Fetch {show.size_text(plan.size_bytes)} into {models_dir}?")):
+                return False
+            _fetch_and_install(plan, report, accept_changed=accept_changed, half=half)
+    return True
+
+
+def _fetch_and_install(plan: FetchPlan, report: FetchReport, *, accept_changed: bool, half: bool) -> None:
+    from vidsearch.fetching.fetch import fetch, finish
+
+    try:
+        fetched = fetch(plan, report=report.add, accept_changed=accept_changed)
+    except KeyboardInterrupt:
+        report.stop()
+        show.say("Stopped. What arrived is kept; run the same command again to go on.")
+        raise
+    report.stop()
+    _install_fetched(fetched, half=half)
+    finish(fetched)
+
+
+def _install_fetched(fetched: Fetched, *, half: bool) -> None:
+    from vidsearch.models.install import install
+
+    plan = fetched.plan
+    show.say(f"Installing {plan.model} ...")
+    try:
+        folder = install(plan.model, fetched.folder, plan.models_dir, dtype=_dtype(half), fetched=fetched.provenance())
+    except ModelError as error:
+        raise ModelError(f"{error} (what was fetched is kept in {fetched.folder} and used by the next pull)") from error
+    _say_installed(folder)
+
+
+def _dtype(half: bool) -> Dtype:
+    return "float16" if half else "float32"
+
+
+def _is_here(model: str, models_dir: Path) -> bool:
+    """Says so where the model is here and readable."""
+    from vidsearch.models.folder import find_model
+
+    try:
+        folder = find_model(model, models_dir)
+    except ModelError:  # missing or damaged: both are mended by fetching
+        return False
+    show.say(f"{model} is here already ({folder.path}); vidsearch models verify {model} checks it, --again fetches it.")
+    return True
+
+
+def _say_plan(plan: FetchPlan) -> None:
+    from vidsearch.models.registry import known_model
+
+    show.say(f"{plan.model}: {known_model(plan.model).purpose}")
+    for file in plan.files:
+        show.say(f"  file     {file.name}, {_size_of(file)}, from {file.source}, {_proof(file)}")
+    show.say(f"  licence  {plan.licence}")
+
+
+def _size_of(file: RemoteFile) -> str:
+    return "size not known" if file.size_bytes is None else show.size_text(file.size_bytes)
+
+
+def _proof(file: RemoteFile) -> str:
+    return "no hash published" if file.sha256 is None else f"SHA-256 {file.sha256[:12]}…"
+
+
+def _say_installed(folder: ModelFolder) -> None:
+    from vidsearch.models.selftest import kept_findings
+
+    for finding in kept_findings(folder):
+        verdict = {True: "ok", False: "WRONG", None: "measured"}[finding.ok]
+        show.say(f"  {verdict}: {finding.what}: {finding.note}")
+    show.say(f"Installed {folder.name} in {folder.path}.")
+
+
+def _terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agreed(question: str) -> bool:
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

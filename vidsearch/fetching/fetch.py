@@ -1,0 +1,190 @@
+"""The files of one model: what is to be fetched, whether it fits, and bringing it.
+
+    plan_published / plan_repository ─▶ FetchPlan ─▶ fetch ─▶ folder of verified files ─▶ (install) ─▶ finish
+
+Everything lies in `.downloads/NAME` in the folder of models until the model is installed; what a cut leaves there is
+used by the next fetch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vidsearch.errors import ModelError
+from vidsearch.fetching import first_seen, hub, published, repository, web
+from vidsearch.fetching.remote import FetchedFile, Patience, RemoteFile, Report, Waiting, report_nothing
+from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
+from vidsearch.models.registry import HubPlace, KnownModel, WeightFile, WeightRepository, Weights, known_model
+
+_DOWNLOADS = ".downloads"
+_UNKNOWN_LICENCE = "not known; read its page"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """What a fetch will bring, as the hosts announced it."""
+
+    model: str
+    files: tuple[RemoteFile, ...]
+    licence: str
+    models_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the files arrive."""
+        return self.models_dir / _DOWNLOADS / self.model
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the files whose hosts tell their size."""
+        return sum(file.size_bytes or 0 for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Whole, verified files, ready to be installed from `folder`."""
+
+    plan: FetchPlan
+    files: tuple[FetchedFile, ...]
+
+    @property
+    def folder(self) -> Path:
+        return self.plan.folder
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """For the model's config.json, a row for each file; `hash_published` False: only we have seen this hash."""
+        return [
+            {
+                "name": file.remote.name,
+                "source": file.remote.source,
+                "url": web.shown(file.remote.url),
+                "etag": file.remote.etag,
+                "size_bytes": file.path.stat().st_size,
+                "sha256": file.sha256,
+                "hash_published": file.hash_published,
+                "date": first_seen.today(),
+            }
+            for file in self.files
+        ]
+
+
+def plan_published(
+    model: str, models_dir: Path, patience: Patience = Patience(), report: Report = report_nothing
+) -> FetchPlan:
+    """What the published files of a known model are. Asks their hosts and reads no file.
+
+    ModelError where the environment forbids the network, a model has no files, or a host does not have them.
+    """
+    known = known_model(model)
+    if not known.weights:
+        raise ModelError(f"{model} comes with vidsearch; there is nothing to fetch")
+    web.require_network(model)
+    files = tuple(file for weights in known.weights for file in published.describe_all(weights, patience, report))
+    return FetchPlan(model, files, known.licence, models_dir)
+
+
+def plan_repository(
+    name: str, model: str | None, models_dir: Path, patience: Patience = Patience(), report: Report = report_nothing
+) -> FetchPlan:
+    """The same for a repository on Hugging Face, in a published layout or in ours; `model` None: its files tell."""
+    web.require_network(name)
+    names = web.patiently(lambda: hub.files_of(name, patience.timeout_s), patience, report)
+    config = web.patiently(lambda: repository.own_config(name, names, patience.timeout_s), patience, report)
+    if config is not None:
+        found = known_model(repository.model_of(config, name, model))
+        wanted = repository.own_files(names)
+    else:
+        found = known_model(model or repository.require_model(name, names))
+        wanted = [] if found.kind == "answers" else repository.wanted_files(name, found.name, names)
+    place = HubPlace(name)
+    files = [published.describe_at(place, WeightFile(file, (), 0), patience, report) for file in wanted]
+    if not wanted:
+        files = [
+            file for item in _with_language_from(name, found) for file in published.describe_all(item, patience, report)
+        ]
+    return FetchPlan(found.name, tuple(files), _UNKNOWN_LICENCE, models_dir)
+
+
+def _with_language_from(name: str, known: KnownModel) -> list[Weights]:
+    """The weights of a model that answers, its language model from another repository than its authors'."""
+    first, *others = known.weights
+    assert isinstance(first, WeightRepository)
+    return [replace(first, repository=name), *others]
+
+
+def fetch(
+    plan: FetchPlan, patience: Patience = Patience(), report: Report = report_nothing, *, accept_changed: bool = False
+) -> Fetched:
+    """Bring the files of a plan. ModelError when they do not fit on the disk, or one cannot be had or is wrong."""
+    _make(plan.folder)
+    _require_room(plan)
+    files = []
+    for remote in plan.files:
+        file = fetch_file(remote, plan.folder, report, patience)
+        if not accept_changed:
+            _require_same(plan, file)
+        files.append(file)
+    _clear_others(plan.folder, {file.path for file in files})
+    return Fetched(plan, tuple(files))
+
+
+def finish(fetched: Fetched) -> None:
+    """After the model was installed: remember what came without a published hash, and delete the files."""
+    first_seen.remember(fetched.plan.models_dir, fetched.files)
+    shutil.rmtree(fetched.folder)
+
+
+@contextmanager
+def alone(model: str, models_dir: Path, on_wait: Report) -> Iterator[None]:
+    """One fetch of a model at a time; a second one waits, after telling `on_wait`."""
+    _make(models_dir / _DOWNLOADS)
+    lock = FileLock(models_dir / _DOWNLOADS / f"{model}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait(Waiting(0.0, f"another vidsearch is fetching {model}; this one waits for it"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _require_room(plan: FetchPlan) -> None:
+    """For what is still to come, and for the model that is made of the files."""
+    needed = sum(remaining_bytes(file, plan.folder) for file in plan.files) + plan.size_bytes
+    free = shutil.disk_usage(plan.folder).free
+    if free < needed:
+        raise ModelError(
+            f"{plan.model} needs {needed / 1e9:.1f} GB in {plan.models_dir} and {free / 1e9:.1f} GB are free; make room"
+            ", or set VIDSEARCH_MODEL_DIR to a folder on another disk"
+        )
+
+
+def _require_same(plan: FetchPlan, file: FetchedFile) -> None:
+    try:
+        first_seen.require_same(plan.models_dir, file)
+    except ModelError:
+        file.path.unlink()
+        raise
+
+
+def _clear_others(folder: Path, wanted: set[Path]) -> None:
+    """Files of an earlier fetch from elsewhere: they would be read as part of this model."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in wanted and path.parent.name != STATE_FOLDER:
+            path.unlink()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be made ({error.strerror}); set VIDSEARCH_MODEL_DIR to another") from error

@@ -1,0 +1,119 @@
+"""A repository or a folder that the user names: which model it holds, and which of its files make that model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+
+from huggingface_hub import hf_hub_url
+
+from vidsearch.errors import ModelError
+from vidsearch.fetching import hub, web
+from vidsearch.models.folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    GENERATION_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+)
+from vidsearch.models.registry import KNOWN_MODELS, known_model
+
+_OURS = {CONFIG_FILE, WEIGHTS_FILE, TEXT_FILE, f"{TEXT_FILE}.data", TOKENIZER_FILE, GENERATION_FILE, CARD_FILE}
+_TOKENIZER = {  # in Qwen2's two forms, and the configs that stand beside weights
+    CONFIG_FILE,
+    GENERATION_FILE,
+    TOKENIZER_FILE,
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+}
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")  # the first of two with one stem is taken
+_WEIGHTS = tuple(  # the first form that a repository has is taken: safetensors before pickles
+    re.compile(rf"{stem}(-\d+-of-\d+)?\.{suffix}(\.index\.json)?")
+    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin"))
+)
+_PLAIN_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
+_CONFIG_LIMIT_BYTES = 1_000_000
+
+
+def require_model(repository: str, names: Iterable[str]) -> str:
+    """The name of the model that a repository in a published layout holds. ModelError when its files do not tell."""
+    if (found := model_by_files(names)) is None:
+        raise ModelError(
+            f"the files of {repository} do not tell which model it holds; name it: vidsearch models pull NAME --from "
+            f"{repository}"
+        )
+    return found
+
+
+def model_by_files(names: Iterable[str]) -> str | None:
+    """The known model that is published under these file names: the one that most of them belong to."""
+    there = set(names)
+    fitting = [model for model in KNOWN_MODELS.values() if model.files and there.issuperset(model.files)]
+    most = max((len(model.files) for model in fitting), default=0)
+    best = [model.name for model in fitting if len(model.files) == most]
+    return best[0] if len(best) == 1 else None
+
+
+def wanted_files(repository: str, model: str, names: Iterable[str]) -> list[str]:
+    """Which files of a repository make up the model. ModelError when it holds no weights."""
+    there = sorted(name for name in names if _PLAIN_NAME.fullmatch(name))
+    published = [name for name in there if name in known_model(model).files]
+    weights = published or _one_of_each_stem(name for name in there if name.endswith(_SUFFIXES))
+    if not weights:
+        raise ModelError(
+            f"{repository} holds no weight file ({', '.join(_SUFFIXES)}) that could be {model}; name another "
+            f"repository {web.BY_HAND}"
+        )
+    return weights
+
+
+def _one_of_each_stem(names: Iterable[str]) -> list[str]:
+    """Repositories often hold the same weights in two formats."""
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        by_stem.setdefault(PurePath(name).stem, []).append(name)
+    return [min(twins, key=lambda name: _SUFFIXES.index(PurePath(name).suffix)) for twins in by_stem.values()]
+
+
+def weights_among(repository: str, names: Iterable[str], *, with_tokenizer: bool) -> list[str]:
+    """The weights of a repository in the layout of transformers, in one file or in shards with their index."""
+    there = sorted(name for name in names if _PLAIN_NAME.fullmatch(name))
+    weights = next((found for form in _WEIGHTS if (found := [name for name in there if form.fullmatch(name)])), None)
+    if weights is None:
+        raise ModelError(
+            f"{repository} holds neither model.safetensors nor pytorch_model.bin; name another {web.BY_HAND}"
+        )
+    return weights + [name for name in there if with_tokenizer and name in _TOKENIZER]
+
+
+def own_config(repository: str, names: Iterable[str], timeout_s: float) -> dict[str, Any] | None:
+    """The config of a repository that is a model folder of ours; None where it is not."""
+    if not {CONFIG_FILE, WEIGHTS_FILE} <= set(names):
+        return None
+    url = hf_hub_url(repository, CONFIG_FILE, endpoint=hub.endpoint())
+    answer = web.text(url, hub.token_header(), timeout_s, limit_bytes=_CONFIG_LIMIT_BYTES)
+    try:
+        config = json.loads(answer)
+    except ValueError as error:
+        raise ModelError(f"{web.shown(url)} is not readable as JSON ({error}); name another repository") from error
+    return config if isinstance(config, dict) and isinstance(config.get("format"), int) else None
+
+
+def model_of(config: dict[str, Any], repository: str, wanted: str | None) -> str:
+    """The model that a config of ours names. ModelError where another one was asked for."""
+    name = str(config.get("name"))
+    if wanted not in (None, name):
+        raise ModelError(f"{repository} holds the model {name}, not {wanted}; pull it by that name")
+    return name
+
+
+def own_files(names: Iterable[str]) -> list[str]:
+    """The files of a model folder of ours; its hashes and its self-test are made anew."""
+    return sorted(_OURS & set(names))

@@ -1,0 +1,303 @@
+"""One remote file → one verified file on disk; what arrived before a cut is used by the next try, also days later.
+
+Why not `hf_hub_download`: since huggingface_hub 1.x a transfer that ends early is thrown away, and neither Apple's host
+nor Google Drive is its business. One way of moving bytes serves all three.
+
+Of a file that has not arrived whole, `.state/` holds `NAME.part`, its bytes, and `NAME.part.json`, what they are part
+of. They are continued only when the host says that the content is the same: by `If-Range` (RFC 9110, 13.1.5), or, where
+it gives no validator, by a published hash that the whole file must have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from vidsearch.errors import ModelError
+from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, Patience, RemoteFile, Report
+from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, opened, shown, translated, wait
+
+_CHUNK_BYTES = 1 << 18
+_SNIFFED_BYTES = 64
+_LFS_POINTER = b"version https://git-lfs"
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+STATE_FOLDER = ".state"
+
+
+def fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
+    """Bring `remote` into `folder`, which exists. A file that is there already and is the same is not fetched again.
+
+    ModelError when it cannot be had or is not what was announced; then nothing stays of it but, after a cut, the part
+    that a later call continues.
+    """
+    try:
+        return _fetch_file(remote, folder, report, patience)
+    except OSError as error:  # those of the network are ModelErrors by now
+        raise ModelError(
+            f"{remote.name} cannot be kept in {folder} ({error.strerror}); make room there and run the command again"
+        ) from error
+
+
+def _fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
+    path, part = folder / remote.name, _Part.of(folder, remote)
+    part.data.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    if (whole := _already_whole(path, folder, remote)) is not None:
+        size = path.stat().st_size
+        report(FileStarted(remote.name, size, size))
+        return whole
+    if remote.cached is not None:
+        return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
+    _receive_all(remote, part, report, patience)
+    return _kept(part, path, _note_of(folder, remote), remote)
+
+
+def remaining_bytes(remote: RemoteFile, folder: Path) -> int:
+    """How many bytes are still to come; 0 where the host does not say how large the file is."""
+    if remote.size_bytes is None or (folder / remote.name).is_file():
+        return 0
+    return max(0, remote.size_bytes - _Part.of(folder, remote).length())
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The bytes that arrived, and the note of what they belong to."""
+
+    data: Path
+    note: Path
+
+    @classmethod
+    def of(cls, folder: Path, remote: RemoteFile) -> _Part:
+        state, name = folder / STATE_FOLDER, _flat(remote.name)
+        return cls(state / f"{name}.part", state / f"{name}.part.json")
+
+    def length(self) -> int:
+        return self.data.stat().st_size if self.data.is_file() else 0
+
+    def drop(self) -> None:
+        self.data.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "__")
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """Empty where there is none, or none that can be read: then nothing is continued."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _identity(remote: RemoteFile) -> dict[str, Any]:
+    """What tells this content from another; the address is without its query, which changes from day to day."""
+    return {
+        "url": shown(remote.url),
+        "etag": remote.etag,
+        "sha256": remote.sha256,
+        "size_bytes": remote.size_bytes,
+    }
+
+
+def _receive_all(remote: RemoteFile, part: _Part, report: Report, patience: Patience) -> None:
+    """Ask again after every cut; a try that brought bytes starts the count anew."""
+    tries = 0
+    while True:
+        before = part.length()
+        try:
+            return _receive(remote, part, report, patience.timeout_s)
+        except HostTroubleError as error:
+            tries = 0 if part.length() > before else tries + 1
+            if tries >= patience.tries:
+                raise
+            wait(max(0, tries - 1), error, patience, report)
+
+
+def _receive(remote: RemoteFile, part: _Part, report: Report, timeout_s: float) -> None:
+    """One request: what is missing of the file, as far as it comes."""
+    done, resuming = _where_to_go_on(remote, part)
+    if remote.size_bytes is not None and done == remote.size_bytes > 0:
+        report(FileStarted(remote.name, done, remote.size_bytes))
+        return
+    try:
+        with opened(remote.url, {**remote.headers, **resuming}, timeout_s) as response:
+            _check_announcement(response, remote, whole_size(response.headers))
+            done = _accepted_offset(response, remote, part, done)
+            size = remote.size_bytes or whole_size(response.headers)
+            report(FileStarted(remote.name, done, size))
+            _write(response, remote, part, done, size, report)
+    except RangeRefusedError as error:
+        part.drop()
+        raise HostTroubleError(f"{error}; {remote.name} is begun anew", after_s=0.0) from error
+
+
+def _where_to_go_on(remote: RemoteFile, part: _Part) -> tuple[int, dict[str, str]]:
+    """(bytes that may be kept, headers that ask for the rest); (0, {}) where nothing may be kept."""
+    done, note = part.length(), _read_note(part.note)
+    if not done or any(note.get(key) != value for key, value in _identity(remote).items()):
+        return 0, {}
+    if isinstance(validator := note.get("validator"), str):
+        return done, {"Range": f"bytes={done}-", "If-Range": validator}
+    if remote.sha256 is not None:
+        return done, {"Range": f"bytes={done}-"}
+    return 0, {}
+
+
+def _accepted_offset(response: http.client.HTTPResponse, remote: RemoteFile, part: _Part, asked: int) -> int:
+    """Where the body of this answer begins in the file; the part on disk is made to end there."""
+    if asked and response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if found is None or int(found[1]) != asked:
+            raise RangeRefusedError(f"{shown(remote.url)} sends other bytes than were asked for")
+        return asked
+    _begin(response, remote, part)
+    return 0
+
+
+def _begin(response: http.client.HTTPResponse, remote: RemoteFile, part: _Part) -> None:
+    """An empty part, with the note that lets a later try continue it."""
+    note = {**_identity(remote), "validator": _validator(response)}
+    part.data.write_bytes(b"")
+    part.note.write_text(json.dumps(note) + "\n", encoding="utf-8")
+
+
+def _validator(response: http.client.HTTPResponse) -> str | None:
+    """What `If-Range` may hold: a strong entity tag, else the date (RFC 9110, 13.1.5)."""
+    tag = response.headers.get("ETag")
+    if tag is not None and not tag.startswith("W/"):
+        return tag
+    return response.headers.get("Last-Modified")
+
+
+def whole_size(headers: Message) -> int | None:
+    """How long the file is by the headers of an answer to a request for it, or for a part of it."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if found is not None:
+        return None if found[3] == "*" else int(found[3])
+    length = headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+def _check_announcement(response: http.client.HTTPResponse, remote: RemoteFile, size: int | None) -> None:
+    if response.headers.get_content_type() == "text/html":
+        raise _web_page(remote)
+    if None not in (size, remote.size_bytes) and size != remote.size_bytes:
+        raise ModelError(
+            f"{remote.name} at {shown(remote.url)} is {size} bytes long where {remote.size_bytes} were announced; "
+            f"try again later {BY_HAND}"
+        )
+
+
+def _write(
+    response: http.client.HTTPResponse, remote: RemoteFile, part: _Part, done: int, size: int | None, report: Report
+) -> None:
+    """Append the body. HostTroubleError when it ends before the announced end: what came is kept."""
+    with part.data.open("ab") as file:
+        for chunk in _chunks(response, remote.url):
+            if done == 0:
+                _refuse_imposters(chunk, remote, part)
+            file.write(chunk)
+            done += len(chunk)
+            report(BytesArrived(remote.name, len(chunk)))
+    if size is not None and done < size:
+        raise HostTroubleError(
+            f"the connection for {remote.name} was cut after {done} of {size} bytes; run the command again to go on"
+        )
+
+
+def _chunks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+    """As they come; the first is long enough to see what it is, however slowly it drips."""
+    with translated(url):
+        chunk = response.read(_SNIFFED_BYTES)
+    while chunk:
+        yield chunk
+        with translated(url):
+            chunk = response.read1(_CHUNK_BYTES)
+
+
+def _refuse_imposters(first: bytes, remote: RemoteFile, part: _Part) -> None:
+    """Pages and pointers that are sent in place of a file, whatever their headers say."""
+    begin = first[:_SNIFFED_BYTES].lstrip().lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
+        part.drop()
+        raise _web_page(remote)
+    if begin.startswith(_LFS_POINTER):
+        part.drop()
+        raise ModelError(
+            f"{shown(remote.url)} holds a Git LFS pointer instead of {remote.name}: the mirror has no large files; "
+            f"use another {BY_HAND}"
+        )
+
+
+def _web_page(remote: RemoteFile) -> ModelError:
+    return ModelError(
+        f"{shown(remote.url)} answered with a web page instead of {remote.name}; open it in a browser to see what it "
+        f"asks for, {BY_HAND}"
+    )
+
+
+def _copied(remote: RemoteFile, source: Path, part: _Part, report: Report) -> _Part:
+    """The content from another program's cache; it is checked like one that was received."""
+    part.drop()
+    report(FileStarted(remote.name, 0, remote.size_bytes))
+    with source.open("rb") as reading, part.data.open("wb") as writing:
+        while chunk := reading.read(_CHUNK_BYTES):
+            writing.write(chunk)
+            report(BytesArrived(remote.name, len(chunk)))
+    return part
+
+
+def _kept(part: _Part, path: Path, kept_note: Path, remote: RemoteFile) -> FetchedFile:
+    """Check the whole file and give it its name. A wrong one is deleted: continuing it would never make it right."""
+    length, digest = part.length(), _sha256(part.data)
+    if remote.size_bytes is not None and length != remote.size_bytes:
+        part.drop()
+        raise ModelError(
+            f"{remote.name} from {shown(remote.url)} has {length} bytes where {remote.size_bytes} were announced; "
+            "it was deleted: run the command again"
+        )
+    if remote.sha256 is not None and digest != remote.sha256:
+        part.drop()
+        raise ModelError(
+            f"{remote.name} from {shown(remote.url)} does not have its published SHA-256 ({remote.sha256[:12]}…, found "
+            f"{digest[:12]}…); it was deleted: run the command again"
+        )
+    note = {**_identity(remote), "found_sha256": digest}
+    kept_note.write_text(json.dumps(note) + "\n", encoding="utf-8")
+    part.data.replace(path)
+    part.note.unlink(missing_ok=True)
+    return FetchedFile(path, remote, digest)
+
+
+def _note_of(folder: Path, remote: RemoteFile) -> Path:
+    return folder / STATE_FOLDER / f"{_flat(remote.name)}.json"
+
+
+def _already_whole(path: Path, folder: Path, remote: RemoteFile) -> FetchedFile | None:
+    """The file of an earlier fetch, if its note says that it is this content and its bytes have not changed."""
+    if not path.is_file():
+        return None
+    note = _read_note(_note_of(folder, remote))
+    same = all(note.get(key) == value for key, value in _identity(remote).items())
+    if same and _sha256(path) == note.get("found_sha256"):
+        return FetchedFile(path, replace(remote, size_bytes=path.stat().st_size), note["found_sha256"])
+    path.unlink()
+    return None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
