@@ -34,7 +34,7 @@ def save_streamed(tensors: Mapping[str, Tensor], path: Path, stored_as: Callable
             cast = tensors[key].to(device="cpu", dtype=dtypes[key]).contiguous()
             if not bool(torch.isfinite(cast).all()):
                 raise ModelError(_not_finite(key, tensors[key], dtypes[key]))
-            file.write(memoryview(cast.flatten().view(torch.uint8).numpy()))
+            cast.flatten().view(torch.uint8).numpy().tofile(file)
 
 
 def _header(entries: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
