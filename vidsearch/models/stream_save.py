@@ -20,11 +20,14 @@ _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _ALIGNMENT_BYTES = 8
 
 
-def save_streamed(tensors: Mapping[str, Tensor], path: Path, stored_as: Callable[[str, Tensor], torch.dtype]) -> None:
+def save_streamed(
+    tensors: Mapping[str, Tensor], path: Path, stored_as: Callable[[str, Tensor], torch.dtype], *, model: str
+) -> None:
     """Write float tensors to `path`, each cast to the dtype that `stored_as` gives for its name and value.
 
-    One tensor at a time is in memory, the rest stays where it is mapped from. ModelError names a tensor with a value
-    that is not finite, or no longer is in the narrower dtype. Raises OSError where the file cannot be written.
+    One tensor at a time is in memory, the rest stays where it is mapped from. ModelError names `model` and a tensor
+    with a value that is not finite, or no longer is in the narrower dtype. Raises OSError where the file cannot be
+    written.
     """
     dtypes = {key: stored_as(key, tensor) for key, tensor in tensors.items()}
     order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # wide ones first, so that each is aligned
@@ -33,7 +36,7 @@ def save_streamed(tensors: Mapping[str, Tensor], path: Path, stored_as: Callable
         for key in order:
             cast = tensors[key].to(device="cpu", dtype=dtypes[key]).contiguous()
             if not bool(torch.isfinite(cast).all()):
-                raise ModelError(_not_finite(key, tensors[key], dtypes[key]))
+                raise ModelError(_not_finite(model, key, tensors[key], dtypes[key]))
             cast.flatten().view(torch.uint8).numpy().tofile(file)
 
 
@@ -48,7 +51,8 @@ def _header(entries: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes
     return len(text).to_bytes(8, "little") + text
 
 
-def _not_finite(key: str, tensor: Tensor, dtype: torch.dtype) -> str:
+def _not_finite(model: str, key: str, tensor: Tensor, dtype: torch.dtype) -> str:
     if bool(torch.isfinite(tensor).all()):
-        return f"{key} has values that {str(dtype).removeprefix('torch.')} cannot hold; store the model as float32"
-    return f"{key} has values that are not finite, so the weights are damaged; get their file again"
+        kind = str(dtype).removeprefix("torch.")
+        return f"{key} of {model} has values that {kind} cannot hold; store the model as float32"
+    return f"the weights of {model} are damaged: {key} has values that are not finite; get their file again"
