@@ -41,7 +41,7 @@ def self_test_of_answers(folder: ModelFolder) -> list[Finding]:
 def examine_answers(network: MobileVideoGPT, tokenizer: Tokenizer, settings: dict[str, Any]) -> list[Finding]:
     """`network` in float32, its tokenizer, and what generation_config.json holds. Stops at tokens that do not fit."""
     listed = settings.get("eos_token_id")
-    stops = listed if isinstance(listed, list) else [listed]
+    stops: list[Any] = listed if isinstance(listed, list) else [listed]
     words = [
         _tokens_have_rows(tokenizer, network.config.vocab_size),
         _marks(tokenizer, network.config.vocab_size),
