@@ -41,7 +41,11 @@ def byte_tokenizer() -> Tokenizer:
     """A tokenizer as Qwen2's, with a letter for each byte, two merges and the three marks."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate([*letters, "th", "the"])}
-    tokenizer = Tokenizer(BPE(vocabulary, [("t", "h"), ("th", "e")]))
+    return _byte_level(BPE(vocabulary, [("t", "h"), ("th", "e")]))
+
+
+def _byte_level(model: BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -52,6 +56,39 @@ def byte_tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(mark, normalized=False, special=True) for mark in MARKS])
     return tokenizer
+
+
+def qwen_like_tokenizer(tokens: int = 151_646) -> Tokenizer:
+    """As many tokens as Qwen2.5's, those of the prompt's words with its numbers, the rest never used."""
+    vocabulary = {letter: number for number, letter in enumerate(_letters_in_qwens_order())}
+    merges: list[tuple[str, str]] = []
+    unused = iter(range(20_000, tokens))
+    for word, number in {"Ġa": 264, **_WORDS}.items():
+        for end in range(2, len(word) + 1):
+            if word[:end] not in vocabulary:
+                vocabulary[word[:end]] = number if end == len(word) else next(unused)
+                merges.append((word[: end - 1], word[end - 1]))
+    taken = set(vocabulary.values())
+    vocabulary |= {f"unused {number}": number for number in range(tokens - len(MARKS)) if number not in taken}
+    return _byte_level(BPE(vocabulary, merges))
+
+
+# The words of the prompt around the frames, and their numbers in Qwen2's vocabulary (parity/mobile_videogpt/prompt.json).
+_WORDS = {
+    "system": 8948,
+    "You": 2610,
+    "Ġare": 525,
+    "Ġhelpful": 10950,
+    "Ġassistant": 17847,
+    "user": 872,
+    "assistant": 77091,
+}
+
+
+def _letters_in_qwens_order() -> list[str]:
+    """The letters for the 256 bytes: first those of bytes that can be printed, then the rest."""
+    printed = [chr(byte) for byte in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    return [*printed, *(chr(256 + number) for number in range(256 - len(printed)))]
 
 
 def language_tensors(network: MobileVideoGPT) -> dict[str, Tensor]:
