@@ -73,7 +73,7 @@ def qwen_like_tokenizer(tokens: int = 151_646) -> Tokenizer:
     return _byte_level(BPE(vocabulary, merges))
 
 
-# The words of the prompt around the frames, and their numbers in Qwen2's vocabulary (parity/mobile_videogpt/prompt.json).
+# The words of the prompt around the frames, and their numbers in Qwen2's vocabulary.
 _WORDS = {
     "system": 8948,
     "You": 2610,

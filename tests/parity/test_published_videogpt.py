@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,9 @@ def peak_of_own_memory(command: list[str]) -> tuple[int, float, subprocess.Compl
     return peak, time.monotonic() - started, done
 
 
-def test_it_installs_with_less_memory_than_its_weights_take(tmp_path: Path, own_home: Path) -> None:
+def test_it_installs_with_less_memory_than_its_weights_take(
+    tmp_path: Path, own_home: Path, record_property: Callable[[str, object], None]
+) -> None:
     keys = shared_json("spec/mobile_videogpt_keys.json")
     source = tmp_path / "published"
     source.mkdir()
@@ -74,7 +77,8 @@ def test_it_installs_with_less_memory_than_its_weights_take(tmp_path: Path, own_
     assert done.returncode == 0, done.stderr.decode()
     installed = find_model(NAME, own_home / "models")
     size = installed.weights.stat().st_size
-    print(f"installed in {seconds:.0f} s, {peak / 1e6:.0f} MB of memory for {size / 1e6:.0f} MB of weights")
+    for figure, value in (("seconds", seconds), ("peak_bytes", peak), ("weights_bytes", size)):
+        record_property(figure, value)  # to read with --junit-xml
     assert peak < size
 
     assert [finding.ok for finding in kept_findings(installed)] == [True] * 9 + [None]
