@@ -12,6 +12,7 @@ from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
+    from vidsearch.models.install import Precision
     from vidsearch.models.inventory import ModelEntry
 
 EXIT_MODEL = 5
@@ -81,6 +82,7 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
 
     return {
         "name": folder.name,
+        "kind": folder.kind,
         "origin": folder.origin,
         "path": str(folder.path),
         "network": dict(folder.network),
@@ -94,14 +96,11 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What a person reads, a line each."""
-    network, provenance = facts["network"], facts["provenance"]
-    preprocessing = network["preprocessing"]
-    frames = f"{preprocessing['frames']} frames of " if "temporal" in network else "pictures of "
+    provenance = facts["provenance"]
     return [
         ("model", f"{facts['name']} ({facts['origin']})"),
         ("folder", facts["path"]),
-        ("input", f"{frames}{preprocessing['side_px']} x {preprocessing['side_px']} pixels"),
-        ("vectors", f"{network['embed_dim']} values"),
+        *(_search_rows if facts["kind"] == "search" else _answer_rows)(facts["network"]),
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
         *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
@@ -109,6 +108,24 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *(("note", note) for note in provenance.get("notes", ())),
         *(("file", f"{name}, sha256 {digest}") for name, digest in facts["hashes"].items()),
         *(("self-test", f"{_word(item['ok'])}: {item['what']}: {item['note']}") for item in facts["self_test"]),
+    ]
+
+
+def _search_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
+    preprocessing = network["preprocessing"]
+    frames = f"{preprocessing['frames']} frames of " if "temporal" in network else "pictures of "
+    return [
+        ("input", f"{frames}{preprocessing['side_px']} x {preprocessing['side_px']} pixels"),
+        ("vectors", f"{network['embed_dim']} values"),
+    ]
+
+
+def _answer_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
+    side, language = network["image_tower"]["image_size"], network["language_model"]
+    return [
+        ("input", f"{network['frames']} frames of {side} x {side} pixels, and a question"),
+        ("language", f"{language['num_hidden_layers']} layers of {language['hidden_size']} values"),
+        ("vocabulary", f"{language['vocab_size']:,} tokens"),
     ]
 
 
@@ -129,18 +146,27 @@ def add(
         Path, typer.Option("--from", metavar="FILE|FOLDER", help="The published file, or the folder with the files.")
     ],
     half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
+    as_stored: Annotated[
+        bool, typer.Option("--as-stored", help="Models that answer: keep each tensor as its file stores it.")
+    ] = False,
 ) -> None:
     """Install a model from files that are here: read, converted, examined, and only then put in its place.
 
-    Nothing in the files is executed. A model of that name that is installed already is replaced.
+    Nothing in the files is executed. A model of that name that is installed already is replaced. A model that answers
+    comes from several repositories: give a folder that holds the files of all of them, in folders of their own or not.
 
-    Example: vidsearch models add mobileviclip-small --from ~/Downloads/mobileviclip
+    Examples: vidsearch models add mobileviclip-small --from ~/Downloads/mobileviclip
+
+    vidsearch models add mobilevideogpt-0.5b --from ~/Downloads/mobilevideogpt
     """
+    if half and as_stored:
+        raise typer.BadParameter("give --half or --as-stored, not both")
     from vidsearch.models.install import install
     from vidsearch.models.selftest import kept_findings
 
+    dtype: Precision = "float16" if half else "stored" if as_stored else "float32"
     show.say(f"Reading {source} ...")
-    folder = install(name, options.absolute(source), places.models_dir(), dtype="float16" if half else "float32")
+    folder = install(name, options.absolute(source), places.models_dir(), dtype=dtype)
     for finding in kept_findings(folder):
         show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
     show.say(f"Installed {folder.name} in {folder.path}.")

@@ -55,7 +55,7 @@ class Checkpoint:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one weight file and tell its layout. ModelError, which names the file, for all that is not one."""
-    tensors = _without_shared_prefix(_unwrapped(_read(path), path))
+    tensors = read_tensors(path)
     layout = next((name for prefix, name in _PREFIXES if any(key.startswith(prefix) for key in tensors)), None)
     if layout is None:
         first = ", ".join(list(tensors)[:_SHOWN])
@@ -66,6 +66,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if layout == "open_clip":
         tensors = from_open_clip(tensors, path)
     return Checkpoint(path, layout, tensors)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The state dict in a weight file, taken out of what wraps it, under the names it uses. ModelError as above."""
+    return _without_shared_prefix(_unwrapped(_read(path), path))
 
 
 def read_folder(folder: Path) -> list[Checkpoint]:

@@ -140,8 +140,18 @@ def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether `path` claims to be a folder of this layout."""
-    return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
+    """Whether `path` claims to be a folder of this layout: a published one has files of the same names."""
+    config = path / CONFIG_FILE
+    return config.is_file() and (path / WEIGHTS_FILE).is_file() and not _is_published(config)
+
+
+def _is_published(config: Path) -> bool:
+    """Whether a config.json is one of the transformers library, which names its `model_type`."""
+    try:
+        fields = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and "model_type" in fields and "format" not in fields
 
 
 def config_text(

@@ -39,13 +39,23 @@ from vidsearch.models.folder import (
     is_model_folder,
     open_folder,
 )
-from vidsearch.models.load import Network, empty_network, fill, load_network
+from vidsearch.models.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 from vidsearch.models.registry import known_model
-from vidsearch.models.selftest import TEXTS, clip_vectors, examine, moving_and_still, require, write_findings
+from vidsearch.models.selftest import (
+    TEXTS,
+    Finding,
+    clip_vectors,
+    examine,
+    moving_and_still,
+    require,
+    self_test,
+    write_findings,
+)
 
 Dtype = Literal["float32", "float16"]
+Precision = Dtype | Literal["stored"]  # as the published files have it
 HALF_COSINE = 0.9999  # of vectors from half-precision weights with those from the weights given
 _HASH_CHUNK_BYTES = 1 << 20
 
@@ -57,13 +67,14 @@ def install(
     *,
     renames: Mapping[str, str] | None = None,
     folded: bool | None = None,
-    dtype: Dtype = "float32",
+    dtype: Precision = "float32",
     fetched: Sequence[Mapping[str, Any]] = (),
 ) -> ModelFolder:
     """Read the weights of `name` from a file, a folder of files or a model folder, and install them in `models_dir`.
 
     `renames` and `folded` override the reading of keys whose names are not public (`fit.py`); `dtype` as in
-    `write_model_folder`, a model folder is taken as it is. `fetched` says for each file which host it came from; it is
+    `write_model_folder` and, for a model that answers, in `answering_folder.write_files`; a model folder is taken as
+    it is. `fetched` says for each file which host it came from; it is
     kept in the provenance under that name. An installed model of that name is replaced. ModelError,
     with nothing left behind, for all that is not the model.
     """
@@ -77,19 +88,47 @@ def install(
         _clear_leftovers(models_dir, name)
         if is_model_folder(source):
             return _install_folder(name, source, models_dir / name, fetched)
+        if known_model(name).kind == "answers":
+            return _install_parts(name, source, models_dir / name, dtype, fetched)
+        if dtype == "stored":
+            raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
         checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
         fitted = fit(name, checkpoints, renames=renames, folded=folded)
         network = empty_network(fitted.config)
         fill(network, fitted.tensors, file=str(fitted.files[0]))
-        provenance = {
-            "files": [{"name": path.name, "sha256": sha256(path)} for path in fitted.files],
-            "source": known_model(name).source,
-            "licence": known_model(name).licence,
-            "notes": list(fitted.notes),
-            **_fetched_note(fetched),
-        }
+        provenance = _provenance(name, fitted.files, fitted.notes, fetched)
         write_model_folder(network, models_dir / name, provenance=provenance, dtype=dtype)
         return open_folder(models_dir / name, origin="installed")
+
+
+def _provenance(
+    name: str, files: Sequence[Path], notes: Sequence[str], fetched: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "files": [{"name": path.name, "sha256": sha256(path)} for path in files],
+        "source": known_model(name).source,
+        "licence": known_model(name).licence,
+        "notes": list(notes),
+        **_fetched_note(fetched),
+    }
+
+
+def _install_parts(
+    name: str, source: Path, target: Path, dtype: Precision, fetched: Sequence[Mapping[str, Any]]
+) -> ModelFolder:
+    """The published files of a model that answers → its folder. They stay mapped, and are copied tensor by tensor."""
+    from vidsearch.models.answering_folder import write_files  # late, as the tokenizers library: searching needs none
+    from vidsearch.models.fit_videogpt import fit_parts
+
+    if not source.is_dir():
+        raise ModelError(f"{source} is one file of several; give the folder that holds the files of {name}")
+    fitted = fit_parts(name, source)
+    provenance = _provenance(name, fitted.files, fitted.notes, fetched)
+    with _written_beside(target) as partial:
+        write_files(name, fitted, partial, provenance, dtype)
+        del fitted  # the published files are let go before the new one is examined
+        _prove_folder(partial)
+    return open_folder(target, origin="installed")
 
 
 def write_model_folder(
@@ -148,17 +187,25 @@ def _install_folder(name: str, source: Path, target: Path, fetched: Sequence[Map
                 shutil.copyfile(file, partial / file.name)
         if fetched:
             provenance = {**given.provenance, **_fetched_note(fetched)}
-            text = config_text(name, given.network, provenance, given.score_levels)
+            text = config_text(name, given.network, provenance, given.score_levels, given.kind)
             (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
-        network = load_network(open_folder(partial), form="train")
-        _prove(network, network.reparameterize(), partial)
+        _prove_folder(partial)
     return open_folder(target, origin="installed")
 
 
-def _prove(network: Network, inference: Network, partial: Path) -> None:
+def _prove_folder(partial: Path) -> None:
     """The self-test and the hashes of a folder that is about to be installed; ModelError where the test fails."""
-    findings = examine(network, inference, partial / TEXT_FILE)
-    require(findings, network.config.name)
+    folder = open_folder(partial)
+    _keep(self_test(folder), folder.name, partial)
+
+
+def _prove(network: Network, inference: Network, partial: Path) -> None:
+    """As `_prove_folder`, for a network that is loaded already."""
+    _keep(examine(network, inference, partial / TEXT_FILE), network.config.name, partial)
+
+
+def _keep(findings: Sequence[Finding], name: str, partial: Path) -> None:
+    require(findings, name)
     write_findings(partial / SELF_TEST_FILE, findings)
     write_hashes(partial)
 

@@ -55,6 +55,10 @@ class Finding:
 
 def self_test(folder: ModelFolder) -> list[Finding]:
     """Load every form of an installed model and examine it. Raises ModelError where it cannot be loaded."""
+    if folder.kind == "answers":
+        from vidsearch.models.selftest_answers import self_test_of_answers  # late: another network, another tokenizer
+
+        return self_test_of_answers(folder)
     network = load_network(folder, form="train")
     return examine(network, network.reparameterize(), folder.text_encoder)
 

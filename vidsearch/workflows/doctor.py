@@ -13,6 +13,7 @@ import numpy as np
 
 from vidsearch.errors import VidsearchError
 from vidsearch.records import FrameSpec
+from vidsearch.store.database import FILE_NAME
 from vidsearch.store.library import Library
 
 _SIDE_PX = 64
@@ -38,7 +39,7 @@ def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
         if entry.path is not None:
             yield from _tried(f"model {entry.known.name}", partial(_model, entry.known.name, models_dir))
     yield from _tried("device", partial(_device, models_dir))
-    if not home.exists():
+    if not (home / FILE_NAME).exists():  # installed models may lie in the same folder
         yield Checked("library", None, f"none yet in {home}; vidsearch index FOLDER makes one")
         return
     yield from _library(home)
@@ -101,7 +102,7 @@ def _model(name: str, models_dir: Path) -> str:
         raise VidsearchError(f"{'; '.join(changed)} in {folder.path}; install {name} again")
     findings = self_test(folder)
     require(findings, name)
-    return f"files whole, forms agree, {findings[-1].note}"
+    return f"files whole, self-test passed; {findings[-1].what}: {findings[-1].note}"
 
 
 def _device(models_dir: Path) -> str:

@@ -1,0 +1,63 @@
+"""Mobile-VideoGPT's published parts → the files of a model folder of kind "answers"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vidsearch.errors import ModelError
+from vidsearch.models.fit_videogpt import FittedParts
+from vidsearch.models.folder import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
+from vidsearch.models.stream_save import save_streamed
+from vidsearch.models.tokenizer_files import generation_settings, generation_text, read_tokenizer, rows_needed
+
+_VIDEO_ENCODER = "model.vision_tower."
+_STORABLE = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def write_files(
+    name: str,
+    fitted: FittedParts,
+    folder: Path,
+    provenance: Mapping[str, Any],
+    dtype: Literal["float32", "float16", "stored"],
+) -> None:
+    """Write config, tokenizer, generation settings and weights into `folder`, which is there; its self-test is not run.
+
+    `dtype` "float16" rounds matrices and kernels, but for the video encoder, whose scan multiplies errors up over
+    thousands of steps and which the reference keeps in float32 too; "stored" keeps what each file has. ModelError
+    for a tokenizer that is not the network's, and for values that are not finite.
+    """
+    tokenizer = read_tokenizer(fitted.repository)
+    rows = fitted.config.language_model.vocab_size
+    if rows_needed(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer in {fitted.repository} has {rows_needed(tokenizer)} tokens and the embedding table "
+            f"{rows} rows; get tokenizer and weights from one repository"
+        )
+    settings = generation_settings(fitted.repository, tokenizer)
+    text = config_text(name, asdict(fitted.config), provenance, kind="answers")
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    (folder / TOKENIZER_FILE).write_text(tokenizer.to_str(), encoding="utf-8")
+    (folder / GENERATION_FILE).write_text(generation_text(settings), encoding="utf-8")
+    save_streamed(fitted.tensors, folder / WEIGHTS_FILE, _RULES[dtype], model=name)
+
+
+def _float32(key: str, tensor: Tensor) -> torch.dtype:
+    return torch.float32
+
+
+def _float16(key: str, tensor: Tensor) -> torch.dtype:
+    return torch.float16 if tensor.ndim > 1 and not key.startswith(_VIDEO_ENCODER) else torch.float32
+
+
+def _stored(key: str, tensor: Tensor) -> torch.dtype:
+    return tensor.dtype if tensor.dtype in _STORABLE else torch.float32
+
+
+_RULES = {"float32": _float32, "float16": _float16, "stored": _stored}
