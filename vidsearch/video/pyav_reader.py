@@ -133,7 +133,7 @@ class PyavReader:
     @property
     def starts_s(self) -> NDArray[np.float64]:
         """See `VideoReader.starts_s`."""
-        return self._table.shown_at * self._time_base
+        return np.asarray(self._table.shown_at * self._time_base, dtype=np.float64)
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""

@@ -130,7 +130,7 @@ class CausalLanguageModel(DeferredModule):
         given: list[int] = []
         logits = self(input_ids, inputs_embeds=inputs_embeds, cache=cache, last_only=True)
         while len(given) < max_new_tokens:
-            token = int(_penalised(logits[0, -1], given, repetition_penalty).argmax())
+            token = int(penalised(logits[0, -1], given, repetition_penalty).argmax())
             if token in stop_ids:
                 return
             yield token
@@ -248,7 +248,7 @@ def _causal_mask(past: int, length: int, device: torch.device) -> Tensor:
     return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
 
 
-def _penalised(logits: Tensor, given: list[int], penalty: float) -> Tensor:
+def penalised(logits: Tensor, given: list[int], penalty: float) -> Tensor:
     """(V,) logits with those of tokens already given made smaller (CTRL, arXiv 1909.05858, section 4.1)."""
     if penalty == 1.0 or not given:
         return logits
