@@ -8,7 +8,7 @@ Axes: V visual tokens, L positions, d the language model's width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -17,17 +17,17 @@ from torch import Tensor
 
 from vidsearch.answering.base import AnswerLimits, Clip, Precision, SeenClip
 from vidsearch.answering.frames import MomentPixels, read_moment
+from vidsearch.answering.speaking import Speaker, open_speaker
 from vidsearch.answering.visual_cache import VisualCache, cache_key
 from vidsearch.answering.words import GenerationRules, Words, generation_rules
 from vidsearch.errors import VidsearchError
-from vidsearch.models.device import accelerators, fast_dtype, named_device
+from vidsearch.models.device import accelerators, named_device
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.language import load_language_model
-from vidsearch.models.mobilevideogpt.language_model import penalised
-from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, penalised
 from vidsearch.video.fingerprint import fingerprint
 
-NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
+_ROOM = 512  # positions that a question and its answer have memory for from the beginning
 
 
 class MobileVideoGPTAnswerer:
@@ -39,15 +39,11 @@ class MobileVideoGPTAnswerer:
         self.rules = generation_rules(folder)
         self.network = load_language_model(folder)
         self._place = _device(device)
-        self._dtype = _dtype(precision, self._place, self.network)
-        self.device = _description(self._place, self._dtype)
+        self.speaker = open_speaker(folder, self.network, self._place, precision)
+        self.device = _description(self._place, self.speaker)
         self._cache = cache
         self._weights = fingerprint(folder.weights)
         self._encoders_are_ready = False
-        for part in (self.network.model.embed_tokens, self.network.model.layers, self.network.model.norm):
-            part.to(self._place, self._dtype)
-        if not self.network.config.tie_word_embeddings:
-            self.network.lm_head.to(self._place, self._dtype)
 
     def look(self, clip: Clip) -> ClipViewing:
         """See `Answerer.look`."""
@@ -57,7 +53,7 @@ class MobileVideoGPTAnswerer:
             clip.coverage,
             self._weights,
             self._place.type,
-            str(self._dtype),
+            str(self.speaker.dtype),
         )
         kept = self._cache.get(key)
         if kept is not None:
@@ -73,15 +69,9 @@ class MobileVideoGPTAnswerer:
         """See `Answerer.unknown_words`."""
         return self.words.unknown(question)
 
-    @torch.inference_mode()
-    def embed(self, ids: Sequence[int]) -> Tensor:
-        """Token ids (L,) → (1, L, d)."""
-        table = self.network.model.embed_tokens
-        return table(torch.tensor([ids], dtype=torch.long, device=self._place))
-
     def on_device(self, visual: Tensor) -> Tensor:
         """(V, d) of the cache → (1, V, d) for the language model."""
-        return visual.to(self._place, self._dtype).unsqueeze(0)
+        return visual.to(self._place, self.speaker.dtype).unsqueeze(0)
 
     @torch.inference_mode()
     def _encode(self, pixels: MomentPixels) -> tuple[Tensor, list[int]]:
@@ -91,9 +81,10 @@ class MobileVideoGPTAnswerer:
         """
         self._prepare_encoders()
         network = self.network
-        features = network.image_features(pixels.image.to(self._place, self._dtype))
+        place, dtype = self._place, self.speaker.dtype
+        features = network.image_features(pixels.image.to(place, dtype))
         chosen = network.selected_frames(features)
-        video = network.video_features(pixels.video[chosen.cpu()].to(self._place, self._dtype))
+        video = network.video_features(pixels.video[chosen.cpu()].to(place, dtype))
         return network.project(features, video)[0].to("cpu", torch.float16), chosen.tolist()
 
     def _prepare_encoders(self) -> None:
@@ -101,7 +92,7 @@ class MobileVideoGPTAnswerer:
         if not self._encoders_are_ready:
             model = self.network.model
             for part in (self.network.image_tower, model.vision_tower, model.mm_projector, model.image_mm_projector):
-                part.to(self._place, self._dtype)
+                part.to(self._place, self.speaker.dtype)
             self._encoders_are_ready = True
 
 
@@ -114,9 +105,9 @@ class ClipViewing:
         self.cut_short = False
         self._answerer = answerer
         self._visual = visual
-        self._cache = answerer.network.new_cache()
         self._before = answerer.words.before_frames()
         self._prefix = len(self._before) + len(visual)  # positions before the question: the same for every one
+        self._cache = KeyValueCache(answerer.network.config.num_hidden_layers, self._prefix + _ROOM)
         self._pending: list[int] = []  # the last token given, when the cache does not hold it
 
     def ask(self, question: str, limits: AnswerLimits, *, go_on: bool = False) -> Iterator[str]:
@@ -133,26 +124,27 @@ class ClipViewing:
     @torch.inference_mode()
     def _generate(self, ids: list[int], limits: AnswerLimits) -> Iterator[int]:
         """Tokens of the answer to a prompt that ends with `ids`; the cache takes in all but the last one given."""
-        network, rules = self._answerer.network, self._answerer.rules
+        speaker, rules = self._answerer.speaker, self._answerer.rules
         choose = _Chooser(limits, rules)
         self.tokens, self.cut_short, self._pending = 0, False, []
-        logits = network(inputs_embeds=self._prompt(ids), cache=self._cache, last_only=True)
-        while (token := choose(logits[0, -1])) not in rules.stop_ids:
+        logits = speaker.logits(self._prompt(ids), self._cache)
+        while (token := choose(logits)) not in rules.stop_ids:
             self.tokens += 1
             self._pending = [token]
             yield token
             self.cut_short = self.tokens >= limits.max_new_tokens or self._room() < 1
             if self.cut_short:
                 return
-            logits = network(inputs_embeds=self._answerer.embed([token]), cache=self._cache, last_only=True)
+            logits = speaker.logits(speaker.embed([token]), self._cache)
             self._pending = []
 
     def _prompt(self, ids: list[int]) -> Tensor:
         """(1, L, d): `ids`, and before the first question all that stands before it."""
-        text = self._answerer.embed(ids)
+        embed = self._answerer.speaker.embed
+        text = embed(ids)
         if self._cache.length:
             return text
-        before, visual = self._answerer.embed(self._before), self._answerer.on_device(self._visual)
+        before, visual = embed(self._before), self._answerer.on_device(self._visual)
         return torch.cat((before, visual, text), dim=1)
 
     def _check_room(self, length: int) -> None:
@@ -225,14 +217,7 @@ def _device(name: str) -> torch.device:
     return named_device(next(iter(accelerators()), "cpu") if name == "auto" else name)
 
 
-def _dtype(precision: Precision, device: torch.device, network: MobileVideoGPT) -> torch.dtype:
-    """ "auto": bfloat16 where the device multiplies it fast and the network is wide enough to gain by it."""
-    if precision == "auto":
-        return fast_dtype(device) if network.config.hidden_size >= NARROW else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-
-
-def _description(device: torch.device, dtype: torch.dtype) -> str:
+def _description(device: torch.device, speaker: Speaker) -> str:
     threads = torch.get_num_threads()
     more = f", {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else ""
-    return f"{device} ({str(dtype).removeprefix('torch.')}{more})"
+    return f"{device} ({speaker.weights}{more})"
