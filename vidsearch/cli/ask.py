@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vidsearch import timecode
+from vidsearch import places, timecode
 from vidsearch.cli import options, show
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import VideoError, VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.answering.base import Clip, Precision, SeenClip
+    from vidsearch.answering.base import Answerer, Clip, Precision, SeenClip
     from vidsearch.answering.moment import Coverage, TimeRange
+    from vidsearch.records import Hit
     from vidsearch.workflows.ask import Outcome
 
 JSON_VERSION = 1
@@ -62,6 +63,8 @@ def ask(
         raise typer.BadParameter("give a question, - to read questions from stdin, or --chat")
     if given.count("-") > 1 or ("-" in given and chat):
         raise typer.BadParameter("stdin can be read once; choose - or --chat")
+    if seed is not None and temperature == 0:
+        raise typer.BadParameter("--seed goes with a --temperature above 0; at 0 nothing is drawn")
     for question in given:
         check_question(question)
     place = wanted_clip(clip, start, end, pad, coverage)
@@ -72,7 +75,10 @@ def ask(
     if as_json:
         show.write_json({"version": JSON_VERSION, **as_dict(outcomes)})
     else:
-        show_answers(outcomes, several=len(given) != 1 or chat or given == ["-"], verbose=verbose)
+        several = len(given) != 1 or chat or given == ["-"]
+        lines = several and not sys.stdout.isatty()
+        typed = sys.stdin.isatty() and given in ([], ["-"])  # then they stand on the terminal already
+        show_answers(outcomes, several=several and not typed, verbose=verbose, lines=lines)
 
 
 def wanted_clip(clip: str, start: str | None, end: str | None, pad: float | None, coverage: str) -> Clip:
@@ -118,8 +124,13 @@ def as_dict(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     return {**seen, "answers": answers}
 
 
-def show_answers(outcomes: Iterable[Outcome], *, several: bool, verbose: bool) -> None:
-    """Answers to stdout, a line each, as they come; what was looked at, and the questions of several, to stderr."""
+def show_answers(
+    outcomes: Iterable[Outcome], *, several: bool, verbose: bool = False, lines: bool = False, indent: str = ""
+) -> None:
+    """Answers to stdout as they come, `indent` before each line; what was looked at goes to stderr.
+
+    `several`: each question goes there, too. `lines`: an answer is one line of a pipe, its own ends of lines escaped.
+    """
     from vidsearch.workflows.ask import Answered, ClipLooked, Piece, QuestionPut
 
     begun = False
@@ -136,10 +147,11 @@ def show_answers(outcomes: Iterable[Outcome], *, several: bool, verbose: bool) -
                     if unknown:
                         show.say(f"vidsearch: the model does not know: {', '.join(unknown)}; it answers without them.")
                 case Piece(text):
-                    show.write(text)
+                    shown = show.one_line(text) if lines else text.replace("\n", f"\n{indent}")
+                    show.write(shown if begun else indent + shown)
                     begun = True
                 case Answered(_, _, tokens, cut_short):
-                    show.write("\n")
+                    show.write("\n" if begun else f"{indent}\n")
                     begun = False
                     if cut_short:
                         show.say(f"The answer was cut after {tokens} tokens; --max-new-tokens lets it go on.")
@@ -168,6 +180,54 @@ def frames_line(clip: SeenClip) -> str:
     """The time of every frame; those kept for motion have a star."""
     times = (f"{time:.3f}{'*' if time in clip.chosen_s else ''}" for time in clip.times_s)
     return f"Frames at {' '.join(times)} s (* kept for motion)."
+
+
+class HitAsker:
+    """Puts the same questions to the best `top` hits of a query. The model is opened with the first of them."""
+
+    def __init__(self, questions: list[str], top: int, model: str) -> None:
+        """VidsearchError for an empty question, ModelError where the model is not here: before any work is done."""
+        from vidsearch.models.folder import find_model
+        from vidsearch.workflows.ask import check_question
+
+        for question in questions:
+            check_question(question)
+        find_model(model, places.models_dir(), "answers")
+        self.failed = False  # a hit's file could not be read
+        self._questions, self._top, self._model = questions, top, model
+        self._answerer: Answerer | None = None
+
+    def as_dict(self, hit: Hit) -> dict[str, Any]:
+        """`asked` for one of the best hits, nothing for the others; documented in docs/json.md."""
+        if hit.number > self._top:
+            return {}
+        try:
+            return {"asked": as_dict(self._outcomes(hit))}
+        except VideoError as error:
+            self.failed = True
+            return {"asked": {"error": str(error)}}
+
+    def show(self, hit: Hit) -> None:
+        """The answers under one of the best hits; a file that cannot be read is a line on stderr."""
+        if hit.number > self._top:
+            return
+        piped = not sys.stdout.isatty()
+        try:
+            show_answers(
+                self._outcomes(hit), several=len(self._questions) > 1, lines=piped, indent="\t" if piped else "   "
+            )
+        except VideoError as error:
+            self.failed = True
+            show.say(f"vidsearch: {error}")
+
+    def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
+        from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
+        from vidsearch.answering.moment import TimeRange
+        from vidsearch.workflows.ask import ask_about
+
+        self._answerer = self._answerer or open_answerer(self._model)
+        moment = Clip(hit.path, TimeRange(hit.start_s, hit.end_s))
+        return ask_about(moment, self._questions, self._answerer, AnswerLimits(options.DEFAULT_MAX_NEW_TOKENS))
 
 
 def _unseen_tail(clip: SeenClip) -> float | None:
