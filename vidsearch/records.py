@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 VideoState = Literal["indexed", "failed", "offline"]
 ReaderName = Literal["decord", "pyav"]
-Fit = Literal["squash", "centre-crop"]
+Fit = Literal["squash", "centre-crop", "as-is"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,10 @@ class VideoFile:
 
 @dataclass(frozen=True, slots=True)
 class FrameSpec:
-    """The picture a model wants: `side_px` square; `squash` ignores the aspect ratio, `centre-crop` keeps it."""
+    """The picture a model wants: `side_px` square; `squash` ignores the aspect ratio, `centre-crop` keeps it.
+
+    `as-is` gives the whole picture in its own size, whatever `side_px` says.
+    """
 
     side_px: int
     fit: Fit = "squash"

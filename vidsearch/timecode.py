@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def clock(seconds: float) -> str:
     """`1:02:03.4` or `02:03.4`, rounded to a tenth."""
@@ -10,3 +12,13 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     tail = f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
     return f"{hours}:{tail}" if hours else tail
+
+
+def seconds(text: str) -> float:
+    """The seconds of `83.5`, `01:23.5` or `1:02:03`; ValueError for anything else."""
+    if not re.fullmatch(r"(\d+:)?(\d{1,2}:)?\d+(\.\d*)?", text):
+        raise ValueError(f"{text!r} is no time; write seconds (83.5), or minutes and seconds (01:23.5)")
+    total = 0.0
+    for part in text.split(":"):
+        total = 60 * total + float(part)
+    return total

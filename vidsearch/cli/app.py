@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from vidsearch import __version__
-from vidsearch.cli import health, index, info, models, query, remove, show, train, videos
+from vidsearch.cli import ask, health, index, info, models, query, remove, show, train, videos
 from vidsearch.errors import VidsearchError
 
 EXIT_INTERRUPTED = 130
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("query")(query.query)
+app.command("ask")(ask.ask)
 app.command("videos")(videos.videos)
 app.command("remove")(remove.remove)
 app.command("info")(info.info)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from vidsearch.store.library import Library
 
 DEFAULT_MODEL = "mobileviclip-small"
+DEFAULT_ASK_MODEL = "mobilevideogpt-0.5b"
+DEFAULT_MAX_NEW_TOKENS = 256
 
 
 class TimeFormat(StrEnum):
@@ -50,6 +53,42 @@ Device = Annotated[
         help="auto, cpu, cuda, cuda:N or mps.",
     ),
 ]
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def checked(name: str) -> str:
+        if name not in names:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(names)}")
+        return name
+
+    return checked
+
+
+AskModel = Annotated[
+    str, typer.Option("--model", "-m", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers.")
+]
+Coverage = Annotated[
+    str,
+    typer.Option(
+        metavar="reference|full",
+        callback=_one_of("reference", "full"),
+        help="reference: as the model was trained, the end of a short range may be left out. full: all of it.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        callback=_one_of("auto", "float32", "bfloat16", "int8"),
+        help="auto, float32, bfloat16, or int8 (weights of the language model alone, on a CPU).",
+    ),
+]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="An answer has at most so many tokens.")]
+Temperature = Annotated[
+    float, typer.Option("--temperature", min=0, help="0: the likeliest words, always the same; above: drawn.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Draws the same words again, with --temperature.")]
 
 
 def absolute(path: Path) -> Path:

@@ -11,6 +11,7 @@ import typer
 
 from vidsearch import places
 from vidsearch.cli import options, show
+from vidsearch.cli.ask import HitAsker
 from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vidsearch.records import Hit
 
 JSON_VERSION = 1
+EXIT_SOME_FAILED = 3
 
 Levels = Mapping[str, float] | None  # cosines from which a hit counts as high, medium or low
 
@@ -44,6 +46,17 @@ def query(
     page: Annotated[
         Path | None, typer.Option("--page", metavar="FILE.html", help="Also write a page with pictures and playback.")
     ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--ask", metavar="QUESTION", help="Ask this about the best moment; repeatable. Can be wrong."),
+    ] = None,
+    ask_top: Annotated[
+        int | None, typer.Option("--ask-top", min=1, metavar="N", help="With --ask: ask about the best N moments.")
+    ] = None,
+    ask_model: Annotated[
+        str,
+        typer.Option("--ask-model", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers."),
+    ] = options.DEFAULT_ASK_MODEL,
     time_format: Annotated[
         options.TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")
     ] = options.TimeFormat.hms,
@@ -53,7 +66,8 @@ def query(
     On a terminal: a table. In a pipe, one line a moment: number, score, match, start, end, path, separated by tabs.
     Exit code 1 when nothing is found.
 
-    Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv
+    Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
+    vidsearch query "dog jumping" --ask "what colour is the dog?"
     """
     from vidsearch.embedding.base import open_text_embedder
     from vidsearch.models.folder import find_model
@@ -61,8 +75,13 @@ def query(
 
     if as_json + as_jsonl + (files_only or null) > 1:
         raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
+    if questions and (files_only or null):
+        raise typer.BadParameter("-f and -0 print names alone; leave out --ask")
+    if ask_top is not None and not questions:
+        raise typer.BadParameter("--ask-top goes with --ask")
     if text == "-":
         text = sys.stdin.read().strip()
+    asker = HitAsker(questions, ask_top or 1, ask_model) if questions else None
     wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
     with options.open_library() as library:
         levels = find_model(model, places.models_dir(), "search").score_levels
@@ -72,21 +91,26 @@ def query(
 
     if page is not None:
         _write_page(page, text, hits)
+    described = (as_dict(hit, levels) | (asker.as_dict(hit) if asker else {}) for hit in hits)
     if as_json:
-        show.write_json(
-            {"version": JSON_VERSION, "query": text, "model": model, "hits": [as_dict(hit, levels) for hit in hits]}
-        )
+        show.write_json({"version": JSON_VERSION, "query": text, "model": model, "hits": list(described)})
     elif as_jsonl:
-        for hit in hits:
-            show.write_json(as_dict(hit, levels))
+        for line in described:
+            show.write_json(line)
     elif files_only or null:
         end = "\0" if null else "\n"
         show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in hits)))
+    elif asker:
+        for hit in hits:
+            show_hits([hit], levels, time_format, header=hit is hits[0])
+            asker.show(hit)
     else:
         show_hits(hits, levels, time_format)
     if not hits:
         show.say(f"Nothing found for {text!r}.")
         raise typer.Exit(1)
+    if asker and asker.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def match_level(score: float, levels: Levels) -> str | None:
@@ -111,7 +135,8 @@ def as_dict(hit: Hit, levels: Levels) -> dict[str, Any]:
     }
 
 
-def show_hits(hits: Sequence[Hit], levels: Levels, time_format: options.TimeFormat) -> None:
+def show_hits(hits: Sequence[Hit], levels: Levels, time_format: options.TimeFormat, *, header: bool = True) -> None:
+    """A table, on a terminal under a header; a line for each hit in a pipe."""
     rows = [
         (
             str(hit.number),
@@ -123,8 +148,9 @@ def show_hits(hits: Sequence[Hit], levels: Levels, time_format: options.TimeForm
         )
         for hit in hits
     ]
+    names = ("#", "score", "match", "start", "end", "file")
     show.table_or_lines(
-        ("#", "score", "match", "start", "end", "file"), rows, right={"#": True, "start": True, "end": True}
+        names if header else ("",) * len(names), rows, right={"#": True, "start": True, "end": True} if header else {}
     )
 
 

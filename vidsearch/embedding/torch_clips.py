@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.errors import VidsearchError
+from vidsearch.models.device import accelerators, fast_dtype, named_device
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.load import Network, load_network
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig, config_from_dict
@@ -22,7 +23,6 @@ from vidsearch.models.mobileviclip.model import MobileViCLIP
 
 BATCH_CLIPS = 8  # run at once where each operator has its own cost of starting: a GPU, or a narrow network
 WIDE = 256  # channels of the last stage from which a CPU's time goes into multiplications: between nano (192) and Tiny
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
 _AGREE_COSINE = 0.999  # a device in its precision against the CPU in float32; a broken one is far below
 log = logging.getLogger(__name__)
 
@@ -118,25 +118,6 @@ def open_encoder(folder: ModelFolder, wanted: str) -> tuple[ClipEncoder, str]:
     return encoder, f"{encoder}{refused}"
 
 
-def accelerators() -> list[str]:
-    """The devices besides the CPU that torch finds on this machine, the fastest first."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [name for name, there in found.items() if there]
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it in hardware, else float32."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        # A torch that does not tell gets float32.
-        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
-
-
 def batch_clips(device: torch.device, config: MobileCLIPConfig) -> int:
     """How many clips to run at once.
 
@@ -152,13 +133,7 @@ def _checked_encoder(folder: ModelFolder, name: str) -> ClipEncoder:
     There are GPU backends that give every picture the same vector, so two clips must get about the vectors that the
     CPU gives them. VidsearchError when they do not, or when the device is not there or cannot run the network.
     """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise VidsearchError(f"there is no kind of device called {name!r}; choose {DEVICES}") from None
-    if device.type not in accelerators():
-        there = ", ".join(["cpu", *accelerators()])
-        raise VidsearchError(f"this machine has no device {name!r} that torch can use; choose one of {there}")
+    device = named_device(name)
     try:
         encoder = ClipEncoder(folder, device, fast_dtype(device))
         agrees = _agrees_with_cpu(encoder, folder)

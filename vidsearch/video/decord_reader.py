@@ -26,6 +26,7 @@ from vidsearch.video.picture import cut_square, scaled_size
 from vidsearch.video.probe import Timetable, timetable_doubts
 
 _BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
+_BATCH_BYTES = 64 << 20  # and no more than this: pictures kept as they are can be large
 _UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
 # decord gives times as float32; what that rounds up must not hide the picture that starts at the wanted time.
 _ROUNDING = 2.0**-23
@@ -59,6 +60,7 @@ class DecordReader:
         self._gave_up = False
         upright = (header.width_px * header.pixel_aspect, float(header.height_px))
         width, height = scaled_size(*(upright[::-1] if header.rotation_deg % 180 else upright), spec)
+        self._frame_bytes = 3 * width * height
         try:
             # One thread a file: the pool reads several files at once, and VP9 with hidden frames needs it.
             self._reader = decord.VideoReader(str(path.absolute()), width=width, height=height, num_threads=1)
@@ -78,6 +80,11 @@ class DecordReader:
         # For the last frames alone the successor is a help; after a damaged packet the file is its own.
         return self._successor.facts if self._gave_up else replace(self._facts, damage=self._successor.facts.damage)
 
+    @property
+    def starts_s(self) -> NDArray[np.float64]:
+        """See `VideoReader.starts_s`."""
+        return self._starts_s
+
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
         times = np.asarray(times_s, dtype=np.float64)
@@ -96,7 +103,8 @@ class DecordReader:
     def _decode(self, numbers: list[int]) -> Iterator[NDArray[np.uint8]]:
         """Frames by their number, until the last one or the first sign of damage."""
         waiting = iter(numbers)
-        while batch := list(islice(waiting, _BATCH)):
+        size = max(1, min(_BATCH, _BATCH_BYTES // self._frame_bytes))
+        while batch := list(islice(waiting, size)):
             before = self._complaints()
             try:
                 frames = self._reader.get_batch(batch).asnumpy()

@@ -18,6 +18,11 @@ class VideoReader(Protocol):
     @property
     def facts(self) -> VideoFacts: ...
 
+    @property
+    def starts_s(self) -> NDArray[np.float64]:
+        """(N,) when each frame that a player would show begins, ascending, in container presentation time."""
+        ...
+
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """For each time (ascending) the frame shown then: uint8 RGB (H, W, 3), upright, at the FrameSpec's side.
 

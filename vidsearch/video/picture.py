@@ -11,8 +11,11 @@ from vidsearch.records import FrameSpec
 def scaled_size(width_px: float, height_px: float, spec: FrameSpec) -> tuple[int, int]:
     """Width and height to scale an upright picture to before `cut_square`.
 
-    `squash` takes the square itself; `centre-crop` brings the shorter side to it and keeps the aspect ratio.
+    `squash` takes the square itself; `centre-crop` brings the shorter side to it and keeps the aspect ratio; `as-is`
+    makes the pixels square and nothing else.
     """
+    if spec.fit == "as-is":
+        return round(width_px), round(height_px)
     if spec.fit == "squash":
         return spec.side_px, spec.side_px
     scale = spec.side_px / min(width_px, height_px)
@@ -20,7 +23,9 @@ def scaled_size(width_px: float, height_px: float, spec: FrameSpec) -> tuple[int
 
 
 def cut_square(frames: NDArray[np.uint8], spec: FrameSpec) -> NDArray[np.uint8]:
-    """The middle square of (..., H, W, 3) frames that have the size of `scaled_size`."""
+    """The middle square of (..., H, W, 3) frames that have the size of `scaled_size`; all of them where kept as is."""
+    if spec.fit == "as-is":
+        return frames
     top = (frames.shape[-3] - spec.side_px) // 2
     left = (frames.shape[-2] - spec.side_px) // 2
     return frames[..., top : top + spec.side_px, left : left + spec.side_px, :]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.wire import Done, Failed, Opened, receive, send
+from vidsearch.video.wire import Cut, Done, Failed, Job, Opened, receive, send
 from vidsearch.video.wording import shown
 
 _log = logging.getLogger(__name__)
@@ -111,12 +111,13 @@ class DecodePool:
         """Process ids of the workers that run now."""
         return [seat.pid for seat in self._seats if seat.pid is not None]
 
-    def decode(self, files: Iterable[VideoFile]) -> Iterator[DecodeEvent]:
+    def decode(self, files: Iterable[VideoFile], cut: Cut | None = None) -> Iterator[DecodeEvent]:
         """The events of all files: of one file in their order, of several interleaved. Files start as they are given.
 
-        `files` is drawn from as workers become free, and may be a generator; its exceptions come out here.
+        `files` is drawn from as workers become free, and may be a generator; its exceptions come out here. `cut`
+        chooses other windows than those of the pool's WindowSpec.
         """
-        run = _Run(files, len(self._seats), self._buffered, self._closing)
+        run = _Run((Job(file, cut) for file in files), len(self._seats), self._buffered, self._closing)
         threads = [
             threading.Thread(target=self._work, args=(seat, run), name="decode", daemon=True) for seat in self._seats
         ]
@@ -150,8 +151,8 @@ class DecodePool:
     def _work(self, seat: _Seat, run: _Run) -> None:
         """One thread: files for one worker, until there are none."""
         try:
-            while not run.stopped and (file := run.next_file()) is not None:
-                for event in self._decode_one(seat, file, run):
+            while not run.stopped and (job := run.next_job()) is not None:
+                for event in self._decode_one(seat, job, run):
                     if not run.put(event):
                         seat.discard()  # it is in the middle of a file that nobody wants
                         return
@@ -160,9 +161,10 @@ class DecodePool:
         finally:
             run.leave()
 
-    def _decode_one(self, seat: _Seat, file: VideoFile, run: _Run) -> Iterator[DecodeEvent]:
+    def _decode_one(self, seat: _Seat, job: Job, run: _Run) -> Iterator[DecodeEvent]:
         """What one worker says about one file; a worker that hangs or dies makes it a VideoFailed."""
-        seat.begin(file, self._limits)
+        file = job.file
+        seat.begin(job, self._limits)
         try:
             while True:
                 message = seat.wait()
@@ -199,8 +201,8 @@ class DecodePool:
 class _Run:
     """One call of `decode`: the files still to do, and the bounded queue of what came out."""
 
-    def __init__(self, files: Iterable[VideoFile], workers: int, buffered: int, closing: threading.Event) -> None:
-        self._files = iter(files)
+    def __init__(self, jobs: Iterable[Job], workers: int, buffered: int, closing: threading.Event) -> None:
+        self._jobs = iter(jobs)
         self._drawing = threading.Lock()
         self._queue: queue.Queue[DecodeEvent | Exception | None] = queue.Queue(buffered)
         self._working = workers
@@ -212,9 +214,9 @@ class _Run:
     def stopped(self) -> bool:
         return self.stop.is_set() or self._closing.is_set()
 
-    def next_file(self) -> VideoFile | None:
+    def next_job(self) -> Job | None:
         with self._drawing:
-            return next(self._files, None)
+            return next(self._jobs, None)
 
     def put(self, event: DecodeEvent | Exception | None) -> bool:
         """Wait for room; False where nobody wants events any more."""
@@ -280,14 +282,14 @@ class _Seat:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def begin(self, file: VideoFile, limits: DecodeLimits) -> None:
+    def begin(self, job: Job, limits: DecodeLimits) -> None:
         """Hand over a file, to a new process if the last one is gone."""
         self.busy, self.late, self._waited_s = True, False, 0.0
-        self.allow(limits.until_opened_s(file), limits.until_opened_s(file))
+        self.allow(limits.until_opened_s(job.file), limits.until_opened_s(job.file))
         for _ in range(2):  # an idle worker may have died meanwhile: the second one is fresh
             process = self._living()
             with contextlib.suppress(BrokenPipeError):
-                send(process.stdin, file)  # type: ignore[arg-type]  # opened as a pipe
+                send(process.stdin, job)  # type: ignore[arg-type]  # opened as a pipe
                 return
             self.discard()
 

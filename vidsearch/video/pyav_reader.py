@@ -130,6 +130,11 @@ class PyavReader:
     def facts(self) -> VideoFacts:
         return replace(self._facts, damage=self._damage.sentence(self._path, self._header, self._facts.picture_s))
 
+    @property
+    def starts_s(self) -> NDArray[np.float64]:
+        """See `VideoReader.starts_s`."""
+        return np.asarray(self._table.shown_at * self._time_base, dtype=np.float64)
+
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
         if not times_s:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -15,9 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
-from vidsearch.records import VideoFacts
+from vidsearch.records import ClipWindow, VideoFacts, VideoFile
 
 _SIZES = struct.Struct("<II")  # bytes of the record, bytes of the pixels
+
+
+# Chooses the windows of one video from its facts and the (N,) times at which its frames begin. It crosses the pipe by
+# its name and its arguments, so it is a function of a module, or a partial of one; a VideoError from it is the answer.
+Cut = Callable[[VideoFacts, NDArray[np.float64]], Sequence[ClipWindow]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file to decode, and what to take from it; None: the windows that the worker was started for."""
+
+    file: VideoFile
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.reader import fill_windows, open_reader
 from vidsearch.video.windows import cut_windows
-from vidsearch.video.wire import Done, Failed, Opened, receive, send
+from vidsearch.video.wire import Done, Failed, Job, Opened, receive, send
 from vidsearch.video.wording import os_refusal, shown
 
 
@@ -29,18 +29,22 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frame_spec, window_spec = _specs(sys.argv[1:])
     answers = _claim_standard_output()
-    jobs: queue.SimpleQueue[VideoFile] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     while True:
         serve(jobs.get(), frame_spec, window_spec, answers)
 
 
-def serve(file: VideoFile, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes]) -> None:
+def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes]) -> None:
     """Decode one file: Opened, its windows, Done; or Failed at any point."""
+    file = job.file
     try:
         _check_unchanged(file)
         with open_reader(file.path, frame_spec, _printed_bytes) as reader:
-            windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
+            if job.cut is None:
+                windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
+            else:
+                windows = list(job.cut(reader.facts, reader.starts_s))
             send(answers, Opened(reader.facts, len(windows)))
             for clip in fill_windows(windows, reader):
                 send(answers, clip.window, clip.frames)
@@ -68,7 +72,7 @@ def _check_unchanged(file: VideoFile) -> None:
 
 def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
     side, fit, length, stride, frames = arguments
-    fits: dict[str, Fit] = {"squash": "squash", "centre-crop": "centre-crop"}
+    fits: dict[str, Fit] = {"squash": "squash", "centre-crop": "centre-crop", "as-is": "as-is"}
     return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames))
 
 
@@ -79,7 +83,7 @@ def _claim_standard_output() -> IO[bytes]:
     return answers
 
 
-def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[VideoFile]) -> None:
+def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[Job]) -> None:
     """Runs beside the decoder, which may hang: when the program is gone, so is this process."""
     while (message := receive(source)) is not None:
         jobs.put(message[0])

@@ -34,9 +34,13 @@ class Cache(Protocol):
 
 
 class KeyValueCache:
-    """Keys and values of the positions seen so far, of every layer; memory doubles when it is full."""
+    """Keys and values of the positions seen so far, of every layer; memory doubles when it is full.
 
-    def __init__(self, layers: int) -> None:
+    `room` is for how many positions there is memory from the beginning on.
+    """
+
+    def __init__(self, layers: int, room: int = 0) -> None:
+        self._room = room
         self._memory: list[Tensor | None] = [None] * layers  # of each layer (2, B, key-value heads, capacity, h)
         self.length = 0
 
@@ -62,7 +66,7 @@ class KeyValueCache:
 
     def _grown(self, memory: Tensor | None, keys: Tensor, needed: int) -> Tensor:
         if memory is None:
-            return keys.new_empty(2, *keys.shape[:2], needed, keys.shape[3])
+            return keys.new_empty(2, *keys.shape[:2], max(needed, self._room), keys.shape[3])
         grown = memory.new_empty(*memory.shape[:3], max(needed, 2 * memory.shape[3]), memory.shape[4])
         grown[:, :, :, : self.length] = memory[:, :, :, : self.length]
         return grown
@@ -82,8 +86,8 @@ class Decoder(nn.Module):
         """(B, L, D) → (B, L, D) after the final norm; positions go on from the cache's length, which is advanced."""
         length = embeddings.shape[1]
         past = cache.length if cache else 0
-        turns = _rotations(self.config, past, length, embeddings)
-        mask = _causal_mask(past, length, embeddings.device) if past and length > 1 else None
+        turns = rotations(self.config, past, length, embeddings)
+        mask = causal_mask(past, length, embeddings.device) if past and length > 1 else None
         x = embeddings
         for layer in self.layers:
             x = layer(x, turns, mask, cache)
@@ -140,7 +144,7 @@ class CausalLanguageModel(DeferredModule):
         given: list[int] = []
         logits = self(input_ids, inputs_embeds=inputs_embeds, cache=cache, last_only=True)
         while len(given) < max_new_tokens:
-            token = int(_penalised(logits[0, -1], given, repetition_penalty).argmax())
+            token = int(penalised(logits[0, -1], given, repetition_penalty).argmax())
             if token in stop_ids:
                 return
             yield token
@@ -197,7 +201,7 @@ class _Attention(nn.Module):
             project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, heads, L, h)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q, k = _rotated(q, turns), _rotated(k, turns)
+        q, k = rotated(q, turns), rotated(k, turns)
         if cache:
             k, v = cache.extended(self.number, k, v)
         mixed = self._one_step(q, k, v) if q.shape[2] == 1 else self._attend(q, k, v, mask)
@@ -230,7 +234,7 @@ def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
     return F.rms_norm(wide, norm.normalized_shape, None, norm.eps).to(x.dtype) * norm.weight
 
 
-def _rotations(config: LanguageModelConfig, past: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def rotations(config: LanguageModelConfig, past: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """cos and sin (L, h) of the rotary embedding (arXiv 2104.09864) at positions past … past + L − 1.
 
     Made for each call and not kept as buffers: a network on the meta device has no values to keep.
@@ -242,19 +246,19 @@ def _rotations(config: LanguageModelConfig, past: int, length: int, like: Tensor
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-def _rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """(B, heads, L, h): the first half of each head is turned with the second half, not neighbour with neighbour."""
     cos, sin = turns
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
-def _causal_mask(past: int, length: int, device: torch.device) -> Tensor:
+def causal_mask(past: int, length: int, device: torch.device) -> Tensor:
     """(L, past + L) bool: each new position sees the past, itself and the new ones before it."""
     return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
 
 
-def _penalised(logits: Tensor, given: list[int], penalty: float) -> Tensor:
+def penalised(logits: Tensor, given: list[int], penalty: float) -> Tensor:
     """(V,) logits with those of tokens already given made smaller (CTRL, arXiv 1909.05858, section 4.1)."""
     if penalty == 1.0 or not given:
         return logits

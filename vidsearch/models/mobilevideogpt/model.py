@@ -66,8 +66,9 @@ class MobileVideoGPT(CausalLanguageModel):
         return encoded[[distinct.index(f) for f in copies]]
 
     def selected_frames(self, features: Tensor) -> Tensor:
-        """(F, L, D) → (C·keep,) int64: numbers of the frames kept, ascending."""
+        """(F, L, D) → (C·keep,) int64: numbers of the frames kept, ascending; scored in float32 or wider."""
         chunk = self.layout.chunk
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
         kept = [
             select_frames(part, self.layout.keep) + chunk * n for n, part in enumerate(torch.split(features, chunk))
         ]

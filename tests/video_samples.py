@@ -47,17 +47,18 @@ def make_video(
     rate: int = 25,
     own_rate: bool = False,
     width_px: int = SIDE_PX,
+    height_px: int = SIDE_PX,
 ) -> Path:
     """A video whose picture i shows i and starts at `times_s[i]`. `own_rate`: containers that know only a rate."""
     base = Fraction(1, rate if own_rate else _TICKS)
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=codec_options or {})
-        stream.width, stream.height, stream.pix_fmt = width_px, SIDE_PX, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         stream.time_base = stream.codec_context.time_base = base
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = key_every, b_frames
         stream.codec_context.thread_count = 1
         for number, time in enumerate(times_s):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number, width_px), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number, width_px, height_px), format="rgb24")
             frame.pts, frame.time_base = round(time / base), base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -1,0 +1,221 @@
+"""`vidsearch ask`: what goes where, and each mistake with its sentence and exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from asking_model import make_answering_folder
+from support import CLIPS, RunVidsearch
+from typer.testing import CliRunner
+
+from vidsearch.answering.base import Clip, open_answerer
+from vidsearch.answering.moment import TimeRange
+from vidsearch.cli.app import app
+from vidsearch.errors import VidsearchError
+
+CLIP = CLIPS / "red-square-left-then-up.mp4"
+QUESTION = "what is there?"
+FEW = ("--max-new-tokens", "4")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of installed models: the default one of `ask`, in small."""
+    folder = tmp_path_factory.mktemp("models")
+    make_answering_folder(folder / "mobilevideogpt-0.5b")
+    return folder
+
+
+@pytest.fixture
+def asks(models: Path, monkeypatch: pytest.MonkeyPatch, vidsearch: RunVidsearch) -> RunVidsearch:
+    """Runs the real program where the default model is installed."""
+    monkeypatch.setenv("VIDSEARCH_MODEL_DIR", str(models))
+    return vidsearch
+
+
+def run(*arguments: str | Path, input: str | None = None) -> tuple[int, str, str]:
+    """The command in this process: (exit code, stdout, stderr), errors as the program shows them."""
+    done = CliRunner().invoke(app, ["ask", *map(str, arguments)], input=input)
+    if isinstance(done.exception, VidsearchError):
+        return done.exception.exit_code, done.stdout, f"vidsearch: {done.exception}\n"
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(asks: RunVidsearch) -> None:
+    done = asks("ask", CLIP, QUESTION, *FEW)
+    assert done.returncode == 0, done.stderr.decode()
+    answer = done.stdout.decode()
+    assert re.fullmatch(r"\S+( \S+){0,3}\n", answer)
+    assert done.stderr.decode().splitlines() == [
+        "Looked at 00:00.0-00:06.0 of red-square-left-then-up.mp4: 16 frames encoded, 8 of them kept for motion; "
+        "mobilevideogpt-0.5b on cpu (float32, 1 thread).",
+        "The answer was cut after 4 tokens; --max-new-tokens lets it go on.",
+    ]
+    again = asks("ask", CLIP, QUESTION, *FEW)
+    assert again.stdout == done.stdout
+    assert b"16 frames encoded before, 8 of them" in again.stderr
+
+
+@pytest.fixture(scope="session")
+def looked_at(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds what the model made of CLIP: most tests are not about looking."""
+    cache = tmp_path_factory.mktemp("cache")
+    answerer = open_answerer("mobilevideogpt-0.5b", models_dir=models, device="cpu", cache_dir=cache)
+    answerer.look(Clip(CLIP))
+    answerer.look(Clip(CLIP, TimeRange(1.0, 4.5)))
+    return cache
+
+
+@pytest.fixture
+def here(models: Path, looked_at: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default model for commands run in this process."""
+    monkeypatch.setenv("VIDSEARCH_MODEL_DIR", str(models))
+    shutil.copytree(looked_at, own_home / "cache")
+
+
+@pytest.mark.usefixtures("here")
+class TestInThisProcess:
+    def test_several_questions_are_a_line_each(self) -> None:
+        code, answers, said = run(CLIP, QUESTION, "who sings?", *FEW)
+        assert code == 0
+        assert len(answers.splitlines()) == 2
+        assert [line for line in said.splitlines() if line.startswith(">")] == [f"> {QUESTION}", "> who sings?"]
+        assert answers.splitlines()[0] == run(CLIP, QUESTION, *FEW)[1].strip("\n")
+
+    def test_questions_come_from_stdin(self) -> None:
+        code, answers, _ = run(CLIP, "-", *FEW, input=f"{QUESTION}\n\nwho sings?\n")
+        assert (code, answers) == (0, run(CLIP, QUESTION, "who sings?", *FEW)[1])
+
+    def test_a_conversation_goes_on(self) -> None:
+        alone = run(CLIP, "-", *FEW, input=f"{QUESTION}\nwho sings?\n")[1].splitlines()
+        code, talk, _ = run(CLIP, "--chat", *FEW, input=f"{QUESTION}\nwho sings?\n")
+        assert code == 0
+        assert talk.splitlines()[0] == alone[0]
+        assert talk.splitlines()[1] != alone[1]
+        assert run(CLIP, QUESTION, "--chat", *FEW, input="who sings?\n")[1] == talk
+
+    def test_json_has_the_documented_fields(self) -> None:
+        code, text, said = run(f"{CLIP}@1-4.5", QUESTION, "a zebra?", "--json", *FEW)
+        assert (code, said) == (0, "")
+        found = json.loads(text)
+        assert {key: type(value).__name__ for key, value in found.items()} == {
+            "version": "int",
+            "path": "str",
+            "start_s": "float",
+            "end_s": "float",
+            "frames_s": "list",
+            "kept_s": "list",
+            "from_cache": "bool",
+            "damage": "NoneType",
+            "model": "str",
+            "device": "str",
+            "answers": "list",
+        }
+        assert (found["version"], found["path"], found["start_s"], found["end_s"]) == (1, str(CLIP), 1.0, 4.5)
+        assert (len(found["frames_s"]), len(found["kept_s"])) == (16, 8)
+        first, second = found["answers"]
+        assert first == {
+            "question": QUESTION,
+            "unknown_words": [],
+            "answer": run(f"{CLIP}@1-4.5", QUESTION, *FEW)[1][:-1],
+        } | {
+            "tokens": 4,
+            "cut_short": True,
+        }
+        assert second["unknown_words"] == ["zebra"]
+
+    def test_a_range_is_said_in_two_ways(self) -> None:
+        behind = run(f"{CLIP}@00:01-00:04.5", QUESTION, "-v", *FEW)
+        given = run(CLIP, QUESTION, "-v", "--start", "1", "--end", "4.5", *FEW)
+        assert behind[1] == given[1]
+        assert "Looked at 00:01.0-00:04.5 of" in behind[2]
+        wider = run(f"{CLIP}@1-4.5", QUESTION, "--pad", "0.5", *FEW)
+        assert "Looked at 00:00.5-00:05.0 of" in wider[2]
+        assert "Looked at 00:02.0-00:06.0 of" in run(f"{CLIP}@2-", QUESTION, *FEW)[2]
+
+    def test_a_file_whose_name_looks_like_a_range_is_a_file(self, tmp_path: Path) -> None:
+        name = shutil.copy(CLIP, tmp_path / "match@3-2")
+        assert "Looked at 00:00.0-00:06.0 of match@3-2:" in run(name, QUESTION, *FEW)[2]
+
+    def test_verbose_tells_every_frame(self) -> None:
+        times = run(f"{CLIP}@1-4.5", QUESTION, "--verbose", *FEW)[2].splitlines()[1]
+        assert re.fullmatch(r"Frames at (\d\.\d{3}\*? ){16}s \(\* kept for motion\)\.", times)
+        assert times.count("*") == 9
+
+    def test_what_the_rule_leaves_out_is_said(self, tmp_path: Path) -> None:
+        assert "Nothing after" not in run(CLIP, QUESTION, *FEW)[2]
+        said = run(f"{CLIP}@0-1", QUESTION, *FEW)[2]  # 30 frames: the rule takes the first 16
+        assert "Nothing after 00:00.5 was looked at; --coverage full spreads the frames." in said
+        assert "Nothing after" not in run(f"{CLIP}@0-1", QUESTION, "--coverage", "full", *FEW)[2]
+
+    def test_temperature_and_seed(self) -> None:
+        drawn = {run(CLIP, QUESTION, "--temperature", "2", "--seed", seed, *FEW)[1] for seed in "1231"}
+        assert len(drawn) == 3
+
+    def test_words_that_the_model_does_not_know_are_named(self) -> None:
+        assert "the model does not know: zebra; it answers without them." in run(CLIP, "what zebra?", *FEW)[2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            ([CLIP], 2, "give a question, - to read questions from stdin, or --chat"),
+            ([CLIP, " "], 2, "The question is empty"),
+            ([CLIP, "-", "-"], 2, "stdin can be read once"),
+            ([CLIP, "-", "--chat"], 2, "stdin can be read once"),
+            (["/no/such.mp4", QUESTION], 2, "There is no /no/such.mp4; give a video that exists"),
+            ([f"{CLIP}@10-20", QUESTION], 2, "The range 00:10.0-00:20.0 lies outside"),
+            ([f"{CLIP}@3-2", QUESTION], 2, "its end comes after its start"),
+            ([f"{CLIP}@1:2:3:4-", QUESTION], 2, "'1:2:3:4' is no time"),
+            ([CLIP, QUESTION, "--start", "noon"], 2, "'noon' is no time"),
+            ([f"{CLIP}@1-2", QUESTION, "--end", "3"], 2, "leave out --start and --end"),
+            ([CLIP, QUESTION, "--pad", "1"], 2, "--pad goes with a range or a hit"),
+            ([CLIP, QUESTION, "--seed", "1"], 2, "--seed goes with a --temperature above 0"),
+            ([CLIP, QUESTION, "--coverage", "half"], 2, "'half' is none of reference, full"),
+            ([CLIP, QUESTION, "--dtype", "int4"], 2, "'int4' is none of auto, float32, bfloat16, int8"),
+            ([CLIP, QUESTION, "--device", "abacus"], 2, "'abacus' is no device"),
+            ([CLIP, QUESTION, "--model", "mobileviclip-nano"], 5, "mobileviclip-nano searches and is no model for ask"),
+            ([CLIP, QUESTION, "--model", "mobilevideogpt-9b"], 5, "no model is called 'mobilevideogpt-9b'"),
+            ([CLIP, "now " * 300], 2, "ask a shorter question"),
+        ],
+    )
+    def test_mistakes(self, arguments: list[str | Path], code: int, words: str) -> None:
+        given, answers, said = run(*arguments)
+        plain = " ".join(re.sub(r"[│╭╮╰╯─]", " ", said).split())
+        assert words in plain
+        assert (given, answers) == (code, "")
+
+    def test_a_file_that_is_no_video(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.mp4").write_text("no video, only words")
+        code, answers, said = run(tmp_path / "notes.mp4", QUESTION)
+        assert (code, answers) == (3, "")
+        assert re.fullmatch(r"vidsearch: .*notes\.mp4 .*\n", said)
+
+    def test_an_answer_with_the_second_question_empty_is_not_begun(self) -> None:
+        assert run(CLIP, QUESTION, "") == (
+            2,
+            "",
+            "vidsearch: The question is empty; ask it in words, as in: vidsearch ask clip.mp4 'what happens?'\n",
+        )
+
+
+def test_missing_weights_are_told_with_the_ways_forward(vidsearch: RunVidsearch) -> None:
+    done = vidsearch("ask", CLIP, QUESTION)
+    assert (done.returncode, done.stdout) == (5, b"")
+    said = done.stderr.decode()
+    assert said.startswith("vidsearch: the weights of mobilevideogpt-0.5b are not on this machine")
+    assert "--model mobilevideogpt-nano" in said
+    assert said.count("\n") == 1
+
+
+def test_the_model_comes_from_the_environment(vidsearch: RunVidsearch) -> None:
+    done = vidsearch("ask", CLIP, QUESTION, env={"VIDSEARCH_ASK_MODEL": "mobilevideogpt-1.5b"})
+    assert done.returncode == 5
+    assert b"the weights of mobilevideogpt-1.5b are not on this machine" in done.stderr
+
+
+def test_help_says_that_answers_can_be_wrong(vidsearch: RunVidsearch) -> None:
+    assert b"Answers can be wrong." in vidsearch("ask", "--help").stdout

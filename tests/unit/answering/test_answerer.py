@@ -1,0 +1,198 @@
+"""The answerer against the network used plainly; what is kept between questions; odd clips."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from asking_model import CONFIG, make_answering_folder, seeded_network
+from support import CLIPS
+
+from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
+from vidsearch.answering.frames import read_moment
+from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
+from vidsearch.answering.moment import TimeRange
+from vidsearch.answering.visual_cache import VisualCache
+from vidsearch.answering.words import Words
+from vidsearch.errors import ModelError, VideoError, VidsearchError
+from vidsearch.models.folder import ModelFolder
+from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN
+
+CLIP = CLIPS / "red-square-left-then-up.mp4"
+OTHER = CLIPS / "yellow-star-blinks.mp4"
+SHORT = AnswerLimits(max_new_tokens=12)
+QUESTION = "what is there?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return make_answering_folder(tmp_path_factory.mktemp("answerer") / "mobilevideogpt-0.5b")
+
+
+@pytest.fixture(scope="module")
+def answerer(folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> MobileVideoGPTAnswerer:
+    """One for all tests that do not look into its cache: a clip is decoded once for all of them."""
+    return opened(folder, tmp_path_factory.mktemp("shared"))
+
+
+def opened(folder: ModelFolder, tmp_path: Path) -> MobileVideoGPTAnswerer:
+    cache = VisualCache(tmp_path / "cache")
+    return MobileVideoGPTAnswerer(folder, device="cpu", precision="float32", cache=cache)
+
+
+def said(viewing_answer: object) -> str:
+    return "".join(viewing_answer)  # type: ignore[call-overload]
+
+
+def plain_answer(folder: ModelFolder, clip: Path, questions: list[str]) -> list[str]:
+    """What the network says when it is used step by step, everything anew for each question of a conversation."""
+    network, words = seeded_network(0), Words(folder)
+    pixels = read_moment(clip, TimeRange(), "reference", CONFIG)
+    with torch.inference_mode():
+        visual = network.encode_clip(pixels.image, pixels.video).half().float()
+    answers: list[str] = []
+    ids = [*words.before_frames(), *[IMAGE_TOKEN] * 16]
+    for number, question in enumerate(questions):
+        ids += words.next_turn(question) if number else words.after_frames(question)
+        with torch.inference_mode():
+            prompt = network.embed_prompt(torch.tensor(ids), visual)
+            given = list(
+                network.generate(inputs_embeds=prompt, max_new_tokens=12, stop_ids={0, 2}, repetition_penalty=1.3)
+            )
+        answers.append("".join(words.pieces(given)))
+        ids += given
+    return answers
+
+
+def test_the_answer_is_that_of_the_network_used_plainly(folder: ModelFolder, answerer: MobileVideoGPTAnswerer) -> None:
+    answers = {}
+    for clip in (CLIP, OTHER):
+        answers[clip] = said(answerer.look(Clip(clip)).ask(QUESTION, SHORT))
+        assert [answers[clip]] == plain_answer(folder, clip, [QUESTION])
+    assert answers[CLIP] != answers[OTHER]
+
+
+def test_a_second_question_stands_for_itself(folder: ModelFolder, answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    first = said(viewing.ask(QUESTION, SHORT))
+    second = said(viewing.ask("who runs now?", SHORT))
+    assert [second] == plain_answer(folder, CLIP, ["who runs now?"])
+    assert said(viewing.ask(QUESTION, SHORT)) == first != second
+
+
+def test_a_conversation_goes_on(folder: ModelFolder, answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    answers = [said(viewing.ask(question, SHORT, go_on=bool(n))) for n, question in enumerate((QUESTION, "who?"))]
+    assert answers == plain_answer(folder, CLIP, [QUESTION, "who?"])
+    assert answers[1] != said(viewing.ask("who?", SHORT))
+
+
+def test_an_answer_may_be_left_in_the_middle(answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    whole = said(viewing.ask(QUESTION, SHORT))
+    answer = iter(viewing.ask(QUESTION, SHORT))
+    next(answer)
+    answer.close()  # type: ignore[attr-defined]  # a generator
+    assert said(viewing.ask(QUESTION, SHORT)) == whole
+
+
+def test_limits_and_what_is_told_of_them(answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    long = said(viewing.ask(QUESTION, AnswerLimits(max_new_tokens=8)))
+    assert (viewing.tokens, viewing.cut_short) == (8, True)
+    short = said(viewing.ask(QUESTION, AnswerLimits(max_new_tokens=3)))
+    assert (viewing.tokens, viewing.cut_short) == (3, True)
+    assert long.startswith(short)
+
+
+def test_an_answer_ends_where_the_model_has_no_place_left(answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    said(viewing.ask("now " * 90, AnswerLimits(max_new_tokens=1000)))
+    assert viewing.cut_short
+    used = 14 + 176 + len(answerer.words.after_frames("now " * 90))
+    assert viewing.tokens == CONFIG.language_model.max_position_embeddings - used + 1  # the last one is not read again
+
+
+def test_a_question_that_is_too_long_is_refused(answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    with pytest.raises(VidsearchError, match="takes 320 tokens, the clip's 190 included"):
+        said(viewing.ask("now " * 200, SHORT))
+    assert said(viewing.ask(QUESTION, SHORT))
+
+
+def test_temperature_draws_and_a_seed_draws_again(answerer: MobileVideoGPTAnswerer) -> None:
+    viewing = answerer.look(Clip(CLIP))
+    drawn = {said(viewing.ask(QUESTION, replace(SHORT, temperature=2.0, seed=seed))) for seed in range(4)}
+    assert len(drawn) == 4
+    again = said(viewing.ask(QUESTION, replace(SHORT, temperature=2.0, seed=3)))
+    assert again in drawn
+    assert said(viewing.ask(QUESTION, replace(SHORT, temperature=1e-4, seed=1))) == said(viewing.ask(QUESTION, SHORT))
+
+
+def test_a_clip_is_decoded_and_encoded_once(folder: ModelFolder, tmp_path: Path) -> None:
+    copy = tmp_path / "clip.mp4"
+    shutil.copy(CLIP, copy)
+    first = opened(folder, tmp_path).look(Clip(copy))
+    assert not first.seen.from_cache
+    moved = copy.rename(tmp_path / "moved.mp4")  # the content is what counts
+    second = opened(folder, tmp_path).look(Clip(moved))
+    assert second.seen == replace(first.seen, path=moved, from_cache=True)
+    assert said(second.ask(QUESTION, SHORT)) == said(first.ask(QUESTION, SHORT))
+
+
+def test_another_range_coverage_or_network_is_another_entry(folder: ModelFolder, tmp_path: Path) -> None:
+    opened(folder, tmp_path).look(Clip(CLIP))
+    other = make_answering_folder(tmp_path / "other", seed=1)
+    for clip in (Clip(CLIP, TimeRange(1.0)), Clip(CLIP, coverage="full")):
+        assert not opened(folder, tmp_path).look(clip).seen.from_cache
+    assert not opened(other, tmp_path).look(Clip(CLIP)).seen.from_cache
+    assert opened(folder, tmp_path).look(Clip(CLIP)).seen.from_cache
+
+
+def test_what_was_seen_is_told(answerer: MobileVideoGPTAnswerer) -> None:
+    seen = answerer.look(Clip(CLIP, TimeRange(1.0, 4.0))).seen
+    assert (seen.start_s, seen.end_s, len(seen.times_s), seen.model) == (1.0, 4.0, 16, "mobilevideogpt-0.5b")
+    assert seen.times_s[0] == 1.0
+    assert seen.times_s[-1] < 4.0
+    assert len(seen.chosen_s) == 8
+    assert set(seen.chosen_s) <= set(seen.times_s)
+
+
+@pytest.mark.parametrize(("precision", "words"), [("bfloat16", "bfloat16"), ("int8", "int8"), ("auto", "float32")])
+def test_precisions(folder: ModelFolder, tmp_path: Path, precision: str, words: str) -> None:
+    cache = VisualCache(tmp_path / "cache")
+    answerer = MobileVideoGPTAnswerer(folder, device="cpu", precision=precision, cache=cache)  # type: ignore[arg-type]
+    assert answerer.device.startswith(f"cpu ({words}, ")
+    viewing = answerer.look(Clip(CLIP))
+    assert said(viewing.ask(QUESTION, SHORT)) == said(viewing.ask(QUESTION, SHORT)) != ""
+
+
+def test_models_and_devices_that_are_not_here(folder: ModelFolder, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="searches and is no model for ask"):
+        open_answerer("mobileviclip-nano", models_dir=folder.path.parent)
+    with pytest.raises(VidsearchError, match="there is no kind of device called 'abacus'"):
+        open_answerer("mobilevideogpt-0.5b", models_dir=folder.path.parent, device="abacus", cache_dir=tmp_path)
+
+
+def test_a_range_outside_and_a_file_that_is_no_video(answerer: MobileVideoGPTAnswerer, tmp_path: Path) -> None:
+    with pytest.raises(VidsearchError, match=r"lies outside .*, which goes from 00:00\.0 to 00:06\.0"):
+        answerer.look(Clip(CLIP, TimeRange(60.0)))
+    (tmp_path / "notes.mp4").write_text("these are notes, no video")
+    with pytest.raises(VideoError, match=r"notes\.mp4") as caught:
+        answerer.look(Clip(tmp_path / "notes.mp4"))
+    assert caught.value.kind == "not-a-video"
+
+
+def test_the_cache_holds_half_precision(folder: ModelFolder, tmp_path: Path) -> None:
+    opened(folder, tmp_path).look(Clip(CLIP))
+    [entry] = (tmp_path / "cache").iterdir()
+    visual = 16 * CONFIG.image_side**2 + 2 * CONFIG.video_side**2
+    assert 0 < entry.stat().st_size - 2 * visual * CONFIG.language_model.hidden_size < 2000
+    found = VisualCache(tmp_path / "cache").get(entry.stem)
+    assert found is not None
+    assert found[0].shape == (visual, CONFIG.language_model.hidden_size)
+    assert np.isfinite(found[0]).all()

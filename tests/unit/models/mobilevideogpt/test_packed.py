@@ -1,0 +1,87 @@
+"""The packed language model against the plain one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
+from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, LanguageModel
+from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel, Weights, blocks_pay
+
+CONFIG = LanguageModelConfig(
+    vocab_size=300,
+    hidden_size=128,
+    intermediate_size=320,
+    num_hidden_layers=3,
+    num_attention_heads=8,
+    num_key_value_heads=2,
+)
+
+
+def networks(config: LanguageModelConfig, weights: Weights) -> tuple[LanguageModel, PackedLanguageModel]:
+    torch.manual_seed(1)
+    plain = LanguageModel(**asdict(config)).eval()
+    tensors = plain.state_dict()
+    return plain, PackedLanguageModel(config, lambda names: {name: tensors[name] for name in names}, weights)
+
+
+def inputs() -> list[Tensor]:
+    """A prompt, a question after it, and single tokens."""
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn(1, length, CONFIG.hidden_size, generator=generator) for length in (40, 12, 1, 3, 1)]
+
+
+# How far from the plain float32 network, by the largest logit: float32 sums in another order, bfloat16 keeps 8 bits,
+# int8 rounds each weight to a 254th of its row's span besides.
+@pytest.mark.parametrize(("weights", "tolerance"), [("float32", 2e-6), ("bfloat16", 2e-2), ("int8", 4e-2)])
+@pytest.mark.parametrize("tied", [True, False])
+@torch.inference_mode()
+def test_logits_are_those_of_the_plain_network(weights: Weights, tolerance: float, tied: bool) -> None:
+    plain, packed = networks(replace(CONFIG, tie_word_embeddings=tied), weights)
+    cache, other = plain.new_cache(), KeyValueCache(CONFIG.num_hidden_layers, room=50)
+    for embeddings in inputs():
+        expected = plain(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]
+        given = packed(embeddings, other)
+        assert given.dtype == torch.float32
+        assert float((given - expected).abs().max() / expected.abs().max()) < tolerance
+    assert other.length == cache.length == 57
+
+
+@torch.inference_mode()
+def test_a_cache_wound_back_gives_the_same_again() -> None:
+    _, packed = networks(CONFIG, "float32")
+    prompt, question, *_ = inputs()
+    cache = KeyValueCache(CONFIG.num_hidden_layers)
+    packed(prompt, cache)
+    first = packed(question, cache)
+    cache.truncate(prompt.shape[1])
+    assert torch.equal(packed(question, cache), first)
+
+
+@pytest.mark.parametrize(("weights", "width"), [("float32", 4), ("bfloat16", 2), ("int8", 1)])
+def test_what_a_token_reads_is_counted(weights: Weights, width: int) -> None:
+    c = CONFIG
+    rows = c.hidden_size + 2 * c.num_key_value_heads * c.head_dim  # of queries, keys and values
+    layer = c.hidden_size * (rows + c.hidden_size + 3 * c.intermediate_size)
+    _, packed = networks(c, weights)
+    assert packed.bytes_read == width * (c.num_hidden_layers * layer + c.vocab_size * c.hidden_size)
+
+
+def test_a_packed_model_keeps_no_tensor_of_the_file() -> None:
+    """What it was given may change or go away."""
+    torch.manual_seed(1)
+    plain = LanguageModel(**asdict(CONFIG)).eval()
+    tensors = plain.state_dict()
+    packed = PackedLanguageModel(CONFIG, lambda names: {name: tensors[name] for name in names}, "float32")
+    before = packed(inputs()[0], KeyValueCache(CONFIG.num_hidden_layers))
+    for tensor in tensors.values():
+        tensor.zero_()
+    assert torch.equal(packed(inputs()[0], KeyValueCache(CONFIG.num_hidden_layers)), before)
+
+
+def test_float32_blocks_pay_wherever_onednn_is() -> None:
+    assert blocks_pay(torch.float32) == torch.backends.mkldnn.is_available()

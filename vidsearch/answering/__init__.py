@@ -1,0 +1,1 @@
+"""Frames and a question → text, piece by piece."""

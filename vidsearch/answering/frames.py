@@ -1,0 +1,92 @@
+"""A range of a video file → the pixels of its frames, as both encoders of the network want them.
+
+The file is opened and decoded in a process of its own, as in indexing: a decoder that hangs or crashes takes nothing
+with it. Frames come in their own size, one at a time, and leave as two small squares, so that memory does not grow with
+the video: neither with its length nor with the number of its frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidsearch.answering.moment import Coverage, TimeRange, choose_frames, outside
+from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
+from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
+from vidsearch.video.pool import DecodePool, VideoDone, VideoFailed, VideoOpened, WindowDecoded
+from vidsearch.video.wording import os_refusal
+
+_AS_IS = FrameSpec(side_px=1, fit="as-is")
+
+
+@dataclass(frozen=True, slots=True)
+class MomentPixels:
+    """What was looked at: [start_s, end_s), the time of each frame, and the pixels in both preprocessings.
+
+    `image` and `video` are (F, 3, S, S) float32, frames of zeros after the last one of a short clip.
+    """
+
+    facts: VideoFacts
+    start_s: float
+    end_s: float
+    times_s: tuple[float, ...]
+    image: Tensor
+    video: Tensor
+
+
+def read_moment(path: Path, wanted: TimeRange, coverage: Coverage, config: MobileVideoGPTConfig) -> MomentPixels:
+    """Decode and preprocess the frames to look at.
+
+    Raises VideoError where the file cannot be read, VidsearchError for a range that the clip does not have.
+    """
+    pixels = _Pixels(config)
+    facts: VideoFacts | None = None
+    times: list[float] = []
+    span = (0.0, 0.0)
+    with DecodePool(1, _AS_IS, WindowSpec(), buffered_events=1) as pool:
+        for event in pool.decode([_file(path)], partial(choose_frames, wanted, coverage)):
+            match event:
+                case VideoOpened(_, opened, 0):
+                    raise outside(wanted, opened, path)
+                case WindowDecoded(_, clip):
+                    span = (clip.window.start_s, clip.window.end_s)
+                    times.extend(clip.window.times_s)
+                    pixels.add(clip.frames[0])
+                case VideoDone(_, done):
+                    facts = done
+                case VideoFailed(_, error):
+                    raise error
+    assert facts is not None  # the pool ends every file with VideoDone or VideoFailed
+    return MomentPixels(facts, *span, tuple(times), *pixels.padded())
+
+
+class _Pixels:
+    """The two squares of every frame so far."""
+
+    def __init__(self, config: MobileVideoGPTConfig) -> None:
+        self._config = config
+        self._image: list[Tensor] = []
+        self._video: list[Tensor] = []
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        self._image.append(preprocess_image([frame], self._config.image_tower.image_size))
+        self._video.append(preprocess_video([frame], self._config.video_encoder.img_size))
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        image, video = torch.cat(self._image), torch.cat(self._video)
+        return pad_frames(image, self._config.frames), pad_frames(video, self._config.frames)
+
+
+def _file(path: Path) -> VideoFile:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise os_refusal(path, error) from error
+    return VideoFile(path, status.st_size, status.st_mtime_ns)

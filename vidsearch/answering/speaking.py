@@ -1,0 +1,94 @@
+"""The language model of an answerer on its device: embeddings in, logits of the last position out.
+
+On a CPU its weights are packed (`mobilevideogpt/packed.py`), on an accelerator the network runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidsearch.answering.base import Precision
+from vidsearch.errors import VidsearchError
+from vidsearch.models.device import fast_dtype
+from vidsearch.models.folder import ModelFolder
+from vidsearch.models.load import read_some
+from vidsearch.models.mobilevideogpt.language_model import KeyValueCache
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel, Weights
+
+NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
+
+
+class Speaker(Protocol):
+    """A language model ready to run."""
+
+    dtype: torch.dtype  # of its activations
+    weights: Weights
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Token ids (L,) → (1, L, d)."""
+        ...
+
+    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
+        """(1, L, d) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
+        ...
+
+
+def open_speaker(folder: ModelFolder, network: MobileVideoGPT, device: torch.device, precision: Precision) -> Speaker:
+    """The language model of a folder. `network` is that of the folder, its tensors still mapped from the file.
+
+    VidsearchError for a precision that does not run on the device.
+    """
+    weights = choose_weights(precision, device, network.config.hidden_size)
+    if device.type == "cpu":
+        return _PackedSpeaker(folder, network, weights)
+    if weights == "int8":
+        raise VidsearchError(f"--dtype int8 runs on a CPU alone, not on {device}; choose bfloat16")
+    return _DeviceSpeaker(network, device, weights)
+
+
+def choose_weights(precision: Precision, device: torch.device, width: int) -> Weights:
+    """What "auto" stands for: bfloat16 where the device multiplies it fast and the network is wide enough to gain."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if width >= NARROW and fast_dtype(device) is torch.bfloat16 else "float32"
+
+
+class _PackedSpeaker:
+    def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: Weights) -> None:
+        self.weights = weights
+        self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
+        self._model = PackedLanguageModel(network.config, partial(read_some, folder.weights), weights)
+        self.dtype = self._model.dtype
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        return self._table[torch.tensor(ids, dtype=torch.long)].to(self.dtype).unsqueeze(0)
+
+    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
+        return self._model(embeddings, cache)
+
+
+class _DeviceSpeaker:
+    def __init__(self, network: MobileVideoGPT, device: torch.device, weights: Weights) -> None:
+        self.weights = weights
+        self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
+        self._network = network
+        for part in (network.model.embed_tokens, network.model.layers, network.model.norm):
+            part.to(device, self.dtype)
+        if not network.config.tie_word_embeddings:
+            network.lm_head.to(device, self.dtype)
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        table = self._network.model.embed_tokens
+        return table(torch.tensor([ids], dtype=torch.long, device=table.weight.device))
+
+    @torch.inference_mode()
+    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
+        return self._network(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]

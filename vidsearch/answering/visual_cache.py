@@ -1,0 +1,99 @@
+"""What the network made of a clip, kept on disk: a clip is decoded and encoded once, whatever is asked about it.
+
+One safetensors file for each entry, named by a hash of all that it depends on, so that an entry is never out of date:
+it is only no longer asked for. Reading one makes it the youngest, and the oldest go when the folder is over its limit.
+A cache that cannot be written or read costs time and is no error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from vidsearch.errors import VidsearchError
+
+log = logging.getLogger(__name__)
+
+LIMIT_VARIABLE = "VIDSEARCH_CACHE_MB"
+DEFAULT_LIMIT_MB = 512  # about 120 clips of mobilevideogpt-0.5b
+_SUFFIX = ".visual"
+_FORMAT = 1
+
+
+def cache_key(*parts: object) -> str:
+    """A name for an entry that depends on `parts`, which JSON can write."""
+    return hashlib.blake2b(json.dumps([_FORMAT, *parts]).encode(), digest_size=16).hexdigest()
+
+
+class VisualCache:
+    """A folder of entries: visual tokens (V, d) float16, and facts about the clip that they came from."""
+
+    def __init__(self, folder: Path, limit_bytes: int | None = None) -> None:
+        """`limit_bytes` None: `VIDSEARCH_CACHE_MB`, else 512 MB. 0 keeps nothing."""
+        self._folder = folder
+        self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
+
+    def get(self, key: str) -> tuple[NDArray[np.float16], dict[str, Any]] | None:
+        """The entry and its facts; None where there is none that can be read."""
+        path = self._folder / (key + _SUFFIX)
+        try:
+            with safe_open(path, framework="numpy") as entry:
+                facts = json.loads(entry.metadata()["facts"])
+                tokens = entry.get_tensor("tokens")
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            log.info("the cached clip %s is not used: %s", path, error)
+            return None
+        return tokens, facts
+
+    def put(self, key: str, tokens: NDArray[np.float16], facts: Mapping[str, Any]) -> None:
+        """Keep an entry, whole or not at all, and let the oldest go where there are too many."""
+        data = save({"tokens": tokens}, metadata={"facts": json.dumps(facts)})
+        if len(data) > self._limit:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
+                try:
+                    file.write(data)
+                    file.close()
+                    Path(file.name).replace(self._folder / (key + _SUFFIX))
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+            self._shrink()
+        except OSError as error:
+            log.info("the clip is not cached: %s", error)
+
+    def _shrink(self) -> None:
+        """Remove the entries that were read or written longest ago, until the rest is within the limit."""
+        entries = []
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            status = path.stat()
+            entries.append((status.st_mtime_ns, status.st_size, path))
+        left = self._limit
+        for _, size, path in sorted(entries, reverse=True):
+            left -= size
+            if left < 0:
+                path.unlink(missing_ok=True)
+
+
+def limit_from_environment() -> int:
+    """`VIDSEARCH_CACHE_MB` in bytes, else 512 MB. VidsearchError where it is no number."""
+    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MB)
+    if not given.isdecimal():
+        raise VidsearchError(f"{LIMIT_VARIABLE} is {given!r}; give a whole number of megabytes, 0 to keep nothing.")
+    return int(given) * 1_000_000

@@ -1,0 +1,92 @@
+"""Hit + question ─▶ frames ─▶ text.
+
+The workflow yields what happens as it happens, the answer in pieces; the command draws it and a test reads a list.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidsearch.errors import VideoError, VidsearchError
+
+if TYPE_CHECKING:
+    from vidsearch.answering.base import Answerer, AnswerLimits, Clip, SeenClip
+
+# What indexing would have the user do about a file says nothing to somebody who asks about it.
+_ADVICE = {
+    "vanished": "is no longer there; give a video that exists",
+    "changing": "is still being written; ask again when it is complete",
+    "timeout": "kept the decoder busy for too long and was given up; ask about a part of it with --start and --end",
+    "crashed": "made the decoder crash; convert it to another format and ask again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLooked:
+    """The clip has been looked at; questions about it follow."""
+
+    seen: SeenClip
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionPut:
+    """A question is about to be answered. `unknown_words` are those that the model does not know."""
+
+    question: str
+    unknown_words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the answer, as it came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The whole answer. `cut_short`: it had more to say than the limit of tokens let it."""
+
+    question: str
+    text: str
+    tokens: int
+    cut_short: bool
+
+
+Outcome = ClipLooked | QuestionPut | Piece | Answered
+
+
+def ask_about(
+    clip: Clip, questions: Iterable[str], answerer: Answerer, limits: AnswerLimits, *, chat: bool = False
+) -> Iterator[Outcome]:
+    """Looks at the clip once and answers the questions, which may come as they are typed.
+
+    `chat`: each question goes on from those before it; otherwise each stands for itself. Raises VideoError where the
+    file cannot be read, VidsearchError for an empty question and for a range that the clip does not have.
+    """
+    if not os.path.lexists(clip.path):
+        raise VidsearchError(f"There is no {clip.path}; give a video that exists, or the number of a hit.")
+    try:
+        viewing = answerer.look(clip)
+    except VideoError as error:
+        advice = _ADVICE.get(error.kind)
+        raise (VideoError(error.kind, f"{clip.path} {advice}.") if advice else error) from error
+    yield ClipLooked(viewing.seen, answerer.device)
+    for number, question in enumerate(questions):
+        check_question(question)
+        yield QuestionPut(question, tuple(answerer.unknown_words(question)))
+        pieces: list[str] = []
+        for piece in viewing.ask(question, limits, go_on=chat and number > 0):
+            pieces.append(piece)
+            yield Piece(piece)
+        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short)
+
+
+def check_question(question: str) -> None:
+    """VidsearchError for a question without words."""
+    if not question.strip():
+        raise VidsearchError("The question is empty; ask it in words, as in: vidsearch ask clip.mp4 'what happens?'")
