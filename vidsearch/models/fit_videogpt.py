@@ -302,7 +302,10 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     """Whether all values agree, whatever they are stored in; some rows at a time, because such tables are large."""
     if one.shape != other.shape:
         return False
-    return all(torch.equal(a.float(), b.float()) for a, b in zip(one.split(_ROWS), other.split(_ROWS), strict=True))
+    return all(
+        torch.equal(a.float(), b.float())
+        for a, b in zip(torch.split(one, _ROWS), torch.split(other, _ROWS), strict=True)
+    )
 
 
 # Names and shapes
