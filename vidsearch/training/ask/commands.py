@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what needs a tokenizer is imported late: MobileViCLIP train
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
-# What a stage before the last leaves behind: the part, and the keys of it that are its own.
+# What a stage leaves behind: the part, and the keys of it that are its own. The adapters of "tuning" are merged.
 _LANGUAGE = ("model.embed_tokens.", "model.layers.", "model.norm.")
 _LEFT_BEHIND: dict[str, tuple[str, tuple[str, ...]]] = {
     "image-encoder": ("image_tower", ("",)),
@@ -30,6 +30,7 @@ _LEFT_BEHIND: dict[str, tuple[str, tuple[str, ...]]] = {
     "language": ("network", _LANGUAGE),
     "image-projector": ("network", ("model.image_mm_projector.",)),
     "video-projector": ("network", ("model.mm_projector.",)),
+    "tuning": ("network", ("model.",)),
 }
 
 
@@ -43,7 +44,12 @@ def add_parsers(commands: Any) -> None:
     ask.add_argument("--steps", type=int, help="steps of every stage")
     ask.add_argument("--batch", type=int, help="clips a step in every stage")
     ask.add_argument(
-        "--from", dest="runs", type=Path, nargs="*", default=(), help="runs whose stages before the last are taken over"
+        "--from",
+        dest="runs",
+        type=Path,
+        nargs="*",
+        default=(),
+        help="runs whose finished stages are taken over, in this order",
     )
     ask.add_argument(
         "--selection", choices=("scored", "uniform"), default="scored", help="frames the video encoder sees"
@@ -135,7 +141,7 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
 
 
 def _take_over(workshop: Workshop, run: Path) -> None:
-    """What another run has made in its stages before the last."""
+    """What another run has made in its stages."""
     found = False
     for stage, (part, fronts) in _LEFT_BEHIND.items():
         path = run / "stages" / f"{stage}.pt"
