@@ -15,6 +15,7 @@ from vidsearch.models.matcher import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
+from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 
 if TYPE_CHECKING:
     from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
@@ -40,8 +41,7 @@ def build(name: str) -> Network | MobileVideoGPT:
 
 
 def _build_language_network(name: str) -> MobileVideoGPT:
-    from vidsearch.models.mobilevideogpt.deferred import deferred_weights  # late: index and query never need them
-    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT  # late: index and query never need it
 
     with deferred_weights():
         return MobileVideoGPT(LANGUAGE_CONFIGS[name]).eval()
@@ -78,7 +78,7 @@ def load_network(
 
 def empty_network(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
     """The network of a config without memory for its tensors; `fill` gives it some."""
-    with torch.device("meta"):
+    with deferred_weights():
         return build_from(config)
 
 
