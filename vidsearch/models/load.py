@@ -13,6 +13,8 @@ from vidsearch.errors import ModelError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.matcher import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
+from vidsearch.models.mobileviclip.fold import fold_branches
+from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
 from vidsearch.models.mobilevideogpt.deferred import deferred_weights
@@ -71,8 +73,11 @@ def load_network(
         del network.text_encoder
         tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("text_encoder.")}
     fill(network, tensors, file=str(folder.weights))
-    if form != "train":
-        network = network.reparameterize() if form == "inference" else network.fuse()
+    if form != "train":  # in place, as nobody else has this network: a copy would take time, and memory twice
+        fold_branches(network)
+        if form == "fused":
+            fuse_blocks(network)
+        network.requires_grad_(False)
     return network.to(device=device, dtype=dtype)
 
 
