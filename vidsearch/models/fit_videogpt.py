@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from vidsearch.models.matcher import Shape, compare
 from vidsearch.models.mobilevideogpt.config import CONFIGS, MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.weight_files import WeightSet, find_weights
+from vidsearch.models.weight_files import WeightSet, find_weights, listed
 
 Part = Literal["language model", "image tower", "video encoder"]
 Tensors = dict[str, Tensor]
@@ -51,9 +51,9 @@ _VIDEO_HERE = "model.vision_tower."  # what stands before the video encoder's ke
 # A tower among the language model's weights: what stands before, and how its own keys start.
 _COPY = re.compile(r"(model\.(?:\w+\.)+)(vision_model\.|vision_encoder\.)")
 _PRETRAINING = "vision_encoder.clip_decoder."  # in the state dict, and never run
-# CLIP's other half, and a buffer that older versions of its file hold.
-_UNUSED_OF_CLIP = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
-_OLD_BUFFER = "vision_model.embeddings.position_ids"
+# CLIP's other half, its temperature, and a buffer that older versions of its file hold.
+_OTHER_HALF_OF_CLIP = ("text_model.", "text_projection.", "visual_projection.")
+_UNUSED_OF_CLIP = ("logit_scale", "vision_model.embeddings.position_ids")
 # A norm behind the encoder of the pre-training, which Mobile-VideoGPT does not build; all of its keys start so.
 _UNUSED_OF_VIDEO = "vision_encoder.pool_norm."
 # Fields of config.json that say which network it is.
@@ -117,7 +117,7 @@ def _chosen(found: Sequence[WeightSet], folder: Path) -> dict[Part, WeightSet]:
         part = next((part for part, key in _MARKS.items() if key in weights.tensors), None)
         if part is None:
             raise ModelError(
-                f"{weights.path} holds no part of Mobile-VideoGPT (its first keys are {_listed(weights.tensors)}); "
+                f"{weights.path} holds no part of Mobile-VideoGPT (its first keys are {listed(weights.tensors)}); "
                 "leave only the published files in the folder"
             )
         parts[part].append(weights)
@@ -186,8 +186,8 @@ def _used(part: Part, own: WeightSet, notes: list[str]) -> Tensors:
     unused = sorted(key for key in own.tensors if _is_unused(part, key))
     if unused:
         counted = Counter(key.partition(".")[0] if not key.startswith((_IMAGE, _VIDEO)) else key for key in unused)
-        listed = ", ".join(f"{start} ({count})" if count > 1 else start for start, count in counted.items())
-        notes.append(f"set aside from {own.path.name}, of no use here: {listed}")
+        kinds = ", ".join(f"{start} ({count})" if count > 1 else start for start, count in counted.items())
+        notes.append(f"set aside from {own.path.name}, of no use here: {kinds}")
     used = {key: tensor for key, tensor in own.tensors.items() if not _is_unused(part, key)}
     for key, tensor in used.items():
         _check_float(key, tensor, own.path)
@@ -196,7 +196,7 @@ def _used(part: Part, own: WeightSet, notes: list[str]) -> Tensors:
 
 def _is_unused(part: Part, key: str) -> bool:
     if part == "image tower":
-        return key.startswith(_UNUSED_OF_CLIP) or key == _OLD_BUFFER
+        return key.startswith(_OTHER_HALF_OF_CLIP) or key in _UNUSED_OF_CLIP
     return not key.startswith(_VIDEO) or key.startswith(_UNUSED_OF_VIDEO)  # its file holds the whole pre-trained model
 
 
@@ -336,7 +336,3 @@ def _check_float(key: str, tensor: Tensor, path: Path) -> None:
 
 def _shown(value: object) -> str:
     return repr(value)[:80]  # it is somebody else's
-
-
-def _listed(keys: Iterable[str]) -> str:
-    return ", ".join(key if key.isprintable() else repr(key) for key in list(keys)[:3])

@@ -13,8 +13,11 @@ from vidsearch.errors import ModelError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.matcher import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
+from vidsearch.models.mobileviclip.fold import fold_branches
+from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
+from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 
 if TYPE_CHECKING:
     from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
@@ -40,8 +43,7 @@ def build(name: str) -> Network | MobileVideoGPT:
 
 
 def _build_language_network(name: str) -> MobileVideoGPT:
-    from vidsearch.models.mobilevideogpt.deferred import deferred_weights  # late: index and query never need them
-    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+    from vidsearch.models.mobilevideogpt.model import MobileVideoGPT  # late: index and query never need it
 
     with deferred_weights():
         return MobileVideoGPT(LANGUAGE_CONFIGS[name]).eval()
@@ -71,14 +73,17 @@ def load_network(
         del network.text_encoder
         tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("text_encoder.")}
     fill(network, tensors, file=str(folder.weights))
-    if form != "train":
-        network = network.reparameterize() if form == "inference" else network.fuse()
+    if form != "train":  # in place, as nobody else has this network: a copy would take time, and memory twice
+        fold_branches(network)
+        if form == "fused":
+            fuse_blocks(network)
+        network.requires_grad_(False)
     return network.to(device=device, dtype=dtype)
 
 
 def empty_network(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
     """The network of a config without memory for its tensors; `fill` gives it some."""
-    with torch.device("meta"):
+    with deferred_weights():
         return build_from(config)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _SHARD = re.compile(r"-\d+-of-(\d+)\.\w+$")
 # What the Trainer of transformers leaves beside the weights: pickles of its own state, and no weights in them.
 _NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state\w*)\.(bin|pt|pth)")
 _DEPTH = 4  # folders below the one given; the hub's cache has three
-_SHOWN, _LONGEST = 3, 120  # names in a message, and letters of each: they are other people's
+_SHOWN, _LONGEST = 3, 120  # names in a message, and letters of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +77,17 @@ def _read_shards(index: Path) -> WeightSet:
     files = [index.parent / name for name in sorted(set(places.values()))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise ModelError(f"{index} names shards that are missing ({_listed(missing)}); get them from the publisher")
+        raise ModelError(f"{index} names shards that are missing ({listed(missing)}); get them from the publisher")
     tensors: Tensors = {}
     for file in files:
         held = read_tensors(file)
         strange = sorted(key for key in held if places.get(key) != file.name)
         if strange:
-            raise ModelError(f"{file} holds keys that {index.name} does not place there ({_listed(strange)})")
+            raise ModelError(f"{file} holds keys that {index.name} does not place there ({listed(strange)})")
         tensors.update(held)
     absent = sorted(set(places) - set(tensors))
     if absent:
-        raise ModelError(f"{index} names keys that no shard holds ({_listed(absent)}); get its shards again")
+        raise ModelError(f"{index} names keys that no shard holds ({listed(absent)}); get its shards again")
     return WeightSet(index, tuple(files), tensors)
 
 
@@ -98,7 +98,7 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise ModelError(f"{index} has no weight_map, so it is no index of shards; get the file again")
     strange = sorted({repr(name) for name in places.values() if not _is_plain_name(name)})
     if strange:
-        raise ModelError(f"{index} names what is no weight file beside it ({_listed(strange)}); get the file again")
+        raise ModelError(f"{index} names what is no weight file beside it ({listed(strange)}); get the file again")
     return places
 
 
@@ -106,7 +106,9 @@ def _is_plain_name(name: object) -> bool:
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and Path(name).suffix in SUFFIXES
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _SHOWN
+def listed(names: Iterable[str]) -> str:
+    """The first few names for a message, each on one line and of bounded length: they are other people's."""
+    names = list(names)
     shown = [name[:_LONGEST] if name.isprintable() else repr(name[:_LONGEST]) for name in names[:_SHOWN]]
+    more = len(names) - _SHOWN
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vidsearch.models.mobileviclip.blocks import ConvNorm, MobileOneBlock, RepMixer
 from vidsearch.models.mobileviclip.image_encoder import LargeKernelPatch, PositionEncoding
 from vidsearch.models.mobileviclip.temporal import TemporalMixer, add_temporal_embedding, shifted_sum
+from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 
 Folded = tuple[Tensor, Tensor]  # kernel and bias, float64
 
@@ -230,20 +231,17 @@ def identity_kernel(channels: int, group_width: int, size: tuple[int, int], devi
 def convolution(kernel: Tensor, bias: Tensor, like: Tensor, stride: int, groups: int) -> nn.Conv2d:
     """A convolution of that kernel and bias, padded to keep the size, in the dtype and on the device of `like`."""
     outputs, group_width, rows, columns = kernel.shape
-    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]  # untyped in torch; draws no weights
-        nn.Conv2d,
-        group_width * groups,
-        outputs,
-        (rows, columns),
-        stride=stride,
-        padding=(rows // 2, columns // 2),
-        groups=groups,
-        dtype=like.dtype,
-        device=like.device,
-    )
-    with torch.no_grad():
-        conv.weight.copy_(kernel)
-        conv.get_parameter("bias").copy_(bias)
+    with deferred_weights():  # there is no use for weights of its own
+        conv = nn.Conv2d(
+            group_width * groups,
+            outputs,
+            (rows, columns),
+            stride=stride,
+            padding=(rows // 2, columns // 2),
+            groups=groups,
+        )
+    conv.weight = nn.Parameter(kernel.detach().to(like, copy=True).contiguous())
+    conv.bias = nn.Parameter(bias.detach().to(like, copy=True).contiguous())
     return conv
 
 

@@ -45,11 +45,15 @@ class _NothingFilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-_FILLS = (
-    Tensor.normal_,
-    Tensor.uniform_,
-    Tensor.copy_,
-    nn.init.normal_,
-    nn.init.uniform_,
-    nn.init.kaiming_uniform_,
+_FILLS = frozenset(
+    (
+        Tensor.normal_,
+        Tensor.uniform_,
+        Tensor.copy_,
+        Tensor.fill_,
+        Tensor.zero_,
+        nn.init.normal_,
+        nn.init.uniform_,
+        nn.init.kaiming_uniform_,
+    )
 )
