@@ -56,7 +56,7 @@ def test_a_query_asks_about_its_best_hits(program: RunVidsearch) -> None:
     assert [line.split("\t")[0] for line in lines] == ["1", "", "", "2", "", "", "3"]
     found = json.loads(program(*arguments, "--json").stdout)["hits"]
     assert ["asked" in hit for hit in found] == [True, True, False]
-    answers = [answer["answer"] for hit in found[:2] for answer in hit["asked"]["answers"]]
+    answers = [answer["answer"].replace("\n", "\\n") for hit in found[:2] for answer in hit["asked"]["answers"]]
     assert answers == [line[1:] for line in lines if line.startswith("\t")]
     assert all(hit["asked"]["from_cache"] for hit in found[:2])
 
@@ -75,7 +75,8 @@ def test_a_hit_that_is_gone_is_told_and_the_others_are_answered(program: RunVids
     assert gone == {
         "error": f"There is no {own / 'yellow-star-blinks.mp4'}; give a video that exists, or the number of a hit."
     }
-    assert there["answers"][0]["answer"]
+    assert there["path"] == str(own / "red-square-left.mp4")
+    assert [answer["question"] for answer in there["answers"]] == [QUESTION]
 
 
 @pytest.mark.parametrize(
