@@ -9,18 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vidsearch.answering.base import AnswerLimits, Clip, SeenClip, open_answerer
+    from vidsearch.answering.moment import TimeRange
     from vidsearch.embedding.base import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
     from vidsearch.models.load import build
     from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Hit, VideoFacts, VideoFile, WindowSpec
     from vidsearch.store.library import Library
     from vidsearch.video.reader import open_reader, read_windows
+    from vidsearch.workflows.ask import ask_about
     from vidsearch.workflows.index import IndexOptions, index_folders
     from vidsearch.workflows.query import QueryOptions, find_moments
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnswerLimits": "answering.base",
+    "Clip": "answering.base",
+    "SeenClip": "answering.base",
+    "open_answerer": "answering.base",
+    "TimeRange": "answering.moment",
     "open_clip_embedder": "embedding.base",
     "open_text_embedder": "embedding.base",
     "LibraryError": "errors",
@@ -38,6 +46,7 @@ _HOMES = {
     "Library": "store.library",
     "open_reader": "video.reader",
     "read_windows": "video.reader",
+    "ask_about": "workflows.ask",
     "IndexOptions": "workflows.index",
     "index_folders": "workflows.index",
     "QueryOptions": "workflows.query",
@@ -45,6 +54,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswerLimits",
+    "Clip",
     "ClipFrames",
     "ClipWindow",
     "FrameSpec",
@@ -54,14 +65,18 @@ __all__ = [
     "LibraryError",
     "ModelError",
     "QueryOptions",
+    "SeenClip",
+    "TimeRange",
     "VideoError",
     "VideoFacts",
     "VideoFile",
     "VidsearchError",
     "WindowSpec",
+    "ask_about",
     "build",
     "find_moments",
     "index_folders",
+    "open_answerer",
     "open_clip_embedder",
     "open_reader",
     "open_text_embedder",

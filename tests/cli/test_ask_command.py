@@ -149,7 +149,7 @@ class TestInThisProcess:
     def test_what_the_rule_leaves_out_is_said(self, tmp_path: Path) -> None:
         assert "Nothing after" not in run(CLIP, QUESTION, *FEW)[2]
         said = run(f"{CLIP}@0-1", QUESTION, *FEW)[2]  # 30 frames: the rule takes the first 16
-        assert "Nothing after 00:00.5 was looked at; --coverage full spreads the frames." in said
+        assert "Nothing after 00:00.6 was looked at; --coverage full spreads the frames." in said
         assert "Nothing after" not in run(f"{CLIP}@0-1", QUESTION, "--coverage", "full", *FEW)[2]
 
     def test_temperature_and_seed(self) -> None:

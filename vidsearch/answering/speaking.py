@@ -63,15 +63,15 @@ class _PackedSpeaker:
     def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: Weights) -> None:
         self.weights = weights
         self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
-        self._model = PackedLanguageModel(network.config, partial(read_some, folder.weights), weights)
-        self.dtype = self._model.dtype
+        self.packed = PackedLanguageModel(network.config, partial(read_some, folder.weights), weights)
+        self.dtype = self.packed.dtype
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
         return self._table[torch.tensor(ids, dtype=torch.long)].to(self.dtype).unsqueeze(0)
 
     def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
-        return self._model(embeddings, cache)
+        return self.packed(embeddings, cache)
 
 
 class _DeviceSpeaker:

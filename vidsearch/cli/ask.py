@@ -14,7 +14,7 @@ import typer
 
 from vidsearch import places, timecode
 from vidsearch.cli import options, show
-from vidsearch.errors import VideoError, VidsearchError
+from vidsearch.errors import ModelError, VidsearchError
 
 if TYPE_CHECKING:
     from vidsearch.answering.base import Answerer, Clip, Precision, SeenClip
@@ -193,7 +193,7 @@ class HitAsker:
         for question in questions:
             check_question(question)
         find_model(model, places.models_dir(), "answers")
-        self.failed = False  # a hit's file could not be read
+        self.failed = False  # a hit could not be looked at
         self._questions, self._top, self._model = questions, top, model
         self._answerer: Answerer | None = None
 
@@ -203,7 +203,9 @@ class HitAsker:
             return {}
         try:
             return {"asked": as_dict(self._outcomes(hit))}
-        except VideoError as error:
+        except ModelError:
+            raise
+        except VidsearchError as error:
             self.failed = True
             return {"asked": {"error": str(error)}}
 
@@ -216,7 +218,9 @@ class HitAsker:
             show_answers(
                 self._outcomes(hit), several=len(self._questions) > 1, lines=piped, indent="\t" if piped else "   "
             )
-        except VideoError as error:
+        except ModelError:
+            raise
+        except VidsearchError as error:
             self.failed = True
             show.say(f"vidsearch: {error}")
 

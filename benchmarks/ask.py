@@ -1,0 +1,308 @@
+"""How long does an answer take, beside the reference's way and beside what the memory allows?
+
+    python benchmarks/ask.py                                 mobilevideogpt-0.5b, all cores, about 10 minutes
+    python benchmarks/ask.py --tokens 8 --dtype int8         shorter; another precision
+    python benchmarks/ask.py --folder DIR                    keep the model folder that is made, or use it again
+
+The network has its full size and the weights of the parity recipe (tests/parity): speed does not depend on them. In one
+process, on one clip, three things are timed:
+
+- ours: `open_answerer`, with nothing in its cache: the first question (decoding, both encoders, read from the file, and
+  the prompt), the next question about the same clip, and tokens per second after that;
+- the reference's way (spec section 16), float32, with our kernels where the reference has none for a CPU: both encoders
+  are read from disk for every question, all frames decoded in their own size, CLIP's last block and norm run and thrown
+  away, the projector pools last, the output head runs on every position, and nothing is kept between questions;
+- the limit: one reading of the language model's weights for each token, at the speed at which memory can be read.
+
+Peak memory is that of a fresh process that asks two questions, beside the bytes of all weights in the precision chosen.
+Ratios count; a machine that is busy spoils the figures. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import decord
+import torch
+import torch.nn.functional as F
+from machine import finish
+from safetensors.torch import save_file
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from torch import Tensor
+
+from vidsearch.answering.base import AnswerLimits, Clip, Precision, Viewing, open_answerer
+from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
+from vidsearch.answering.words import Words
+from vidsearch.models.folder import ModelFolder, config_text, open_folder
+from vidsearch.models.language import load_language_model, named_tensors
+from vidsearch.models.load import build
+from vidsearch.models.mobilevideogpt.config import CONFIGS, IMAGE_TOKEN
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.mobilevideogpt.pixels import preprocess_image, preprocess_video
+from vidsearch.models.mobilevideogpt.prompt import AFTER_QUESTION, BEFORE_FRAMES
+from vidsearch.models.mobilevideogpt.sampling import sample_frames
+
+REPOSITORY = Path(__file__).parents[1]
+DEFAULT_CLIP = REPOSITORY / "examples" / "clips" / "long-five-events.mp4"
+QUESTIONS = (
+    "what happens in the clip and what is to be seen behind it",
+    "which colour has it and where does it go then",
+)
+_NEVER_STOP = {"eos_token_id": 151_935}
+_TOWERS = "encoders.pt"  # both encoders in float32, as the reference reads them from disk
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mobilevideogpt-0.5b", choices=sorted(CONFIGS))
+    parser.add_argument("--clip", type=Path, default=DEFAULT_CLIP)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tokens", type=int, default=32, help="tokens to time")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--without-reference", action="store_true", help="ours alone")
+    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)  # what the fresh process does
+    wanted = parser.parse_args()
+    if wanted.threads:
+        torch.set_num_threads(wanted.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = model_folder(wanted.folder or Path(scratch) / "models", wanted.model)
+        if wanted.memory_only:
+            print(json.dumps(memory_of_two_questions(folder, wanted, Path(scratch))))
+        else:
+            report(folder, wanted, Path(scratch))
+
+
+def report(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> None:
+    """Measures and prints everything."""
+    ours = time_ours(folder, wanted, scratch / "cache")
+    figures: dict[str, float] = dict(ours)
+    if wanted.device == "cpu":
+        figures |= {"memory_gb_per_s": memory_speed()}
+        figures["limit_tokens_per_s"] = figures["memory_gb_per_s"] * 1e9 / figures["bytes_per_token"]
+        figures["share_of_limit"] = figures["tokens_per_s"] / figures["limit_tokens_per_s"]
+        figures |= memory_in_fresh_process(folder, wanted)
+    if not wanted.without_reference:
+        figures |= time_reference(folder, wanted)
+        figures["first_ratio"] = figures["first_s"] / figures["reference_first_s"]
+        figures["next_ratio"] = figures["next_s"] / figures["reference_first_s"]
+        figures["tokens_ratio"] = figures["tokens_per_s"] / figures["reference_tokens_per_s"]
+    for name, value in figures.items():
+        print(f"{name:28} {value:12.4g}")
+    described = {"model": wanted.model, "dtype": wanted.dtype, "threads": torch.get_num_threads()}
+    finish("ask", **described, clip=wanted.clip.name, **figures)
+
+
+# ── ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> dict[str, float]:
+    """Seconds to the first token of the first question and of the next one, tokens per second, seconds to open."""
+    started = time.perf_counter()
+    answerer = opened(folder, wanted, cache)
+    opening_s = time.perf_counter() - started
+    started = time.perf_counter()
+    viewing = answerer.look(Clip(wanted.clip))
+    looking_s = time.perf_counter() - started
+    first_s = looking_s + first_token(viewing, QUESTIONS[0])
+    next_s = min(first_token(viewing, QUESTIONS[1]) for _ in range(2))
+    figures = {"opening_s": opening_s, "looking_s": looking_s, "first_s": first_s, "next_s": next_s}
+    figures["tokens_per_s"] = speed_of_speech(viewing, wanted.tokens)
+    again = opened(folder, wanted, cache).look(Clip(wanted.clip))
+    assert again.seen.from_cache
+    figures["cached_first_s"] = first_token(again, QUESTIONS[0])
+    figures["bytes_per_token"] = float(bytes_per_token(answerer))
+    return figures
+
+
+def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> MobileVideoGPTAnswerer:
+    answerer = open_answerer(
+        folder.name,
+        models_dir=folder.path.parent,
+        device=wanted.device,
+        precision=cast("Precision", wanted.dtype),
+        cache_dir=cache,
+    )
+    return cast("MobileVideoGPTAnswerer", answerer)
+
+
+def first_token(viewing: Viewing, question: str) -> float:
+    """Seconds until the first token is chosen. An answer of one token ends when it is there."""
+    started = time.perf_counter()
+    for _ in viewing.ask(question, AnswerLimits(max_new_tokens=1)):
+        pass
+    return time.perf_counter() - started
+
+
+def speed_of_speech(viewing: Viewing, tokens: int) -> float:
+    """Tokens per second after the first one."""
+    waiting = first_token(viewing, QUESTIONS[0])
+    started = time.perf_counter()
+    for _ in viewing.ask(QUESTIONS[0], AnswerLimits(max_new_tokens=tokens + 1)):
+        pass
+    return (viewing.tokens - 1) / (time.perf_counter() - started - waiting)
+
+
+def bytes_per_token(answerer: MobileVideoGPTAnswerer) -> int:
+    """What one token reads: all weights of the language model but the word table's, which serves as the head."""
+    packed = getattr(answerer.speaker, "packed", None)
+    if packed is not None:
+        return int(packed.bytes_read)
+    network = answerer.network
+    parts = (network.model.layers, network.model.embed_tokens)
+    return sum(parameter.nbytes for part in parts for parameter in part.parameters())
+
+
+def memory_in_fresh_process(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, "--memory-only", "--folder", str(folder.path.parent), "--model", folder.name]
+    command += ["--clip", str(wanted.clip), "--dtype", wanted.dtype, "--threads", str(torch.get_num_threads())]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return cast("dict[str, float]", json.loads(done.stdout))
+
+
+def memory_of_two_questions(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> dict[str, float]:
+    """Peak resident memory of this process, before and after; and the weights' bytes in the precision that is run."""
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    answerer = opened(folder, wanted, scratch / "cache")
+    viewing = answerer.look(Clip(wanted.clip))
+    for question in QUESTIONS:
+        first_token(viewing, question)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    width = answerer.speaker.dtype.itemsize
+    towers = sum(tensor.numel() for tensor in named_tensors(answerer.network).values()) * width
+    table = answerer.network.model.embed_tokens.weight.numel() * width
+    layers = sum(parameter.numel() for parameter in answerer.network.model.layers.parameters()) * width
+    weights = towers - layers - table + bytes_per_token(answerer)
+    return {
+        "imported_gb": imported / 1e9,
+        "peak_gb": peak / 1e9,
+        "weights_gb": weights / 1e9,
+        "peak_ratio": peak / weights,
+    }
+
+
+def memory_speed() -> float:
+    """GB/s at which all threads together read 1 GiB, the best of 5."""
+    block = torch.ones(1 << 28)
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        block.sum()
+        best = min(best, time.perf_counter() - started)
+    return block.nbytes / best / 1e9
+
+
+# ── the reference's way ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def time_reference(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str, float]:
+    """Seconds to the first token and tokens per second, done as the released program does it."""
+    network = load_language_model(folder, wanted.device, torch.float32)
+    words = Words(folder)
+    with torch.inference_mode():
+        started = time.perf_counter()
+        prompt = reference_prompt(network, words, folder.path / _TOWERS, wanted.clip)
+        cache = network.new_cache()
+        token = int(network(inputs_embeds=prompt, cache=cache)[0, -1].argmax())  # the head on every position
+        first_s = time.perf_counter() - started
+        started = time.perf_counter()
+        few = max(1, wanted.tokens // 4)
+        for _ in range(few):
+            step = torch.tensor([[token]], device=wanted.device)
+            token = int(network(step, cache=cache)[0, -1].argmax())
+        return {"reference_first_s": first_s, "reference_tokens_per_s": few / (time.perf_counter() - started)}
+
+
+def reference_prompt(network: MobileVideoGPT, words: Words, towers: Path, clip: Path) -> Tensor:
+    """(1, L, d): all that happens before the language model, for every question anew."""
+    place = network.model.norm.weight.device
+    stored = torch.load(towers, weights_only=True)
+    network.image_tower.load_state_dict(stored["image"])
+    network.model.vision_tower.load_state_dict(stored["video"])
+    reader = decord.VideoReader(str(clip), num_threads=1)
+    frames = list(reader.get_batch(sample_frames(len(reader), reader.get_avg_fps())).asnumpy())
+    image, video = preprocess_image(frames).to(place), preprocess_video(frames).to(place)
+    states = network.image_tower.hidden_state(image, 11)
+    transformer = network.image_tower.vision_model
+    transformer.post_layernorm(transformer.encoder.layers[11](states))  # made and thrown away
+    features = states[:, 1:]
+    kept = torch.cat([8 * n + reference_choice(chunk) for n, chunk in enumerate(features.split(8))])
+    motion = network.video_features(video[kept])
+    image_tokens = reference_projection(network.model.image_mm_projector, features)
+    video_tokens = reference_projection(network.model.mm_projector, motion)
+    visual = torch.cat((image_tokens.flatten(0, 1), video_tokens.flatten(0, 1))).unsqueeze(0)
+    ids = [*words.before_frames(), *[IMAGE_TOKEN] * 16, *words.after_frames(QUESTIONS[0])]
+    return network.embed_prompt(torch.tensor(ids, device=place), visual)
+
+
+def reference_choice(features: Tensor) -> Tensor:
+    """(8, L, D) → the 4 frames that get most attention, by a product with a one-hot matrix."""
+    tokens = features.flatten(0, 1)
+    attention = torch.softmax(tokens @ tokens.T * tokens.shape[1] ** -0.5, dim=-1)
+    frame_of = F.one_hot(torch.arange(8, device=tokens.device).repeat_interleave(features.shape[1])).to(tokens.dtype)
+    return (attention @ frame_of).sum(0).topk(4).indices.sort().values
+
+
+def reference_projection(projector: torch.nn.Module, tokens: Tensor) -> Tensor:
+    """ET-Proj with its second linear layer on every token, and pooling after it."""
+    hidden = projector.mlp.mlp(tokens)
+    side = round(hidden.shape[1] ** 0.5)
+    grid = hidden.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    return projector.peg(F.adaptive_avg_pool2d(grid, projector.side)).flatten(2).transpose(1, 2)
+
+
+# ── a model folder ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def model_folder(models: Path, name: str) -> ModelFolder:
+    """The folder of a network with the recipe's weights in bfloat16, made where it is not there."""
+    path = models / name
+    if not (path / _TOWERS).is_file():
+        sys.path.append(str(REPOSITORY / "tests" / "parity"))
+        from recipe_videogpt import weight
+
+        path.mkdir(parents=True, exist_ok=True)
+        network = cast("MobileVideoGPT", build(name))
+        shapes = {key: tuple(tensor.shape) for key, tensor in named_tensors(network).items()}
+        tensors = {key: torch.from_numpy(weight(key, shape, 0)).bfloat16() for key, shape in shapes.items()}
+        save_file(tensors, path / "model.safetensors")
+        (path / "config.json").write_text(
+            config_text(name, asdict(CONFIGS[name]), {"weights": "recipe"}, kind="answers")
+        )
+        (path / "generation_config.json").write_text(json.dumps(_NEVER_STOP))
+        tokenizer_of_words().save(str(path / "tokenizer.json"))
+        video = "model.vision_tower."
+        towers = {
+            "image": {key: value.float() for key, value in tensors.items() if key.startswith("vision_model.")},
+            "video": {
+                key.removeprefix(video): value.float() for key, value in tensors.items() if key.startswith(video)
+            },
+        }
+        torch.save(towers, path / _TOWERS)
+    return open_folder(path)
+
+
+def tokenizer_of_words() -> Tokenizer:
+    """Whole words: prompts of about the length that Qwen's tokenizer gives them."""
+    text = BEFORE_FRAMES + " ".join(QUESTIONS) + AFTER_QUESTION
+    splitter = Split(Regex(r" |\n"), "removed")
+    words = dict.fromkeys(word for word, _ in splitter.pre_tokenize_str(text))
+    tokenizer = Tokenizer(WordLevel({word: row for row, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = splitter
+    return tokenizer
+
+
+if __name__ == "__main__":
+    main()
