@@ -48,7 +48,7 @@ class MambaMixer(nn.Module):
         decay = -torch.exp(torch.stack((self.A_log, self.A_b_log)).to(values.dtype)).transpose(1, 2)  # (2, S, E)
         skip = torch.stack((self.D, self.D_b)).to(values.dtype)  # (2, E)
         y = selective_scan(values, delta, decay.repeat_interleave(batch, 0), write, read)
-        y = torch.addcmul(y, values, skip.repeat_interleave(batch, 0))  # (L, R, E)
+        y = y.addcmul_(values, skip.repeat_interleave(batch, 0))  # (L, R, E)
         both = (y[:, :batch] + y[:, batch:].flip(0)).transpose(0, 1).to(gate.dtype)
         # Each direction has its gate reversed with it; back in order the two gates are one.
         return self.out_proj(both * F.silu(gate))
@@ -58,11 +58,11 @@ class MambaMixer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(L, B, E) in the direction's order → values, Δ (L, B, E), B, C (L, B, S); float32 or wider."""
         c = self.config
-        values = F.silu(_causally_convolved(u, convolution))
-        rank, write, read = project(values).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
-        delta = F.softplus(step(rank))
         exact = torch.promote_types(u.dtype, torch.float32)
-        return values.to(exact), delta.to(exact), write.to(exact), read.to(exact)
+        values = F.silu(_causally_convolved(u.to(exact), convolution))  # faster than in bfloat16, too
+        rank, write, read = project(values.to(u.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
+        delta = F.softplus(step(rank))
+        return values, delta.to(exact), write.to(exact), read.to(exact)
 
 
 def selective_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
@@ -86,16 +86,20 @@ class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
         learning = any(ctx.needs_input_grad)
-        state, starts, outputs = torch.zeros_like(decay), [], []
+        state, starts, outputs = torch.zeros_like(decay), [], torch.empty_like(values)
+        # Memory of one block serves them all: fresh memory would cost more than what is computed into it.
+        keep, gain = torch.empty((2, _BLOCK, *decay.shape), dtype=decay.dtype, device=decay.device)
         for steps in _blocks(len(values)):
             if learning:
-                starts.append(state.clone())  # a copy: the view would hold the whole block
-            states = _states(*_factors(steps, values, delta, decay, write), state)
-            state = states[-1]
-            outputs.append(torch.matmul(read[steps].unsqueeze(2), states).squeeze(2))  # (K, R, E)
+                starts.append(state.clone())
+            size = len(values[steps])
+            _factors(steps, values, delta, decay, write, keep[:size], gain[:size])
+            states = _states(keep[:size], gain[:size], state)
+            torch.matmul(read[steps].unsqueeze(2), states, out=outputs[steps].unsqueeze(2))  # (K, R, 1, E)
+            state.copy_(states[-1])
         if learning:
             ctx.save_for_backward(values, delta, decay, write, read, *starts)
-        return torch.cat(outputs)
+        return outputs
 
     @staticmethod
     @once_differentiable
@@ -105,7 +109,8 @@ class _SelectiveScan(torch.autograd.Function):
         to_values, to_delta, to_write, to_read = (torch.empty_like(x) for x in (values, delta, write, read))
         to_decay, later = torch.zeros_like(decay), torch.zeros_like(decay)
         for steps, start in zip(reversed(_blocks(len(values))), reversed(starts), strict=True):
-            keep, gain = _factors(steps, values, delta, decay, write)
+            keep, gain = torch.empty((2, len(values[steps]), *decay.shape), dtype=decay.dtype, device=decay.device)
+            _factors(steps, values, delta, decay, write, keep, gain)
             states = _states(keep, gain, start)
             reach = read[steps].unsqueeze(3) * grad[steps].unsqueeze(2)  # (K, R, S, E), becomes g
             reach[-1] += later
@@ -126,10 +131,12 @@ def _blocks(length: int) -> list[slice]:
     return [slice(start, start + _BLOCK) for start in range(0, length, _BLOCK)]
 
 
-def _factors(steps: slice, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(Δ_t A) and Δ_t v_t B_t of the K steps of a block, (K, R, S, E) each."""
-    keep = torch.mul(delta[steps].unsqueeze(2), decay).exp_()
-    return keep, (delta[steps] * values[steps]).unsqueeze(2) * write[steps].unsqueeze(3)
+def _factors(
+    steps: slice, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, keep: Tensor, gain: Tensor
+) -> None:
+    """exp(Δ_t A) and Δ_t v_t B_t of the K steps of a block, written to `keep` and `gain`, (K, R, S, E) each."""
+    torch.mul(delta[steps].unsqueeze(2), decay, out=keep).exp_()
+    torch.mul((delta[steps] * values[steps]).unsqueeze(2), write[steps].unsqueeze(3), out=gain)
 
 
 def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
@@ -141,13 +148,13 @@ def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
 
 def _causally_convolved(u: Tensor, convolution: nn.Conv1d) -> Tensor:
     """(L, B, E) → (L, B, E): out_t = bias + Σ_k w_k u_{t−K+1+k}, zeros before the start, as shifted sums."""
-    weight, bias = convolution.weight[:, 0], convolution.bias  # (E, K), (E)
+    weight, bias = convolution.weight[:, 0].to(u.dtype), convolution.bias  # (E, K), (E)
     assert bias is not None  # nn.Conv1d is built with one
     taps, length = weight.shape[1], len(u)
     padded = F.pad(u, (0, 0, 0, 0, taps - 1, 0))
-    total = torch.addcmul(bias, padded[:length], weight[:, 0])
+    total = torch.addcmul(bias.to(u.dtype), padded[:length], weight[:, 0])
     for k in range(1, taps):
-        total = torch.addcmul(total, padded[k : k + length], weight[:, k])
+        total.addcmul_(padded[k : k + length], weight[:, k])
     return total
 
 
