@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,8 +72,12 @@ def test_yes_and_no_are_balanced_and_no_is_wrong_somewhere() -> None:
     asked = [asker.one(meaning, "is there") for _ in range(400)]
     answers = [question.answer for question in asked if question]
     assert 0.4 < answers.count(YES) / len(answers) < 0.6
-    true = "a red star on a striped background"
-    assert all((true in question.text) == (question.answer == YES) for question in asked if question)
+    true = {"a star", "a red star", "a red star on a striped background"}
+    claim = re.compile(rf"an? (?:\w+ )?(?:{'|'.join(SHAPES)})(?: on a \w+ background)?")
+    said = {
+        (found[0] in true, question.answer) for question in asked if question and (found := claim.search(question.text))
+    }
+    assert said == {(True, YES), (False, NO)}
     assert {question.answer for question in asked if question} == {YES, NO}
 
 

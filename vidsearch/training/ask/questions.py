@@ -48,6 +48,10 @@ CAMERA_DOINGS = {kind: f"{kind.split('-')[0]}s {kind.split('-')[1]}" for kind in
 # {noun} is the thing asked about, {its} what is said of it; the last way is kept for the evaluation.
 WAYS: dict[str, tuple[str, ...]] = {
     "what": (
+        "what is it?",
+        "which shape is it?",
+        "what is there?",
+        "what shape is there?",
         "what is in the clip?",
         "which shape is there?",
         "what shape do you see?",
@@ -56,6 +60,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "which shape do you see?",
     ),
     "colour": (
+        "what colour is the {noun} of?",
+        "the {noun} is what colour?",
+        "in what colour is the {noun}?",
+        "in which colour do you see the {noun}?",
         "what colour is the {noun}?",
         "which colour does the {noun} have?",
         "what is the colour of the {noun}?",
@@ -65,6 +73,11 @@ WAYS: dict[str, tuple[str, ...]] = {
         "which colour is the {noun}?",
     ),
     "count": (
+        "what is the number of the {nouns}?",
+        "which number of {nouns} is there?",
+        "how many of the {nouns} are there?",
+        "there are how many {nouns}?",
+        "do you see one {noun} or how many {nouns}?",
         "how many {nouns} are there?",
         "how many {nouns} do you see?",
         "what is the number of {nouns}?",
@@ -73,6 +86,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "how many {nouns} are in the clip?",
     ),
     "size": (
+        "what size does the {noun} have?",
+        "the {noun} is of which size?",
+        "the {noun} is how large?",
+        "of what size is the {noun}?",
         "how large is the {noun}?",
         "what size is the {noun}?",
         "is the {noun} small or large?",
@@ -82,6 +99,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what is the size of the {noun}?",
     ),
     "background": (
+        "what is there in the background?",
+        "how is the background?",
+        "which is the background?",
+        "the background is like what?",
         "what is the background like?",
         "how does the background look?",
         "which background do you see?",
@@ -92,6 +113,11 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what background is there?",
     ),
     "direction": (
+        "what direction does the {noun} move in?",
+        "the {noun} moves which way?",
+        "what is the way the {noun} moves?",
+        "which way is it that the {noun} moves?",
+        "in what direction do you see the {noun} move?",
         "which way does the {noun} move?",
         "where does the {noun} move?",
         "in which direction does the {noun} move?",
@@ -101,6 +127,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what is the direction of the {noun}?",
     ),
     "resize": (
+        "is it true that the {noun} shrinks or grows?",
+        "do you see the {noun} grow or shrink?",
+        "what do you see the size of the {noun} do?",
+        "how does the size of the {noun} move?",
         "does the {noun} grow or shrink?",
         "does the size of the {noun} grow or shrink?",
         "is it that the {noun} grows or shrinks?",
@@ -110,6 +140,11 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what does the size of the {noun} do?",
     ),
     "spin": (
+        "which way do you see the {noun} turn?",
+        "does the {noun} turn counter-clockwise or clockwise?",
+        "the {noun} turns which way?",
+        "in what direction does the {noun} turn?",
+        "what is the direction in which the {noun} turns?",
         "which way does the {noun} turn?",
         "in which direction does the {noun} turn?",
         "does the {noun} turn clockwise or counter-clockwise?",
@@ -119,6 +154,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "where does the {noun} turn?",
     ),
     "doing": (
+        "what is it the {noun} does?",
+        "the {noun} does what?",
+        "what do you see happen to the {noun}?",
+        "how does the {noun} move?",
         "what does the {noun} do?",
         "what happens to the {noun}?",
         "what happens in the clip?",
@@ -128,6 +167,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what does the {noun} do in the clip?",
     ),
     "camera": (
+        "what is it that the camera does?",
+        "the camera does what?",
+        "what do you see happen to the camera?",
+        "in which direction does the camera move?",
         "what does the camera do?",
         "how does the camera move?",
         "what happens to the camera?",
@@ -137,6 +180,11 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what does the camera do in the clip?",
     ),
     "first": (
+        "what is it that the {noun} does first?",
+        "first the {noun} does what?",
+        "what do you see happen first?",
+        "first what happens?",
+        "what do you see the {noun} do first?",
         "what happens first?",
         "what does the {noun} do first?",
         "what is first?",
@@ -146,6 +194,11 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what happens first in the clip?",
     ),
     "then": (
+        "what is it that the {noun} does then?",
+        "then the {noun} does what?",
+        "what do you see happen then?",
+        "then what happens?",
+        "what do you see the {noun} do then?",
         "what happens then?",
         "what does the {noun} do then?",
         "what is then?",
@@ -155,6 +208,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what happens then in the clip?",
     ),
     "overtaking": (
+        "what do you see overtake the other?",
+        "which one is it that overtakes the other?",
+        "which is it that is faster?",
+        "which one do you see overtake the other?",
         "which one overtakes the other?",
         "what is faster?",
         "which one is faster?",
@@ -164,6 +221,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "what overtakes the other?",
     ),
     "describe": (
+        "describe what there is in the clip.",
+        "what happens and what do you see?",
+        "describe what you see and what happens.",
+        "what is it that you see in the clip?",
         "describe the clip.",
         "describe what happens.",
         "what do you see in the clip?",
@@ -172,6 +233,10 @@ WAYS: dict[str, tuple[str, ...]] = {
         "describe what you see.",
     ),
     "is there": (
+        "is it that there is {its}?",
+        "is it true that you see {its}?",
+        "is it that you see {its}?",
+        "does the clip have {its}?",
         "is there {its}?",
         "do you see {its}?",
         "is {its} in the clip?",
@@ -181,6 +246,9 @@ WAYS: dict[str, tuple[str, ...]] = {
         "do you see {its} in the clip?",
     ),
     "does it": (
+        "do you see how the {noun} {its}?",
+        "is it true the {noun} {its}?",
+        "is there the {noun} that {its}?",
         "is it true that the {noun} {its}?",
         "do you see that the {noun} {its}?",
         "does it happen that the {noun} {its}?",
@@ -190,6 +258,13 @@ WAYS: dict[str, tuple[str, ...]] = {
         "do you see in the clip that the {noun} {its}?",
     ),
     "can't tell": (
+        "what size does the {noun} have?",
+        "in which direction does the {noun} move?",
+        "what does the {noun} do?",
+        "which colour do you see the {noun} have?",
+        "what happens to the {noun}?",
+        "which way does the {noun} turn?",
+        "which size does the {noun} have?",
         "what colour is the {noun}?",
         "which colour does the {noun} have?",
         "what is the colour of the {noun}?",
@@ -201,6 +276,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     ),
 }
 KINDS = tuple(WAYS)
+_LONGER = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +301,17 @@ class Asker:
         if found is None:
             return None
         noun, its, answer = found
-        ways = WAYS[kind]
-        way = ways[-1] if self.held_out else ways[int(self.rng.integers(len(ways) - 1))]
-        return Question(kind, way.format(noun=noun, nouns=PLURALS.get(noun, noun), its=its), answer)
+        return Question(kind, self._way(kind).format(noun=noun, nouns=PLURALS.get(noun, noun), its=its), answer)
+
+    def _way(self, kind: str) -> str:
+        """The way kept for the evaluation, or any other one, some with "in the clip" after them."""
+        *ways, kept = WAYS[kind]
+        if self.held_out:
+            return kept
+        way = ways[int(self.rng.integers(len(ways)))]
+        longer = f"{way[:-1]} in the clip{way[-1]}"
+        fits = "clip" not in way and kind != "background" and longer != kept
+        return longer if fits and self.rng.random() < _LONGER else way
 
     def several(self, meaning: Meaning, number: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
         """`number` questions, each of another kind as far as the clip gives occasion for so many of `kinds`."""
@@ -279,20 +363,21 @@ class Asker:
         return None
 
     def _is_there(self, meaning: Meaning) -> tuple[str, str, str]:
-        """As often yes as no; a no is wrong in the colour, the shape, or the background."""
-        shown = replace(meaning)
+        """As often yes as no; one to three claims, of which one is wrong in a no."""
+        claims = 1 + int(self.rng.integers(3))  # the shape; and its colour; and the background
+        answer, shown = YES, meaning
         if self.rng.random() < 0.5:
-            answer = YES
-        else:
             answer = NO
-            wrong = int(self.rng.integers(3))
-            if wrong == 0:
-                shown = replace(meaning, colour=self._other(COLOURS, meaning.colour, meaning.other_colour))
-            elif wrong == 1:
-                shown = replace(meaning, shape=self._other(SHAPES, meaning.shape, meaning.other_shape))
-            else:
-                shown = replace(meaning, background=self._other(BACKGROUNDS, meaning.background))
-        return meaning.shape, f"a {shown.colour} {shown.shape} on a {shown.background} background", answer
+            match int(self.rng.integers(claims)):
+                case 0:
+                    shown = replace(meaning, shape=self._other(SHAPES, meaning.shape, meaning.other_shape))
+                case 1:
+                    shown = replace(meaning, colour=self._other(COLOURS, meaning.colour, meaning.other_colour))
+                case _:
+                    shown = replace(meaning, background=self._other(BACKGROUNDS, meaning.background))
+        thing = _one(shown.shape if claims == 1 else f"{shown.colour} {shown.shape}")
+        where = f" on a {shown.background} background" if claims == 3 else ""
+        return meaning.shape, thing + where, answer
 
     def _does_it(self, meaning: Meaning) -> tuple[str, str, str]:
         yes = self.rng.random() < 0.5
@@ -307,12 +392,12 @@ class Asker:
 def described(meaning: Meaning) -> str:
     """The one sentence that says the whole meaning."""
     many = meaning.count > 1
-    count = COUNT_WORDS[meaning.count] if many else "a"
     noun = PLURALS[meaning.shape] if many else meaning.shape
-    thing = " ".join(word for word in (count, meaning.size or "", meaning.colour, noun) if word)
+    thing = " ".join(word for word in (meaning.size or "", meaning.colour, noun) if word)
+    thing = f"{COUNT_WORDS[meaning.count]} {thing}" if many else _one(thing)
     where = f"on a {meaning.background} background"
     if meaning.motion == OVERTAKE:
-        return f"{thing} overtakes a {meaning.other_colour} {meaning.other_shape} {where}"
+        return f"{thing} overtakes {_one(f'{meaning.other_colour} {meaning.other_shape}')} {where}"
     if meaning.motion in CAMERA:
         return f"the camera {CAMERA_DOINGS[meaning.motion]} over {thing} {where}"
     doing = DOINGS[meaning.motion][many]
@@ -321,12 +406,16 @@ def described(meaning: Meaning) -> str:
     return f"{thing} {doing} {where}"
 
 
+def _one(thing: str) -> str:
+    return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
+
+
 def all_words() -> list[str]:
     """Every word that a question or an answer can hold, sorted."""
     texts: list[str] = [way.format(noun="", nouns="", its="") for ways in WAYS.values() for way in ways]
     texts += [word for pair in DOINGS.values() for word in pair] + list(CAMERA_DOINGS.values())
     texts += [*SHAPES, *PLURALS.values(), *COLOURS, *BACKGROUNDS, *SIZES, *STEPS, *COUNT_WORDS.values()]
-    texts += [YES, NO, CANNOT_TELL, "the camera over a on background overtakes and then it"]
+    texts += [YES, NO, CANNOT_TELL, "the camera over a an on background overtakes and then it"]
     texts += [turn.removeprefix("spin-") for turn in TURNS]
     return sorted({word for text in texts for word in split_words(text)})
 
