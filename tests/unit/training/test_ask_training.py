@@ -86,6 +86,9 @@ def test_held_out_ways_of_asking_are_never_trained_and_every_word_is_known() -> 
     training = {way for ways in WAYS.values() for way in ways[:-1]}
     held_out = {ways[-1] for ways in WAYS.values()}
     assert not training & held_out
+    drawn = {question.text for question in some_questions(300, 8)}
+    kept = {question.text for question in some_questions(300, 8, held_out=True)}
+    assert not drawn & kept
     for question in some_questions(200, 6) + some_questions(200, 6, held_out=True):
         tokens = tokenizer.encode(f"{question.text} {question.answer}").tokens
         assert UNKNOWN not in tokens

@@ -276,6 +276,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     ),
 }
 KINDS = tuple(WAYS)
+_KEPT = frozenset(ways[-1] for ways in WAYS.values())
 _LONGER = 0.25
 
 
@@ -305,12 +306,12 @@ class Asker:
 
     def _way(self, kind: str) -> str:
         """The way kept for the evaluation, or any other one, some with "in the clip" after them."""
-        *ways, kept = WAYS[kind]
+        ways = WAYS[kind]
         if self.held_out:
-            return kept
-        way = ways[int(self.rng.integers(len(ways)))]
+            return ways[-1]
+        way = ways[int(self.rng.integers(len(ways) - 1))]
         longer = f"{way[:-1]} in the clip{way[-1]}"
-        fits = "clip" not in way and kind != "background" and longer != kept
+        fits = "clip" not in way and kind != "background" and longer not in _KEPT
         return longer if fits and self.rng.random() < _LONGER else way
 
     def several(self, meaning: Meaning, number: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
