@@ -114,7 +114,7 @@ def test_a_shared_prefix_gives_the_loss_of_separate_conversations(
         logits = network(inputs_embeds=sequence[None])[0, -len(ids) : -1]
         total = total + F.cross_entropy(logits, wanted[1:], reduction="sum", ignore_index=IGNORED)
         count += int((wanted[1:] != IGNORED).sum())
-    shared = answer_loss(network, conversations, visual, rows, questions=3)
+    shared, _ = answer_loss(network, conversations, visual, rows, questions=3)
     torch.testing.assert_close(shared, total / count, rtol=1e-5, atol=1e-5)
 
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:  # what needs a tokenizer is imported late: MobileViCLIP train
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
-# What a stage leaves behind: the part, and the keys of it that are its own. The adapters of "tuning" are merged.
+# What a stage leaves behind: parts, and the keys of them that are its own. The adapters of "tuning" are merged.
 _LANGUAGE = ("model.embed_tokens.", "model.layers.", "model.norm.")
-_LEFT_BEHIND: dict[str, tuple[str, tuple[str, ...]]] = {
-    "image-encoder": ("image_tower", ("",)),
-    "video-encoder": ("network", ("model.vision_tower.",)),
-    "language": ("network", _LANGUAGE),
-    "image-projector": ("network", ("model.image_mm_projector.",)),
-    "video-projector": ("network", ("model.mm_projector.",)),
-    "tuning": ("network", ("model.",)),
+_LEFT_BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
+    "image-encoder": {"image_tower": ("",), "image_reader": ("",)},
+    "video-encoder": {"network": ("model.vision_tower.",), "video_reader": ("",)},
+    "language": {"network": _LANGUAGE, "claim_reader": ("",)},
+    "image-projector": {"network": ("model.image_mm_projector.",)},
+    "video-projector": {"network": ("model.mm_projector.",)},
+    "tuning": {"network": ("model.",), "claim_reader": ("",)},
 }
 
 
@@ -143,15 +143,15 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
 def _take_over(workshop: Workshop, run: Path) -> None:
     """What another run has made in its stages."""
     found = False
-    for stage, (part, fronts) in _LEFT_BEHIND.items():
+    for stage, parts in _LEFT_BEHIND.items():
         path = run / "stages" / f"{stage}.pt"
         if path.is_file():
             found = True
-            target = workshop.parts()[part]
-            taken = {
-                key: value for key, value in read_checkpoint(path)["parts"][part].items() if key.startswith(fronts)
-            }
-            target.load_state_dict(target.state_dict() | taken)
+            states = read_checkpoint(path)["parts"]
+            for part, fronts in parts.items():
+                target = workshop.parts()[part]
+                taken = {key: value for key, value in states[part].items() if key.startswith(fronts)}
+                target.load_state_dict(target.state_dict() | taken)
     if not found:
         raise VidsearchError(
             f"{run} has finished no stage that can be taken over; name the --out folder of a run that has."

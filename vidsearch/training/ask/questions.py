@@ -282,11 +282,12 @@ _LONGER = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one clip."""
+    """One question about one clip. `claims`: words of it that say something of the clip, and whether it is so."""
 
     kind: str
     text: str
     answer: str
+    claims: tuple[tuple[str, bool], ...] = ()
 
 
 class Asker:
@@ -302,7 +303,10 @@ class Asker:
         if found is None:
             return None
         noun, its, answer = found
-        return Question(kind, self._way(kind).format(noun=noun, nouns=PLURALS.get(noun, noun), its=its), answer)
+        text = self._way(kind).format(noun=noun, nouns=PLURALS.get(noun, noun), its=its)
+        # What it does is claimed by the last word of "moves left" or "blinks".
+        doing = ((its.split()[-1], answer == YES),) if kind == "does it" else ()
+        return Question(kind, text, answer, _claims(text, meaning) + doing)
 
     def _way(self, kind: str) -> str:
         """The way kept for the evaluation, or any other one, some with "in the clip" after them."""
@@ -405,6 +409,15 @@ def described(meaning: Meaning) -> str:
     if meaning.then:
         doing += f" and then {DOINGS[meaning.then][many]}"
     return f"{thing} {doing} {where}"
+
+
+def _claims(text: str, meaning: Meaning) -> tuple[tuple[str, bool], ...]:
+    """The shapes, colours and backgrounds that a text names, and whether the clip shows them."""
+    shapes = {meaning.shape, meaning.other_shape} - {None}
+    shown = {*shapes, *(PLURALS[s] for s in SHAPES if s in shapes)}
+    shown |= {meaning.colour, meaning.other_colour, meaning.background}
+    told = {*SHAPES, *PLURALS.values(), *COLOURS, *BACKGROUNDS}
+    return tuple((word, word in shown) for word in split_words(text) if word in told)
 
 
 def _one(thing: str) -> str:

@@ -23,7 +23,7 @@ class Stage:
     warm_up: float = 0.03
     projector_rate: float | None = None  # of both projectors, where it is another
     weight_decay: float = 0.0
-    matrix_rate: float | None = None  # of Muon, which then trains the matrices of an encoder's blocks
+    matrix_rate: float | None = None  # of Muon, which then trains the matrices of the blocks
 
 
 # The released programs: three stages on encoders and a language model that others pre-trained; batch × accumulation.
@@ -37,7 +37,7 @@ PUBLISHED_STAGES = (
 NANO_STAGES = (
     Stage("image-encoder", steps=4000, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
     Stage("video-encoder", steps=2400, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
-    Stage("language", steps=1200, batch=40, learning_rate=2e-3),
+    Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("tuning", steps=1100, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3),
@@ -53,12 +53,17 @@ class AskSettings:
     lora: LoraSettings = field(default_factory=LoraSettings)
     selection: Selection = "scored"
     from_nothing: bool = False
+    claim_weight: float = 0.0  # of the loss of `ClaimReader`, beside that of the answers
     betas: tuple[float, float] = (0.9, 0.98)
     seed: int = 42
 
 
 _NANO = AskSettings(
-    "mobilevideogpt-nano", NANO_STAGES, LoraSettings(rank=64, alpha=128, dropout=0.0), from_nothing=True
+    "mobilevideogpt-nano",
+    NANO_STAGES,
+    LoraSettings(rank=64, alpha=128, dropout=0.0),
+    from_nothing=True,
+    claim_weight=0.3,
 )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.clips import Showing, image_pixels, video_pixels
-from vidsearch.training.ask.conversation import Conversations, answer_loss
+from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
 from vidsearch.training.ask.lora import adapt
 from vidsearch.training.ask.questions import KINDS, Asker, described
 from vidsearch.training.ask.settings import AskSettings, Selection, Stage
@@ -48,6 +48,7 @@ class Workshop:
         self.image_reader = FactReader(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
         chunks = self.config.frames // self.config.chunk
         self.video_reader = FactReader(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
+        self.claim_reader = ClaimReader(self.config.language_model.hidden_size).to(device)
 
     def parts(self) -> dict[str, nn.Module]:
         """Everything that is trained in some stage."""
@@ -56,12 +57,13 @@ class Workshop:
             "image_tower": self.network.image_tower,
             "image_reader": self.image_reader,
             "video_reader": self.video_reader,
+            "claim_reader": self.claim_reader,
         }
 
     def prepare(self, stage: Stage) -> list[dict[str, Any]]:
         """Freeze all that the stage does not train; the groups for the optimiser.
 
-        A group: `params`, their `rate`, and `matrices`, the ids of those that are weights of an encoder's blocks.
+        A group: `params`, their `rate`, and `matrices`, the ids of those that are weights of a network's blocks.
         """
         for part in self.parts().values():
             part.requires_grad_(False)
@@ -73,19 +75,24 @@ class Workshop:
             case "video-encoder":
                 groups = [(rate, [*inner.vision_tower.parameters(), *self.video_reader.parameters()])]
             case "language":
-                groups = [(rate, language_parameters(self.network))]
+                groups = [(rate, [*language_parameters(self.network), *self.claim_reader.parameters()])]
             case "image-projector":
                 groups = [(rate, list(inner.image_mm_projector.parameters()))]
             case "video-projector":
                 groups = [(rate, list(inner.mm_projector.parameters()))]
             case "tuning":
                 projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
-                groups = [(rate, list(adapt(self.network, self.settings.lora))), (projector_rate, projectors)]
+                adapters = [*adapt(self.network, self.settings.lora), *self.claim_reader.parameters()]
+                groups = [(rate, adapters), (projector_rate, projectors)]
         for _, parameters in groups:
             for parameter in parameters:
                 parameter.requires_grad_(True)
-        encoders = (self.network.image_tower.vision_model.encoder.layers, inner.vision_tower.vision_encoder.layers)
-        layers = (layer for blocks in encoders for layer in blocks.modules() if isinstance(layer, nn.Linear))
+        parts = (
+            self.network.image_tower.vision_model.encoder.layers,
+            inner.vision_tower.vision_encoder.layers,
+            inner.layers,
+        )
+        layers = (layer for blocks in parts for layer in blocks.modules() if isinstance(layer, nn.Linear))
         matrices = {id(layer.weight) for layer in layers}
         return [{"params": parameters, "rate": rate, "matrices": matrices} for rate, parameters in groups]
 
@@ -131,7 +138,10 @@ class Workshop:
         asker = Asker(rng, held_out=False)
         questions = [q for meaning in meanings for q in asker.several(meaning, stage.questions, tuple(kinds))]
         rows = self.conversations.rows(questions).to(self.device)
-        return answer_loss(self.network, self.conversations, visual, rows, stage.questions)
+        weight = self.settings.claim_weight
+        reader = self.claim_reader if weight else None
+        loss, claims = answer_loss(self.network, self.conversations, visual, rows, stage.questions, reader)
+        return loss + weight * claims
 
 
 @torch.no_grad()
