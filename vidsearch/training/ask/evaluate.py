@@ -79,10 +79,16 @@ def measure(
 
 
 def _drawn(seed: int, clip: int, questions: int, network: MobileVideoGPT) -> tuple[Showing, list[Question]]:
+    """A clip that gives occasion for the kind whose turn it is, so that rare kinds are asked about as well."""
     rng = np.random.default_rng((seed, clip))
-    meaning = sample_meaning(rng, held_out=True)
-    asked = Asker(rng, held_out=True).several(meaning, questions)
-    return Showing(meaning, rng, network.layout), asked
+    asker = Asker(rng, held_out=True)
+    wanted = KINDS[clip % len(KINDS)]
+    first = None
+    while first is None:
+        meaning = sample_meaning(rng, held_out=True)
+        first = asker.one(meaning, wanted)
+    others = tuple(kind for kind in KINDS if kind != wanted)
+    return Showing(meaning, rng, network.layout), [first, *asker.several(meaning, questions - 1, others)]
 
 
 def visual_tokens(
