@@ -156,7 +156,8 @@ def test_a_tower_from_nothing_tells_places_apart_and_looks_around_itself(network
 
 
 def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
-    return Workshop(network, AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True))
+    settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True, claim_weight=0.3)
+    return Workshop(network, settings)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +165,18 @@ def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
     [
         ("image-encoder", ("image_tower.", "image_reader.")),
         ("video-encoder", ("network.model.vision_tower.", "video_reader.")),
-        ("language", ("network.model.embed_tokens.", "network.model.layers.", "network.model.norm.")),
+        ("language", ("network.model.embed_tokens.", "network.model.layers.", "network.model.norm.", "claim_reader.")),
         ("image-projector", ("network.model.image_mm_projector.",)),
         ("video-projector", ("network.model.mm_projector.",)),
-        ("tuning", ("network.model.mm_projector.", "network.model.image_mm_projector.", "network.model.layers.")),
+        (
+            "tuning",
+            (
+                "network.model.mm_projector.",
+                "network.model.image_mm_projector.",
+                "network.model.layers.",
+                "claim_reader.",
+            ),
+        ),
     ],
 )
 def test_a_stage_changes_what_it_trains_and_nothing_else(
@@ -186,6 +195,26 @@ def test_a_stage_changes_what_it_trains_and_nothing_else(
     if name == "tuning":
         assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
         assert not any("bias" in key or "layernorm" in key for key in changed if ".layers." in key)
+
+
+def test_tuning_moves_the_video_encoder_only_where_it_has_a_rate(network: MobileVideoGPT, tmp_path: Path) -> None:
+    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0, encoder_rate=1e-2)
+    encoder = network.model.vision_tower
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    AskTrainer(workshop(network, stage), tmp_path).run(lambda _: None)
+    assert any(not torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+def test_words_of_a_question_claim_what_the_clip_shows(conversations: Conversations) -> None:
+    meaning = Meaning("star", "red", "striped", "left", count=2)
+    asker = Asker(np.random.default_rng(4), held_out=False)
+    for kind, wrong in (("is there", {NO}), ("does it", {NO}), ("can't tell", {"i can't tell"})):
+        for question in (asker.one(meaning, kind) for _ in range(40)):
+            assert question is not None
+            assert all(true for _, true in question.claims) == (question.answer not in wrong), question
+            claims = conversations.rows([question]).claims
+            said = claims[claims != IGNORED].tolist()
+            assert len(said) >= 1 and (0.0 in said) == (question.answer in wrong)
 
 
 def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ class ClaimReader(nn.Module):
         self.to_truth = nn.Linear(width, 1)
 
     def loss(self, hidden: Tensor, claims: Tensor) -> Tensor:
-        """hidden (B·Q, L, d), claims (B·Q, L) as in `Rows` → mean cross-entropy of the words that claim something."""
+        """hidden (B·Q, L, d), claims (B·Q, L) as in `Rows` → mean cross-entropy of the words that claim, or 0."""
         places = claims != IGNORED
-        return F.binary_cross_entropy_with_logits(self.to_truth(hidden[places].float()).squeeze(-1), claims[places])
+        said = self.to_truth(hidden[places].float()).squeeze(-1)
+        total = F.binary_cross_entropy_with_logits(said, claims[places], reduction="sum")
+        return total / places.sum().clamp(min=1)  # a small batch may claim nothing
 
     @staticmethod
     @contextmanager

@@ -22,6 +22,7 @@ class Stage:
     questions: int = 6
     warm_up: float = 0.03
     projector_rate: float | None = None  # of both projectors, where it is another
+    encoder_rate: float | None = None  # of the video encoder while tuning; as published it is frozen
     weight_decay: float = 0.0
     matrix_rate: float | None = None  # of Muon, which then trains the matrices of the blocks
 
@@ -36,11 +37,11 @@ PUBLISHED_STAGES = (
 # The small model starts from nothing, so three stages come before: it learns to see, and the language of its world.
 NANO_STAGES = (
     Stage("image-encoder", steps=4000, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
-    Stage("video-encoder", steps=2400, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
+    Stage("video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
     Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
-    Stage("tuning", steps=1100, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3),
+    Stage("tuning", steps=2000, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3, encoder_rate=5e-4),
 )
 
 

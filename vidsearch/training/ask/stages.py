@@ -84,6 +84,8 @@ class Workshop:
                 projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
                 adapters = [*adapt(self.network, self.settings.lora), *self.claim_reader.parameters()]
                 groups = [(rate, adapters), (projector_rate, projectors)]
+                if stage.encoder_rate is not None:
+                    groups += [(stage.encoder_rate, list(inner.vision_tower.parameters()))]
         for _, parameters in groups:
             for parameter in parameters:
                 parameter.requires_grad_(True)
@@ -125,7 +127,8 @@ class Workshop:
     def _visual_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
         meanings = draw_meanings(rng, stage.batch)
         showings = [Showing(meaning, rng, self.config) for meaning in meanings]
-        features, video = encode(self.network, showings, self.settings.selection, self.device)
+        learning = stage.name == "tuning" and stage.encoder_rate is not None
+        features, video = encode(self.network, showings, self.settings.selection, self.device, learning=learning)
         inner = self.network.model
         images = inner.image_mm_projector(features.flatten(0, 1)).unflatten(0, features.shape[:2]).flatten(1, 2)
         clips = inner.mm_projector(video.flatten(0, 1)).unflatten(0, video.shape[:2]).flatten(1, 2)
@@ -144,22 +147,29 @@ class Workshop:
         return loss + weight * claims
 
 
-@torch.no_grad()
 def encode(
-    network: MobileVideoGPT, showings: list[Showing], selection: Selection, device: str, *, blank: bool = False
+    network: MobileVideoGPT,
+    showings: list[Showing],
+    selection: Selection,
+    device: str,
+    *,
+    blank: bool = False,
+    learning: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Clips → features of the image tower (B, F, L, D) and regrouped video tokens (B, C, L', D), both frozen.
+    """Clips → features of the image tower (B, F, L, D), frozen, and regrouped video tokens (B, C, L', D).
 
-    `blank`: pictures of the mean colour instead of the clips.
+    `blank`: pictures of the mean colour instead of the clips; `learning`: gradients reach the video encoder.
     """
     config = network.layout
     images = image_pixels([showing.image_frames(range(config.frames)) for showing in showings]).to(device)
     images = torch.zeros_like(images) if blank else images
-    features = network.image_tower(images.flatten(0, 1)).float().unflatten(0, images.shape[:2])
-    chosen = [select(network, frames, selection) for frames in features]
+    with torch.no_grad():
+        features = network.image_tower(images.flatten(0, 1)).float().unflatten(0, images.shape[:2])
+        chosen = [select(network, frames, selection) for frames in features]
     pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)]).to(device)
     pixels = torch.zeros_like(pixels) if blank else pixels
-    tokens = network.model.vision_tower(pixels).float().unflatten(1, (pixels.shape[1], -1))
+    with torch.set_grad_enabled(learning):
+        tokens = network.model.vision_tower(pixels).float().unflatten(1, (pixels.shape[1], -1))
     return features, torch.stack([regroup(clip, config.keep) for clip in tokens])
 
 
