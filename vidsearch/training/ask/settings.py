@@ -41,7 +41,7 @@ NANO_STAGES = (
     Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
-    Stage("tuning", steps=2000, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3, encoder_rate=5e-4),
+    Stage("tuning", steps=1400, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3, encoder_rate=5e-4),
 )
 
 
