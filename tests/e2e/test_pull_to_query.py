@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 import torch
 from hub_server import HubServer, Trouble
 from seeded import TEXT_MCT, TEXT_PRUNED, seeded, small_config
-from support import CLIPS, RunVidsearch, environment
+from support import CLIPS, PROGRAM, RunVidsearch, environment, run_on_terminal
 
 from vidsearch.models.install import write_model_folder
 from vidsearch.models.mobileviclip.config import CONFIGS
@@ -83,10 +82,15 @@ def pull_published(env: Mapping[str, str], *arguments: str) -> subprocess.Comple
         [sys.executable, "-c", SMALL_SIZES, "models", "pull", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environment({**env, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}),
+        env=environment(with_tests(env)),
         timeout=120,
         check=False,
     )
+
+
+def with_tests(env: Mapping[str, str]) -> dict[str, str]:
+    """For a program that imports modules of the tests."""
+    return {**env, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
 
 
 def files_below(folder: Path) -> set[str]:
@@ -123,7 +127,7 @@ def test_from_the_hub_to_an_answer(
     rows = {row["name"]: row for row in facts["provenance"]["fetched"]}
     assert rows["model.safetensors"]["hash_published"] is True
     assert rows["model.safetensors"]["url"].startswith(f"{server.url}/{REPOSITORY}/resolve/0123456789abcdef")
-    assert "has its published SHA-256" in vidsearch("models", "info", NAME, env=offline).stdout.decode()
+    assert "has its published hash" in vidsearch("models", "info", NAME, env=offline).stdout.decode()
     assert vidsearch("models", "verify", env=offline).returncode == 0
 
 
@@ -164,6 +168,24 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     assert "is not what it was when it was first fetched" in refused.stderr.decode()
     assert "mobileviclip_tiny.pt" not in {Path(name).name for name in files_below(own_home / "models")}
     assert (own_home / "models" / NAME / "model.safetensors").is_file()
+
+
+def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew_with_again(
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, published_files: Mapping[str, bytes]
+) -> None:
+    damaged = bytearray(published_files["mobileviclip_tiny.pt"])
+    damaged[len(damaged) // 2] ^= 0xFF
+    server.trouble("/download", Trouble(body=bytes(damaged)), times=2)  # its headers are asked for first
+    refused = pull_published(hosts, NAME, "--yes")
+    said = refused.stderr.decode().splitlines()[-1]
+    assert refused.returncode == 5
+    assert "mobileviclip_tiny.pt is damaged" in said
+    assert said.endswith("used by the next pull; --again fetches anew what has no hash)")
+    assert not (own_home / "models" / NAME).exists()
+    assert pull_published(hosts, NAME, "--yes").returncode == 5
+    pulled = pull_published(hosts, NAME, "--yes", "--again")
+    assert pulled.returncode == 0, pulled.stderr.decode()
+    assert len(server.asked("/cdn/apple/MobileCLIP-S0/")) == 1  # its hash says that it is whole
 
 
 @pytest.mark.timeout(1200)
@@ -303,48 +325,33 @@ def test_without_a_terminal_nothing_is_fetched_unasked(
     assert server.requests == []
 
 
-def on_a_terminal(env: Mapping[str, str], answer: bytes, *arguments: str | Path) -> tuple[int, str]:
-    """Runs the program on a terminal of its own, types `answer` and gives (exit code, what the screen shows)."""
-    controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "vidsearch", *arguments]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment(env))
-    os.close(terminal)
-    os.write(controller, answer)
-    shown = b""
-    try:
-        while piece := os.read(controller, 65536):
-            shown += piece
-    except OSError:  # Linux's way of saying that the other end is closed
-        pass
-    finally:
-        os.close(controller)
-    return process.wait(timeout=60), shown.decode(errors="replace")
-
-
 def test_a_person_is_asked(hosts: Mapping[str, str], server: HubServer, own_home: Path) -> None:
-    code, shown = on_a_terminal(hosts, b"n\n", "models", "pull", NAME, "--from", REPOSITORY)
+    command = [*PROGRAM, "models", "pull", NAME, "--from", REPOSITORY]
+    code, shown = run_on_terminal(command, b"n\n", hosts)
     assert (code, "Nothing was fetched." in shown) == (0, True)
     assert "[y/N]" in shown
     assert {request.path.rsplit("/", 1)[1] for request in server.asked("/cdn/")} == {"config.json"}  # names the model
-    code, shown = on_a_terminal(hosts, b"y\n", "models", "pull", NAME, "--from", REPOSITORY)
+    code, shown = run_on_terminal(command, b"y\n", hosts)
     assert code == 0, shown
     assert "model.safetensors" in shown and "B/s" in shown
     assert (own_home / "models" / NAME / "config.json").is_file()
 
 
-def test_the_first_index_offers_the_model(hosts: Mapping[str, str], server: HubServer) -> None:
-    code, shown = on_a_terminal(hosts, b"n\n", "index", CLIP)
+def test_the_first_index_offers_the_model_and_goes_on_with_it(
+    hosts: Mapping[str, str], server: HubServer, vidsearch: RunVidsearch
+) -> None:
+    code, shown = run_on_terminal([*PROGRAM, "index", CLIP], b"n\n", hosts)
     assert code == 5
     assert f"{NAME} (search of real videos on a slow machine) is not on this machine." in shown
     assert f"source   Google Drive folder {FOLDER}" in shown
     assert "licence  derived from Apple's weights" in shown
     assert "Fetch it now, about 431.0 MB? [y/N]" in shown
     assert server.requests == []
-    server.trouble("/embeddedfolderview", Trouble(status=404))
-    code, shown = on_a_terminal(hosts, b"y\n", "index", CLIP)
-    assert code == 5
-    assert "there is no file at" in shown
-    assert server.asked("/embeddedfolderview") != []
+    code, shown = run_on_terminal([sys.executable, "-c", SMALL_SIZES, "index", CLIP], b"y\n", with_tests(hosts))
+    assert code == 0, shown
+    assert "Installed mobileviclip-tiny" in shown
+    hits = json.loads(vidsearch("query", "a red square", "--json", env=hosts).stdout)["hits"]
+    assert [Path(hit["path"]).name for hit in hits] == [CLIP.name]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.install import Precision
     from vidsearch.models.inventory import ModelEntry
 
 EXIT_MODEL = 5
@@ -131,7 +130,7 @@ def _answer_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _fetched(file: dict[str, Any]) -> str:
     """Whether a hash says that the file is what its publisher meant, or only that it has not changed since."""
-    proof = "has its published SHA-256" if file["hash_published"] else "no hash published; later fetches must equal it"
+    proof = "has its published hash" if file["hash_published"] else "no hash published; later fetches must equal it"
     return f"{file['name']} on {file['date']} from {file['source']}: {proof}"
 
 
@@ -145,10 +144,8 @@ def add(
     source: Annotated[
         Path, typer.Option("--from", metavar="FILE|FOLDER", help="The published file, or the folder with the files.")
     ],
-    half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
-    as_stored: Annotated[
-        bool, typer.Option("--as-stored", help="Models that answer: keep each tensor as its file stores it.")
-    ] = False,
+    half: pull.Half = False,
+    as_stored: pull.AsStored = False,
 ) -> None:
     """Install a model from files that are here: read, converted, examined, and only then put in its place.
 
@@ -159,14 +156,12 @@ def add(
 
     vidsearch models add mobilevideogpt-0.5b --from ~/Downloads/mobilevideogpt
     """
-    if half and as_stored:
-        raise typer.BadParameter("give --half or --as-stored, not both")
+    precision = pull.precision(half, as_stored)
     from vidsearch.models.install import install
     from vidsearch.models.selftest import kept_findings
 
-    dtype: Precision = "float16" if half else "stored" if as_stored else "float32"
     show.say(f"Reading {source} ...")
-    folder = install(name, options.absolute(source), places.models_dir(), dtype=dtype)
+    folder = install(name, options.absolute(source), places.models_dir(), dtype=precision)
     for finding in kept_findings(folder):
         show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
     show.say(f"Installed {folder.name} in {folder.path}.")

@@ -74,13 +74,12 @@ def install(
 
     `renames` and `folded` override the reading of keys whose names are not public (`fit.py`); `dtype` as in
     `write_model_folder` and, for a model that answers, in `answering_folder.write_files`; a model folder is taken as
-    it is. `fetched` says for each file which host it came from; it is
-    kept in the provenance under that name. An installed model of that name is replaced. ModelError,
-    with nothing left behind, for all that is not the model.
+    it is. `fetched` says for each file which host it came from; it is kept in the provenance under that name. An
+    installed model of that name is replaced. ModelError, with nothing left behind, for all that is not the model.
     """
     known_model(name)
     if (BUNDLED_DIR / name).is_dir():
-        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; leave out --weights")
+        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it is ready for use as it is")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
     _make(models_dir)
@@ -96,16 +95,17 @@ def install(
         fitted = fit(name, checkpoints, renames=renames, folded=folded)
         network = empty_network(fitted.config)
         fill(network, fitted.tensors, file=str(fitted.files[0]))
-        provenance = _provenance(name, fitted.files, fitted.notes, fetched)
+        provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
         write_model_folder(network, models_dir / name, provenance=provenance, dtype=dtype)
         return open_folder(models_dir / name, origin="installed")
 
 
 def _provenance(
-    name: str, files: Sequence[Path], notes: Sequence[str], fetched: Sequence[Mapping[str, Any]]
+    name: str, source: Path, files: Sequence[Path], notes: Sequence[str], fetched: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
+    top = source if source.is_dir() else source.parent  # files of one name may lie in several folders below it
     return {
-        "files": [{"name": path.name, "sha256": sha256(path)} for path in files],
+        "files": [{"name": path.relative_to(top).as_posix(), "sha256": sha256(path)} for path in files],
         "source": known_model(name).source,
         "licence": known_model(name).licence,
         "notes": list(notes),
@@ -123,7 +123,7 @@ def _install_parts(
     if not source.is_dir():
         raise ModelError(f"{source} is one file of several; give the folder that holds the files of {name}")
     fitted = fit_parts(name, source)
-    provenance = _provenance(name, fitted.files, fitted.notes, fetched)
+    provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
     with _written_beside(target) as partial:
         write_files(name, fitted, partial, provenance, dtype)
         del fitted  # the published files are let go before the new one is examined
@@ -180,7 +180,7 @@ def _install_folder(name: str, source: Path, target: Path, fetched: Sequence[Map
     """Copy a model folder after the same checks as a new one."""
     given = open_folder(source)
     if given.name != name:
-        raise ModelError(f"{source} holds the model {given.name}, not {name}; give --model {given.name}")
+        raise ModelError(f"{source} holds the model {given.name}, not {name}; install it as {given.name}")
     with _written_beside(target) as partial:
         for file in sorted(source.iterdir()):
             if file.is_file():
