@@ -77,8 +77,19 @@ class FittedParts:
     config: MobileVideoGPTConfig
     tensors: Mapping[str, Tensor]
     files: tuple[Path, ...]
-    repository: Path  # the folder of the language model's file: its tokenizer and settings lie there
+    sources: Mapping[Part, Path]  # what to call the weights of each part: a file, or the index of its shards
     notes: tuple[str, ...]
+
+    @property
+    def repository(self) -> Path:
+        """The folder of the language model's weights: its tokenizer and settings lie there."""
+        return self.sources["language model"].parent
+
+    def file_of(self, key: str) -> Path:
+        """What to call the weights that a tensor came from."""
+        starts: dict[str, Part] = {_IMAGE: "image tower", _VIDEO_HERE: "video encoder"}
+        own = [self.sources.get(part) for start, part in starts.items() if key.startswith(start)]
+        return (own and own[0]) or self.sources["language model"]  # which holds what has no file of its own
 
 
 def fit_parts(name: str, folder: Path) -> FittedParts:
@@ -100,7 +111,7 @@ def fit_parts(name: str, folder: Path) -> FittedParts:
         config=config,
         tensors={key: whole[key] for key in wanted},
         files=tuple(file for weights in parts.values() for file in weights.files),
-        repository=language.path.parent,
+        sources={part: weights.path for part, weights in parts.items()},
         notes=tuple(notes),
     )
 

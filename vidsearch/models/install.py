@@ -25,7 +25,7 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.checkpoint import read_checkpoint, read_folder
 from vidsearch.models.export import export_text_encoder
-from vidsearch.models.fit import fit
+from vidsearch.models.fit import Fitted, fit
 from vidsearch.models.folder import (
     BUNDLED_DIR,
     CARD_FILE,
@@ -46,6 +46,7 @@ from vidsearch.models.registry import known_model
 from vidsearch.models.selftest import (
     TEXTS,
     Finding,
+    SelfTestError,
     clip_vectors,
     examine,
     moving_and_still,
@@ -85,19 +86,30 @@ def install(
     _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
         _clear_leftovers(models_dir, name)
-        if is_model_folder(source):
-            return _install_folder(name, source, models_dir / name, fetched)
-        if known_model(name).kind == "answers":
-            return _install_parts(name, source, models_dir / name, dtype, fetched)
-        if dtype == "stored":
-            raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
-        checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
-        fitted = fit(name, checkpoints, renames=renames, folded=folded)
-        network = empty_network(fitted.config)
-        fill(network, fitted.tensors, file=str(fitted.files[0]))
-        provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
-        write_model_folder(network, models_dir / name, provenance=provenance, dtype=dtype)
-        return open_folder(models_dir / name, origin="installed")
+        try:
+            if is_model_folder(source):
+                return _install_folder(name, source, models_dir / name, fetched)
+            if known_model(name).kind == "answers":
+                return _install_parts(name, source, models_dir / name, dtype, fetched)
+            if dtype == "stored":
+                raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
+            fitted = _fitted(name, source, renames, folded)
+            provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
+            write_model_folder(_filled(fitted), models_dir / name, provenance=provenance, dtype=dtype)
+            return open_folder(models_dir / name, origin="installed")
+        except SelfTestError as error:
+            raise ModelError(f"{source} cannot be used: {error}") from error
+
+
+def _fitted(name: str, source: Path, renames: Mapping[str, str] | None, folded: bool | None) -> Fitted:
+    checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
+    return fit(name, checkpoints, renames=renames, folded=folded)
+
+
+def _filled(fitted: Fitted) -> Network:
+    network = empty_network(fitted.config)
+    fill(network, fitted.tensors, file=str(fitted.files[0]))
+    return network
 
 
 def _provenance(

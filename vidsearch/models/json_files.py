@@ -25,7 +25,9 @@ def read_text(path: Path) -> str:
         if not path.is_file():
             raise ModelError(f"there is no file {path}; get it from the publisher of the weights")
         if path.stat().st_size > _LIMIT_BYTES:
-            raise ModelError(f"{path} is larger than {_LIMIT_BYTES >> 20} MB, so it is not what its name says")
+            raise ModelError(
+                f"{path} is larger than {_LIMIT_BYTES >> 20} MB, so it is not what its name says; get it again"
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
