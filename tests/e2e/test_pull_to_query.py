@@ -76,10 +76,10 @@ def hosts(server: HubServer, tmp_path: Path) -> dict[str, str]:
     return {**server.environment(), "HF_HOME": str(tmp_path / "hf"), "VIDSEARCH_MODEL": NAME}
 
 
-def pull_published(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """The program with small published sizes."""
+def models_published(env: Mapping[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """`vidsearch models` with small published sizes."""
     return subprocess.run(
-        [sys.executable, "-c", SMALL_SIZES, "models", "pull", *arguments],
+        [sys.executable, "-c", SMALL_SIZES, "models", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=environment(with_tests(env)),
@@ -140,7 +140,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
 ) -> None:
     server.trouble("/apple/MobileCLIP-S0/", Trouble(status=404), times=1)  # then Apple's own host is asked
     server.add_plain("mobileclip_s0.pt", published_files["mobileclip_s0.pt"])
-    pulled = pull_published(hosts, NAME, "--yes")
+    pulled = models_published(hosts, "pull", NAME, "--yes")
     said = pulled.stderr.decode()
     assert pulled.returncode == 0, said
     assert f"from Google Drive folder {FOLDER}, no hash published" in said
@@ -163,7 +163,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     changed = bytearray(published_files["mobileviclip_tiny.pt"])
     changed[-1] ^= 0xFF  # another content of the same length
     server.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": bytes(changed)})
-    refused = pull_published(hosts, NAME, "--yes", "--again")
+    refused = models_published(hosts, "pull", NAME, "--yes", "--again")
     assert refused.returncode == 5
     assert "is not what it was when it was first fetched" in refused.stderr.decode()
     assert "mobileviclip_tiny.pt" not in {Path(name).name for name in files_below(own_home / "models")}
@@ -176,16 +176,41 @@ def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew_with_again(
     damaged = bytearray(published_files["mobileviclip_tiny.pt"])
     damaged[len(damaged) // 2] ^= 0xFF
     server.trouble("/download", Trouble(body=bytes(damaged)), times=2)  # its headers are asked for first
-    refused = pull_published(hosts, NAME, "--yes")
+    refused = models_published(hosts, "pull", NAME, "--yes")
     said = refused.stderr.decode().splitlines()[-1]
     assert refused.returncode == 5
     assert "mobileviclip_tiny.pt is damaged" in said
     assert said.endswith("used by the next pull; --again fetches anew what has no hash)")
     assert not (own_home / "models" / NAME).exists()
-    assert pull_published(hosts, NAME, "--yes").returncode == 5
-    pulled = pull_published(hosts, NAME, "--yes", "--again")
+    assert models_published(hosts, "pull", NAME, "--yes").returncode == 5
+    pulled = models_published(hosts, "pull", NAME, "--yes", "--again")
     assert pulled.returncode == 0, pulled.stderr.decode()
     assert len(server.asked("/cdn/apple/MobileCLIP-S0/")) == 1  # its hash says that it is whole
+
+
+def test_files_by_hand_with_a_name_that_is_told(
+    own_home: Path, published_files: Mapping[str, bytes], tmp_path: Path, vidsearch: RunVidsearch
+) -> None:
+    """The names of temporal weights are not public: one that the structure does not place is given by hand."""
+    folder, renames = tmp_path / "brought", tmp_path / "renames.json"
+    folder.mkdir()
+    for name, content in published_files.items():
+        (folder / name).write_bytes(content)
+    checkpoint = torch.load(folder / "mobileviclip_tiny.pt", weights_only=True)
+    place, odd = "vision_encoder.network.0.0.temporal.conv", "vision_encoder.odd"
+    told = {f"{odd}.{name}": f"{place}.{name}" for name in ("weight", "bias")}
+    checkpoint["module"] |= {key: checkpoint["module"].pop(canonical) for key, canonical in told.items()}
+    torch.save(checkpoint, folder / "mobileviclip_tiny.pt")
+    offline = {"VIDSEARCH_OFFLINE": "1"}
+    add = ("add", NAME, "--from", folder)
+    refused = models_published(offline, *add)
+    assert refused.returncode == 5
+    assert "mobileviclip_tiny.pt does not fit mobileviclip-tiny: " in refused.stderr.decode()
+    assert "vision_encoder.odd.weight (8, 1, 3)" in refused.stderr.decode()
+    renames.write_text(json.dumps(told))
+    added = models_published(offline, *add, "--renames", renames)
+    assert added.returncode == 0, added.stderr.decode()
+    assert vidsearch("index", CLIP, env={**offline, "VIDSEARCH_MODEL": NAME}).returncode == 0
 
 
 @pytest.mark.timeout(1200)

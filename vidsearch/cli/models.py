@@ -146,11 +146,20 @@ def add(
     ],
     half: pull.Half = False,
     as_stored: pull.AsStored = False,
+    renames: Annotated[
+        Path | None,
+        typer.Option("--renames", metavar="FILE", help='MobileViCLIP: JSON, {"key in the file": "our key", ...}.'),
+    ] = None,
+    folded: Annotated[
+        bool | None,
+        typer.Option("--folded/--unfolded", help="MobileViCLIP: how to read temporal convolutions without a norm."),
+    ] = None,
 ) -> None:
     """Install a model from files that are here: read, converted, examined, and only then put in its place.
 
     Nothing in the files is executed. A model of that name that is installed already is replaced. A model that answers
     comes from several repositories: give a folder that holds the files of all of them, in folders of their own or not.
+    The names of MobileViCLIP's temporal weights are not public: they are found by structure; --renames overrides that.
 
     Examples: vidsearch models add mobileviclip-small --from ~/Downloads/mobileviclip
 
@@ -158,10 +167,12 @@ def add(
     """
     precision = pull.precision(half, as_stored)
     from vidsearch.models.install import install
+    from vidsearch.models.json_files import read_renames
     from vidsearch.models.selftest import kept_findings
 
+    given = None if renames is None else read_renames(options.absolute(renames))
     show.say(f"Reading {source} ...")
-    folder = install(name, options.absolute(source), places.models_dir(), dtype=precision)
+    folder = install(name, options.absolute(source), places.models_dir(), renames=given, folded=folded, dtype=precision)
     for finding in kept_findings(folder):
         show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
     show.say(f"Installed {folder.name} in {folder.path}.")

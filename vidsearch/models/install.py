@@ -40,7 +40,7 @@ from vidsearch.models.folder import (
     open_folder,
 )
 from vidsearch.models.load import Network, empty_network, fill
-from vidsearch.models.mobileviclip.config import MobileCLIPConfig
+from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 from vidsearch.models.registry import known_model
 from vidsearch.models.selftest import (
@@ -83,6 +83,8 @@ def install(
         raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it is ready for use as it is")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
+    if (renames or folded is not None) and not _is_matched(name, source):
+        raise ModelError(f"the names in {source} are those of {name}; leave out --renames, --folded and --unfolded")
     _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
         _clear_leftovers(models_dir, name)
@@ -99,6 +101,11 @@ def install(
             return open_folder(models_dir / name, origin="installed")
         except SelfTestError as error:
             raise ModelError(f"{source} cannot be used: {error}") from error
+
+
+def _is_matched(name: str, source: Path) -> bool:
+    """Whether keys of the published files have names that are not public."""
+    return isinstance(CONFIGS.get(name), MobileViCLIPConfig) and not is_model_folder(source)
 
 
 def _fitted(name: str, source: Path, renames: Mapping[str, str] | None, folded: bool | None) -> Fitted:

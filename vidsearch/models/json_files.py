@@ -19,6 +19,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_renames(path: Path) -> dict[str, str]:
+    """A user's file of renames: {name in a weight file: our name}. ModelError for what is not one."""
+    renames = read_object(path)
+    if not all(isinstance(name, str) for name in renames.values()):
+        raise ModelError(f'{path} is no file of renames; write {{"key in the weight file": "our key", ...}}')
+    return renames
+
+
 def read_text(path: Path) -> str:
     """The text of a published file, UTF-8. ModelError as in `read_object`."""
     try:

@@ -126,6 +126,9 @@ def test_when_no_place_has_it_each_says_why(server: HubServer) -> None:
     assert "/org/name/resolve/main/x.pt (HTTP 404)" in message
     assert "/plain/x.pt (HTTP 404)" in message
     assert message.count(web.BY_HAND) == 1
+    server.trouble("/org/name/", Trouble(status=401))
+    with pytest.raises(ModelError, match=r"and set HF_TOKEN; and there is no file at \S+ \(HTTP 404\)"):
+        published.describe(WeightFile("x.pt", (HubPlace("org/name"), MIRROR), 0), QUICK, report_nothing)
 
 
 def test_a_hash_published_elsewhere_counts(server: HubServer, tmp_path: Path) -> None:
