@@ -97,7 +97,7 @@ def test_from_three_repositories_to_an_answer(
     ):
         assert any(f"file     {file}, " in line and f"/{source}, SHA-256 " in line for line in said.splitlines()), file
     assert "file     language/config.json" in said and "SHA-1 " in said and "no hash published" not in said
-    assert "licence  that of the weights was not seen" in said
+    assert "licence  not seen; their programs name CC BY-NC-SA 4.0" in said
     assert "was cut after 10000 of" in said
     assert server.asked(f"/cdn/{LANGUAGE}/model-00002")[-1].range == "bytes=10000-"
     assert "ok: the same question again: the same answer" in said

@@ -32,7 +32,7 @@ def list_models(as_json: options.Json = False) -> None:
         show.write_json({"version": 1, "models": [_entry_as_dict(entry) for entry in found]})
         return
     show.table_or_lines(
-        ("model", "state", "size", "for", "licence"),
+        ("model", "state", "size", "for", "licence", "source"),
         [
             (
                 entry.known.name,
@@ -40,6 +40,7 @@ def list_models(as_json: options.Json = False) -> None:
                 show.size_text(entry.size_bytes),
                 entry.known.purpose,
                 entry.known.licence,
+                entry.known.source,
             )
             for entry in found
         ],
@@ -76,7 +77,7 @@ def info(name: Name, as_json: options.Json = False) -> None:
 def _facts(folder: ModelFolder) -> dict[str, Any]:
     """The stable JSON form; documented in docs/json.md."""
     from vidsearch.models.install import kept_hashes
-    from vidsearch.models.inventory import parameters
+    from vidsearch.models.inventory import exports, parameters
     from vidsearch.models.selftest import kept_findings
 
     return {
@@ -86,6 +87,7 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
         "path": str(folder.path),
         "network": dict(folder.network),
         "parameters": parameters(folder),
+        "exports": exports(folder),
         "provenance": dict(folder.provenance),
         "hashes": kept_hashes(folder),
         "score_levels": None if folder.score_levels is None else dict(folder.score_levels),
@@ -101,6 +103,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("folder", facts["path"]),
         *(_search_rows if facts["kind"] == "search" else _answer_rows)(facts["network"]),
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
+        *(("exported", f"{name}, {show.size_text(size)}") for name, size in facts["exports"].items()),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
         *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
         *(("fetched", _fetched(file)) for file in provenance.get("fetched", ())),

@@ -23,9 +23,8 @@ Kind = Literal["search", "answers"]  # embeds clips and words, or answers questi
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
-_VIDEOGPT_LICENCE = (
-    "that of the weights was not seen, read it in their three repositories; the programs they come from name "
-    "CC BY-NC-SA 4.0 (Mobile-VideoGPT's README; its LICENSE: CC BY 4.0) and Apache-2.0 (VideoMamba)"
+_VIDEOGPT_LICENCE = (  # the README of Mobile-VideoGPT's program names the first, its LICENSE the second
+    "not seen; their programs name CC BY-NC-SA 4.0 or CC BY 4.0 (Mobile-VideoGPT) and Apache-2.0 (VideoMamba)"
 )
 _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
 
