@@ -265,7 +265,7 @@ def _say_installed(folder: ModelFolder) -> None:
 
 def _terminal() -> bool:
     """Whether there is a person to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()  # None: closed by the shell, `<&-`
 
 
 def _agreed(question: str) -> bool:

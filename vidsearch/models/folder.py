@@ -22,7 +22,7 @@ MODEL_CARD.md. No torch here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,19 +111,15 @@ def missing_weights(name: str, models_dir: Path) -> str:
     known = known_model(name)
     if not known.files:
         return f"the bundled model {name} is missing from this installation; install vidsearch again"
-    bundled = BUNDLED_MODEL if known.kind == "search" else BUNDLED_ANSWERING_MODEL
+    files = " and ".join(known.files)
+    searches = known.kind == "search"
+    bundled = f"--model {BUNDLED_MODEL}" if searches else f"--model {BUNDLED_ANSWERING_MODEL} (in query: --ask-model)"
     return (
         f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
-        f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring "
-        f"{_listed(known.files)} yourself with vidsearch models add {name} --from FOLDER, or try --model {bundled}, "
-        "which comes with vidsearch and understands only its own synthetic world of moving shapes, not your videos"
+        f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring {files} yourself "
+        f"and install them with vidsearch models add {name} --from FOLDER, or try the bundled {bundled}, "
+        "which understands only its own synthetic world of moving shapes, not your videos"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:

@@ -80,7 +80,7 @@ def install(
     """
     known_model(name)
     if (BUNDLED_DIR / name).is_dir():
-        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it is ready for use as it is")
+        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it needs no installing")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
     if (renames or folded is not None) and not _is_matched(name, source):
