@@ -413,6 +413,7 @@ def test_what_is_no_model_is_said(hosts: Mapping[str, str], server: HubServer, v
         (["somebody/nothing"], 5, "may not be read (HTTP 401): it does not exist, or needs permission"),
         (["somebody/photos"], 5, "do not tell which model it holds; name it: vidsearch models pull NAME --from"),
         ([NAME, "--from", "somebody/photos"], 5, "open_clip.bin"),
+        ([NAME, "--from", "somebody/photos", "--as-stored"], 5, "is stored as float32 or float16; leave out --as-sto"),
         (["mobileviclip-nano"], 0, "is here already"),
         ([str(CLIPS)], 2, "does not tell which model it holds; name it"),
     ):

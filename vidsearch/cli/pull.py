@@ -1,4 +1,4 @@
-"""`vidsearch models pull`: fetch published weights and install them; also what `index` offers on a new machine."""
+"""`vidsearch models pull`: fetch published weights and install them; `index` and `ask` offer it for what is missing."""
 
 from __future__ import annotations
 
@@ -171,6 +171,7 @@ def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     """Plan, show, ask, fetch, install. False where the answer was no."""
     from vidsearch.fetching.fetch import alone
     from vidsearch.fetching.web import require_network
+    from vidsearch.models.registry import require_storable
 
     require_network(name)
     if not (wishes.yes or _terminal()):
@@ -178,6 +179,7 @@ def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     models_dir = places.models_dir()
     with FetchReport() as report:
         plan = planned(report.add)
+        require_storable(plan.model, wishes.precision)
         with alone(plan.model, models_dir, report.add):
             if not wishes.again and _is_here(plan.model, models_dir):  # since another process was faster
                 return True

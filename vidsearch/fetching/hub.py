@@ -62,7 +62,7 @@ def files_of(repository: str, timeout_s: float) -> list[str]:
     try:
         entries: list[dict[str, Any]] = json.loads(answer)
         return [entry["path"] for entry in entries if entry["type"] == "file"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(
             f"{web.shown(url)} does not answer with a list of files; check {ENDPOINT_VARIABLE} and the proxy"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -47,7 +47,7 @@ _PLAIN_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
 _CONFIG_LIMIT_BYTES = 1_000_000
 
 
-def require_model(repository: str, names: Iterable[str], config: Mapping[str, Any], wanted: str | None) -> str:
+def require_model(repository: str, names: Collection[str], config: Mapping[str, Any], wanted: str | None) -> str:
     """The model that a repository holds: what its `config` names, `wanted`, or what its files tell.
 
     ModelError where they tell none, and where another one was asked for.
@@ -124,7 +124,7 @@ def weights_among(repository: str, names: Iterable[str], *, with_tokenizer: bool
     return weights + [name for name in there if with_tokenizer and name in _TOKENIZER]
 
 
-def config_of(repository: str, names: Iterable[str], timeout_s: float) -> dict[str, Any]:
+def config_of(repository: str, names: Collection[str], timeout_s: float) -> dict[str, Any]:
     """What a repository's config.json holds, in our layout or in another; nothing where there is none."""
     if CONFIG_FILE not in names:
         return {}
@@ -132,12 +132,12 @@ def config_of(repository: str, names: Iterable[str], timeout_s: float) -> dict[s
     answer = web.text(url, hub.token_header(), timeout_s, limit_bytes=_CONFIG_LIMIT_BYTES)
     try:
         config = json.loads(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{web.shown(url)} is not readable as JSON ({error}); name another repository") from error
     return config if isinstance(config, dict) else {}
 
 
-def is_ours(config: Mapping[str, Any], names: Iterable[str]) -> bool:
+def is_ours(config: Mapping[str, Any], names: Collection[str]) -> bool:
     """Whether a repository is a model folder of ours, by its config.json and the names of its files."""
     return isinstance(config.get("format"), int) and WEIGHTS_FILE in names
 

@@ -42,7 +42,7 @@ from vidsearch.models.folder import (
 from vidsearch.models.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.registry import known_model
+from vidsearch.models.registry import known_model, require_storable
 from vidsearch.models.selftest import (
     TEXTS,
     Finding,
@@ -93,11 +93,11 @@ def install(
                 return _install_folder(name, source, models_dir / name, fetched)
             if known_model(name).kind == "answers":
                 return _install_parts(name, source, models_dir / name, dtype, fetched)
-            if dtype == "stored":
-                raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
+            require_storable(name, dtype)
             fitted = _fitted(name, source, renames, folded)
             provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
-            write_model_folder(_filled(fitted), models_dir / name, provenance=provenance, dtype=dtype)
+            narrow: Dtype = "float16" if dtype == "float16" else "float32"
+            write_model_folder(_filled(fitted), models_dir / name, provenance=provenance, dtype=narrow)
             return open_folder(models_dir / name, origin="installed")
         except SelfTestError as error:
             raise ModelError(f"{source} cannot be used: {error}") from error

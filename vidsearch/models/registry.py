@@ -219,3 +219,9 @@ def known_model(name: str) -> KnownModel:
         return KNOWN_MODELS[name]
     except KeyError:
         raise ModelError(f"no model is called {name!r}; choose one of {', '.join(KNOWN_MODELS)}") from None
+
+
+def require_storable(name: str, dtype: str) -> None:
+    """ModelError where a model that searches is to be "stored" as published: its file is float32, or float16."""
+    if dtype == "stored" and known_model(name).kind == "search":
+        raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")

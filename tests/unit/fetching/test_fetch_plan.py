@@ -108,6 +108,7 @@ def test_a_repository_tells_its_model_by_its_files(server: HubServer, tmp_path: 
     [
         (b"[]", "do not tell which model it holds; name it: vidsearch models pull NAME --from a/ours"),
         (b"{", "/a/ours/resolve/main/config.json is not readable as JSON"),
+        (b"[" * 200_000, "/a/ours/resolve/main/config.json is not readable as JSON"),
         (b'{"format": 1, "name": "what"}', "no model is called 'what'"),
     ],
 )
