@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -170,21 +171,38 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     assert (own_home / "models" / NAME / "model.safetensors").is_file()
 
 
-def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew_with_again(
-    hosts: Mapping[str, str], server: HubServer, own_home: Path, published_files: Mapping[str, bytes]
+def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew(
+    hosts: Mapping[str, str],
+    server: HubServer,
+    own_home: Path,
+    published_files: Mapping[str, bytes],
+    tmp_path: Path,
 ) -> None:
-    damaged = bytearray(published_files["mobileviclip_tiny.pt"])
+    def refused(content: bytes | None, *arguments: str) -> str:
+        """What a pull says that ends with nothing installed; Drive gives this content once, or is not asked for it."""
+        if content is not None:
+            server.trouble("/download", Trouble(body=content), times=2)  # its headers are asked for first
+        done = models_published(hosts, "pull", NAME, "--yes", *arguments)
+        assert done.returncode == 5
+        assert not (own_home / "models" / NAME).exists()
+        return done.stderr.decode().splitlines()[-1]
+
+    whole = published_files["mobileviclip_tiny.pt"]
+    checkpoint = torch.load(io.BytesIO(whole), weights_only=True)
+    checkpoint["module"]["vision_encoder.patch_embed.0.rbr_conv.0.conv.weight"][0] = torch.nan
+    changed = tmp_path / "mobileviclip_tiny.pt"  # as long as the whole one: the name is stored in it
+    torch.save(checkpoint, changed)
+    for content in (changed.read_bytes(), None):  # what can be read stays, for whoever wants to look at it
+        said = refused(content)
+        assert "mobileviclip_tiny.pt is damaged: vision_encoder.patch_embed.0" in said
+        assert said.endswith("used by the next pull; --again fetches anew what has no hash)")
+    damaged = bytearray(whole)
     damaged[len(damaged) // 2] ^= 0xFF
-    server.trouble("/download", Trouble(body=bytes(damaged)), times=2)  # its headers are asked for first
-    refused = models_published(hosts, "pull", NAME, "--yes")
-    said = refused.stderr.decode().splitlines()[-1]
-    assert refused.returncode == 5
-    assert "mobileviclip_tiny.pt is damaged" in said
-    assert said.endswith("used by the next pull; --again fetches anew what has no hash)")
-    assert not (own_home / "models" / NAME).exists()
-    assert models_published(hosts, "pull", NAME, "--yes").returncode == 5
-    pulled = models_published(hosts, "pull", NAME, "--yes", "--again")
-    assert pulled.returncode == 0, pulled.stderr.decode()
+    said = refused(bytes(damaged), "--again")
+    assert "mobileviclip_tiny.pt is damaged (" in said
+    assert said.endswith("(it was deleted; the other files are used by the next pull)")
+    assert not list((own_home / "models" / ".downloads" / NAME).glob("mobileviclip*"))
+    assert models_published(hosts, "pull", NAME, "--yes").returncode == 0
     assert len(server.asked("/cdn/apple/MobileCLIP-S0/")) == 1  # its hash says that it is whole
 
 

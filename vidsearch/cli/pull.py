@@ -211,12 +211,16 @@ def _fetch_and_install(plan: FetchPlan, report: FetchReport, wishes: _Wishes) ->
 
 
 def _install_fetched(fetched: Fetched, precision: Precision) -> None:
+    from vidsearch.models.checkpoint import BadFileError
     from vidsearch.models.install import install
 
     plan = fetched.plan
     show.say(f"Installing {plan.model} ...")
     try:
         folder = install(plan.model, fetched.folder, plan.models_dir, dtype=precision, fetched=fetched.provenance())
+    except BadFileError as error:
+        error.path.unlink(missing_ok=True)  # it is in the folder of what was fetched
+        raise ModelError(f"{error} (it was deleted; the other files are used by the next pull)") from error
     except ModelError as error:
         anew = "" if all(file.hash_published for file in fetched.files) else "; --again fetches anew what has no hash"
         raise ModelError(
