@@ -19,12 +19,11 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import onnxruntime
 import torch
-from machine import finish, machine
+from machine import draw_weights, finish, machine
 from torch import Tensor
 
 from vidsearch.embedding.torch_clips import encode_clips, fast_dtype
@@ -50,22 +49,8 @@ def seeded(name: str) -> Network:
     """The clip tower of a model with weights drawn from one seed, every branch at work; no text encoder."""
     network = build(name)
     del network.text_encoder
-    generator = torch.Generator().manual_seed(0)
-    for key, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and tensor.ndim:
-            tensor.copy_(drawn(key, torch.randn(tensor.shape, generator=generator)))
+    draw_weights(network)
     return network
-
-
-def drawn(key: str, x: Tensor) -> Tensor:
-    """Standard normal values → a parameter of a size that keeps activations near 1."""
-    if key.endswith("running_var"):
-        return 1 + 0.1 * x.abs()
-    if "layer_scale" in key or "temporal_embedding" in key:
-        return 0.2 + 0.05 * x if "layer_scale" in key else 0.2 * x
-    if x.ndim == 1:
-        return 1 + 0.1 * x if key.endswith("weight") else 0.1 * x
-    return (0.1 if ".temporal." in key else 1.0) * x / prod(x.shape[1:]) ** 0.5
 
 
 def moving_waves(network: Network, count: int) -> Tensor:

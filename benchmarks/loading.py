@@ -5,9 +5,9 @@
 Each run is a process of its own. The networks: torch and the program's modules are imported before the clock starts, so
 that what is measured is opening the file, building the network and, as `index` runs it, folding and casting it. Memory
 is what the resident set grew by: after loading, at its highest until then, and after every weight was read. The text
-tower of a query: opened without torch, from the first import of the embedder on. Weights are fresh, which changes
-nothing here. The disk's cache holds the files after the first run, which is not counted. Linux alone tells the memory.
-Prints a table, then one JSON line.
+tower of a query: opened without torch, from the first import of the embedder on. Weights are drawn from a seed; what
+they are changes nothing here. The disk's cache holds the files after the first run, which is not counted. Linux alone
+tells the memory. Prints a table, then one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import finish, model_with_fresh_weights
+from machine import finish, model_with_drawn_weights
 
 from vidsearch.models.folder import TEXT_FILE, WEIGHTS_FILE, ModelFolder, open_folder
 
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--model", default="mobileviclip-small")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--measure", choices=MEASURES, help="one measurement in this process, as JSON")
-    parser.add_argument("--folder", type=Path, help="a model folder; default: one with fresh weights")
+    parser.add_argument("--folder", type=Path, help="a model folder; default: one with drawn weights")
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(MEASURES[given.measure](open_folder(given.folder))))
@@ -138,7 +138,7 @@ def main() -> None:
     if given.folder:
         compare(given.folder, given.runs)
         return
-    with model_with_fresh_weights(given.model) as models:
+    with model_with_drawn_weights(given.model) as models:
         compare(models / given.model, given.runs)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"  # reference material that is not in the repository; tests skip without it
 CLIPS = REPOSITORY / "examples" / "clips"
 
+PROGRAM = (sys.executable, "-m", "vidsearch")
 RunVidsearch = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -30,7 +32,7 @@ def run_vidsearch(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs the real program in a process of its own, with the bundled model unless `env` says otherwise."""
     return subprocess.run(
-        [sys.executable, "-m", "vidsearch", *arguments],
+        [*PROGRAM, *arguments],
         input=input,
         stdin=subprocess.DEVNULL if input is None else None,
         capture_output=True,
@@ -44,6 +46,25 @@ def run_vidsearch(
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment, the bundled model, one thread: tests share the cores."""
     return {**os.environ, "VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1", **(changes or {})}
+
+
+def run_on_terminal(
+    command: Sequence[str | Path], typed: bytes, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Runs a command on a terminal of its own, types at once, and gives (exit code, what the screen shows)."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment(env))
+    os.close(terminal)
+    os.write(controller, typed)
+    shown = b""
+    try:
+        while piece := os.read(controller, 65536):
+            shown += piece
+    except OSError:  # Linux's way of saying that the other end is closed
+        pass
+    finally:
+        os.close(controller)
+    return process.wait(timeout=60), shown.decode(errors="replace")
 
 
 VideoContent = tuple[dict[str, Any], list[tuple[float, float]], NDArray[np.float32]]

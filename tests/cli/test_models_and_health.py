@@ -33,6 +33,9 @@ def test_a_model_is_added_shown_verified_and_removed(
     small_tiny: ModelFolder, own_home: Path, vidsearch: RunVidsearch
 ) -> None:
     assert listed(vidsearch)["mobileviclip-tiny"] == "available"
+    line = next(line for line in vidsearch("models", "list").stdout.decode().splitlines() if "viclip-tiny\t" in line)
+    assert line.split("\t")[1:4] == ["available", "431.0 MB", "search of real videos on a slow machine"]
+    assert line.split("\t")[5].startswith("Google Drive folder ")
     added = vidsearch("models", "add", "mobileviclip-tiny", "--from", small_tiny.path)
     assert added.returncode == 0, added.stderr.decode()
     assert b"ok: ONNX text encoder" in added.stderr
@@ -41,6 +44,7 @@ def test_a_model_is_added_shown_verified_and_removed(
     facts = json.loads(vidsearch("models", "info", "mobileviclip-tiny", "--json").stdout)
     assert (facts["origin"], facts["provenance"]) == ("installed", {"source": "x"})
     assert set(facts["parameters"]) == {"clips", "text", "other"}
+    assert facts["exports"] == {"text.onnx": (small_tiny.path / "text.onnx").stat().st_size}
     assert [item["ok"] for item in facts["self_test"]] == [True] * 7 + [None]
     assert WEIGHTS_FILE in facts["hashes"]
 

@@ -73,6 +73,8 @@ def test_the_doctor_names_a_tokenizer_that_changed(small: ModelFolder, own_home:
     ("arguments", "code", "words"),
     [
         (["--half", "--as-stored"], 2, "give --half or --as-stored, not both"),
+        (["--folded"], 5, "are those of mobilevideogpt-0.5b; leave out --renames, --folded and --unfolded"),
+        (["--renames", "/dev/null"], 5, "there is no file /dev/null"),
         ([], 5, "config.json is of another network: hidden_size is 24, and mobilevideogpt-0.5b has 896"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from vidsearch import places, timecode
-from vidsearch.cli import options, show
+from vidsearch.cli import options, pull, show
 from vidsearch.errors import ModelError, VidsearchError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def ask(
     for question in given:
         check_question(question)
     place = wanted_clip(clip, start, end, pad, coverage)
+    pull.find_or_offer(model, "answers")
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
     outcomes = ask_about(
         place, _all_questions(given, chat), answerer, AnswerLimits(max_new_tokens, temperature, seed), chat=chat

@@ -16,7 +16,6 @@ from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.embedding.base import ClipEmbedder
-    from vidsearch.models.folder import ModelFolder
     from vidsearch.store.library import Library
 
 EXIT_SOME_FAILED = 3
@@ -54,6 +53,7 @@ def index(
     """
     roots = [options.absolute(path) for path in paths]
     from vidsearch.cli.index_report import IndexReport
+    from vidsearch.models.folder import find_model
     from vidsearch.models.mobileviclip.config import config_from_dict
     from vidsearch.records import WindowSpec
     from vidsearch.workflows.index import IndexOptions, index_folders
@@ -64,7 +64,8 @@ def index(
         )
     if weights is not None:
         _install(model, options.absolute(weights))
-    preprocessing = config_from_dict(dict(_model_folder(model, ask=not dry_run).network)).preprocessing
+    folder = find_model(model, places.models_dir(), "search") if dry_run else pull.find_or_offer(model, "search")
+    preprocessing = config_from_dict(dict(folder.network)).preprocessing
     wanted = IndexOptions(
         model=model,
         frame_spec=preprocessing.frame_spec,
@@ -87,18 +88,6 @@ def index(
     if as_json:
         show.write_json(report.as_dict())
     raise typer.Exit(EXIT_SOME_FAILED if report.failed else 0)
-
-
-def _model_folder(model: str, *, ask: bool) -> ModelFolder:
-    """The folder of the model; where it is not here, a person is asked whether to fetch it."""
-    from vidsearch.models.folder import WeightsMissingError, find_model
-
-    try:
-        return find_model(model, places.models_dir(), "search")
-    except WeightsMissingError:
-        if not (ask and pull.offer(model)):
-            raise
-    return find_model(model, places.models_dir(), "search")
 
 
 def _install(model: str, source: Path) -> None:

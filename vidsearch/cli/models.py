@@ -12,7 +12,6 @@ from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.install import Precision
     from vidsearch.models.inventory import ModelEntry
 
 EXIT_MODEL = 5
@@ -33,7 +32,7 @@ def list_models(as_json: options.Json = False) -> None:
         show.write_json({"version": 1, "models": [_entry_as_dict(entry) for entry in found]})
         return
     show.table_or_lines(
-        ("model", "state", "size", "for", "licence"),
+        ("model", "state", "size", "for", "licence", "source"),
         [
             (
                 entry.known.name,
@@ -41,6 +40,7 @@ def list_models(as_json: options.Json = False) -> None:
                 show.size_text(entry.size_bytes),
                 entry.known.purpose,
                 entry.known.licence,
+                entry.known.source,
             )
             for entry in found
         ],
@@ -77,7 +77,7 @@ def info(name: Name, as_json: options.Json = False) -> None:
 def _facts(folder: ModelFolder) -> dict[str, Any]:
     """The stable JSON form; documented in docs/json.md."""
     from vidsearch.models.install import kept_hashes
-    from vidsearch.models.inventory import parameters
+    from vidsearch.models.inventory import exports, parameters
     from vidsearch.models.selftest import kept_findings
 
     return {
@@ -87,6 +87,7 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
         "path": str(folder.path),
         "network": dict(folder.network),
         "parameters": parameters(folder),
+        "exports": exports(folder),
         "provenance": dict(folder.provenance),
         "hashes": kept_hashes(folder),
         "score_levels": None if folder.score_levels is None else dict(folder.score_levels),
@@ -102,6 +103,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("folder", facts["path"]),
         *(_search_rows if facts["kind"] == "search" else _answer_rows)(facts["network"]),
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
+        *(("exported", f"{name}, {show.size_text(size)}") for name, size in facts["exports"].items()),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
         *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
         *(("fetched", _fetched(file)) for file in provenance.get("fetched", ())),
@@ -131,7 +133,7 @@ def _answer_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _fetched(file: dict[str, Any]) -> str:
     """Whether a hash says that the file is what its publisher meant, or only that it has not changed since."""
-    proof = "has its published SHA-256" if file["hash_published"] else "no hash published; later fetches must equal it"
+    proof = "has its published hash" if file["hash_published"] else "no hash published; later fetches must equal it"
     return f"{file['name']} on {file['date']} from {file['source']}: {proof}"
 
 
@@ -145,28 +147,35 @@ def add(
     source: Annotated[
         Path, typer.Option("--from", metavar="FILE|FOLDER", help="The published file, or the folder with the files.")
     ],
-    half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
-    as_stored: Annotated[
-        bool, typer.Option("--as-stored", help="Models that answer: keep each tensor as its file stores it.")
-    ] = False,
+    half: pull.Half = False,
+    as_stored: pull.AsStored = False,
+    renames: Annotated[
+        Path | None,
+        typer.Option("--renames", metavar="FILE", help='MobileViCLIP: JSON, {"key in the file": "our key", ...}.'),
+    ] = None,
+    folded: Annotated[
+        bool | None,
+        typer.Option("--folded/--unfolded", help="MobileViCLIP: how to read temporal convolutions without a norm."),
+    ] = None,
 ) -> None:
     """Install a model from files that are here: read, converted, examined, and only then put in its place.
 
     Nothing in the files is executed. A model of that name that is installed already is replaced. A model that answers
     comes from several repositories: give a folder that holds the files of all of them, in folders of their own or not.
+    The names of MobileViCLIP's temporal weights are not public: they are found by structure; --renames overrides that.
 
     Examples: vidsearch models add mobileviclip-small --from ~/Downloads/mobileviclip
 
     vidsearch models add mobilevideogpt-0.5b --from ~/Downloads/mobilevideogpt
     """
-    if half and as_stored:
-        raise typer.BadParameter("give --half or --as-stored, not both")
+    precision = pull.precision(half, as_stored)
     from vidsearch.models.install import install
+    from vidsearch.models.json_files import read_renames
     from vidsearch.models.selftest import kept_findings
 
-    dtype: Precision = "float16" if half else "stored" if as_stored else "float32"
+    given = None if renames is None else read_renames(options.absolute(renames))
     show.say(f"Reading {source} ...")
-    folder = install(name, options.absolute(source), places.models_dir(), dtype=dtype)
+    folder = install(name, options.absolute(source), places.models_dir(), renames=given, folded=folded, dtype=precision)
     for finding in kept_findings(folder):
         show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
     show.say(f"Installed {folder.name} in {folder.path}.")

@@ -1,10 +1,11 @@
-"""`vidsearch models pull`: fetch published weights and install them; also what `index` offers on a new machine."""
+"""`vidsearch models pull`: fetch published weights and install them; `index` and `ask` offer it for what is missing."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,26 @@ if TYPE_CHECKING:
     from vidsearch.fetching.fetch import Fetched, FetchPlan
     from vidsearch.fetching.remote import RemoteFile, Report
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.install import Dtype
+    from vidsearch.models.install import Precision
+    from vidsearch.models.registry import Kind
 
     Planner = Callable[[Report], FetchPlan]
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+Half = Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")]
+AsStored = Annotated[
+    bool, typer.Option("--as-stored", help="Models that answer: keep each tensor as its file stores it.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """How to pull."""
+
+    yes: bool = False  # without a question
+    again: bool = False  # also what is here already
+    accept_changed: bool = False
+    precision: Precision = "float32"
 
 
 def pull(
@@ -37,7 +53,8 @@ def pull(
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="Take a file without published hash that is not what it was.")
     ] = False,
-    half: Annotated[bool, typer.Option("--half", help="Store matrices as float16: half the size on disk.")] = False,
+    half: Half = False,
+    as_stored: AsStored = False,
 ) -> None:
     """Fetch a model's published files, check them, and install the model; afterwards no network is needed.
 
@@ -46,12 +63,13 @@ def pull(
 
     Example: vidsearch models pull mobileviclip-small
     """
+    wishes = _Wishes(yes, again, accept_changed, precision(half, as_stored))
     models_dir = places.models_dir()
     model, where = _understood(name, source)
     if model is not None and not again and _is_here(model, models_dir):
         return
     if isinstance(where, Path):
-        _install_local(model, where, models_dir, half=half)
+        _install_local(model, where, models_dir, wishes)
         return
 
     def planned(report: Report) -> FetchPlan:
@@ -62,11 +80,33 @@ def pull(
         assert model is not None  # without a repository the name is a model's
         return plan_published(model, models_dir, report=report)
 
-    if not _pull(planned, model or name, yes=yes, again=again, accept_changed=accept_changed, half=half):
+    if not _pull(planned, model or name, wishes):
         show.say("Nothing was fetched.")
 
 
-def offer(model: str) -> bool:
+def precision(half: bool, as_stored: bool) -> Precision:
+    """What --half and --as-stored say together; BadParameter for both."""
+    if half and as_stored:
+        raise typer.BadParameter("give --half or --as-stored, not both")
+    return "float16" if half else "stored" if as_stored else "float32"
+
+
+def find_or_offer(model: str, kind: Kind) -> ModelFolder:
+    """The folder of a model; a person at a terminal is asked whether to fetch one that is not here.
+
+    ModelError as `find_model`.
+    """
+    from vidsearch.models.folder import WeightsMissingError, find_model
+
+    try:
+        return find_model(model, places.models_dir(), kind)
+    except WeightsMissingError:
+        if not _offered(model):
+            raise
+    return find_model(model, places.models_dir(), kind)
+
+
+def _offered(model: str) -> bool:
     """On a terminal: name a missing model, its size, source and licence, and fetch it if the person agrees.
 
     False where nobody can be asked, the network is forbidden, or the answer is no.
@@ -88,7 +128,7 @@ def offer(model: str) -> bool:
 
         return plan_published(model, places.models_dir(), report=report)
 
-    return _pull(planned, model, yes=True)
+    return _pull(planned, model, _Wishes(yes=True))
 
 
 def _understood(name: str, source: str | None) -> tuple[str | None, Path | str | None]:
@@ -112,13 +152,11 @@ def _place(text: str) -> Path | str:
     raise VidsearchError(f"{text} is neither a folder here nor a repository's name (ORG/NAME); check its spelling")
 
 
-def _install_local(model: str | None, folder: Path, models_dir: Path, *, half: bool) -> None:
-    from vidsearch.fetching.repository import model_by_files
-    from vidsearch.models.folder import is_model_folder, open_folder
+def _install_local(model: str | None, folder: Path, models_dir: Path, wishes: _Wishes) -> None:
+    from vidsearch.fetching.repository import model_of_folder
 
     if model is None and folder.is_dir():
-        names = [path.name for path in folder.iterdir()]
-        model = open_folder(folder).name if is_model_folder(folder) else model_by_files(names)
+        model = model_of_folder(folder)
     if model is None:
         raise VidsearchError(
             f"{folder} does not tell which model it holds; name it: vidsearch models pull NAME --from {folder}"
@@ -126,60 +164,69 @@ def _install_local(model: str | None, folder: Path, models_dir: Path, *, half: b
     from vidsearch.models.install import install
 
     show.say(f"Reading {folder} ...")
-    _say_installed(install(model, folder, models_dir, dtype=_dtype(half)))
+    _say_installed(install(model, folder, models_dir, dtype=wishes.precision))
 
 
-def _pull(
-    planned: Planner, name: str, *, yes: bool, again: bool = False, accept_changed: bool = False, half: bool = False
-) -> bool:
+def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     """Plan, show, ask, fetch, install. False where the answer was no."""
     from vidsearch.fetching.fetch import alone
     from vidsearch.fetching.web import require_network
+    from vidsearch.models.registry import require_storable
 
     require_network(name)
-    if not (yes or _terminal()):
+    if not (wishes.yes or _terminal()):
         raise VidsearchError(f"without a terminal nobody can be asked; add --yes to fetch {name}")
     models_dir = places.models_dir()
     with FetchReport() as report:
         plan = planned(report.add)
+        require_storable(plan.model, wishes.precision)
         with alone(plan.model, models_dir, report.add):
-            if not again and _is_here(plan.model, models_dir):  # since another process was faster
+            if not wishes.again and _is_here(plan.model, models_dir):  # since another process was faster
                 return True
             _say_plan(plan)
-            if not (yes or _agreed(f"Fetch {show.size_text(plan.size_bytes)} into {models_dir}?")):
+            if not (wishes.yes or _agreed(f"Fetch {show.size_text(plan.size_bytes)} into {models_dir}?")):
                 return False
-            _fetch_and_install(plan, report, accept_changed=accept_changed, half=half)
+            _fetch_and_install(plan, report, wishes)
     return True
 
 
-def _fetch_and_install(plan: FetchPlan, report: FetchReport, *, accept_changed: bool, half: bool) -> None:
+def _fetch_and_install(plan: FetchPlan, report: FetchReport, wishes: _Wishes) -> None:
     from vidsearch.fetching.fetch import fetch, finish
 
     try:
-        fetched = fetch(plan, report=report.add, accept_changed=accept_changed)
+        fetched = fetch(
+            plan,
+            report=report.add,
+            accept_changed=wishes.accept_changed,
+            anew=wishes.again,
+            narrow=wishes.precision != "float32",
+        )
     except KeyboardInterrupt:
         report.stop()
         show.say("Stopped. What arrived is kept; run the same command again to go on.")
         raise
     report.stop()
-    _install_fetched(fetched, half=half)
+    _install_fetched(fetched, wishes.precision)
     finish(fetched)
 
 
-def _install_fetched(fetched: Fetched, *, half: bool) -> None:
+def _install_fetched(fetched: Fetched, precision: Precision) -> None:
+    from vidsearch.models.checkpoint import BadFileError
     from vidsearch.models.install import install
 
     plan = fetched.plan
     show.say(f"Installing {plan.model} ...")
     try:
-        folder = install(plan.model, fetched.folder, plan.models_dir, dtype=_dtype(half), fetched=fetched.provenance())
+        folder = install(plan.model, fetched.folder, plan.models_dir, dtype=precision, fetched=fetched.provenance())
+    except BadFileError as error:
+        error.path.unlink(missing_ok=True)  # it is in the folder of what was fetched
+        raise ModelError(f"{error} (it was deleted; the other files are used by the next pull)") from error
     except ModelError as error:
-        raise ModelError(f"{error} (what was fetched is kept in {fetched.folder} and used by the next pull)") from error
+        anew = "" if all(file.hash_published for file in fetched.files) else "; --again fetches anew what has no hash"
+        raise ModelError(
+            f"{error} (what was fetched is kept in {fetched.folder} and used by the next pull{anew})"
+        ) from error
     _say_installed(folder)
-
-
-def _dtype(half: bool) -> Dtype:
-    return "float16" if half else "float32"
 
 
 def _is_here(model: str, models_dir: Path) -> bool:
@@ -208,7 +255,9 @@ def _size_of(file: RemoteFile) -> str:
 
 
 def _proof(file: RemoteFile) -> str:
-    return "no hash published" if file.sha256 is None else f"SHA-256 {file.sha256[:12]}…"
+    if file.sha256 is None:
+        return "no hash published" if file.sha1 is None else f"SHA-1 {file.sha1[:12]}…"
+    return f"SHA-256 {file.sha256[:12]}…"
 
 
 def _say_installed(folder: ModelFolder) -> None:
@@ -222,7 +271,7 @@ def _say_installed(folder: ModelFolder) -> None:
 
 def _terminal() -> bool:
     """Whether there is a person to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()  # None: closed by the shell, `<&-`
 
 
 def _agreed(question: str) -> bool:

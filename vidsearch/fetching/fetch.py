@@ -21,10 +21,19 @@ from vidsearch.errors import ModelError
 from vidsearch.fetching import first_seen, hub, published, repository, web
 from vidsearch.fetching.remote import FetchedFile, Patience, RemoteFile, Report, Waiting, report_nothing
 from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
-from vidsearch.models.registry import HubPlace, KnownModel, WeightFile, WeightRepository, Weights, known_model
+from vidsearch.models.registry import (
+    LANGUAGE_FOLDER,
+    HubPlace,
+    KnownModel,
+    WeightFile,
+    WeightRepository,
+    Weights,
+    known_model,
+)
 
 _DOWNLOADS = ".downloads"
 _UNKNOWN_LICENCE = "not known; read its page"
+_WITH_EXPORT = 1.7  # a model that searches keeps its text encoder a second time, for queries: at most so much in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class FetchPlan:
     files: tuple[RemoteFile, ...]
     licence: str
     models_dir: Path
+    ours: bool = False  # the files are a model folder already
 
     @property
     def folder(self) -> Path:
@@ -45,6 +55,18 @@ class FetchPlan:
     def size_bytes(self) -> int:
         """Of the files whose hosts tell their size."""
         return sum(file.size_bytes or 0 for file in self.files)
+
+    def installed_bytes(self, *, narrow: bool = False) -> int:
+        """What the model made of the files takes, rather too much than too little.
+
+        Language models are published in half precision and kept as float32, unless `narrow`.
+        """
+        if self.ours:
+            return self.size_bytes
+        if known_model(self.model).kind == "search":
+            return int(_WITH_EXPORT * self.size_bytes)
+        doubled = [file for file in self.files if file.name.startswith(f"{LANGUAGE_FOLDER}/")]
+        return self.size_bytes + (0 if narrow else sum(file.size_bytes or 0 for file in doubled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +118,15 @@ def plan_repository(
     """The same for a repository on Hugging Face, in a published layout or in ours; `model` None: its files tell."""
     web.require_network(name)
     names = web.patiently(lambda: hub.files_of(name, patience.timeout_s), patience, report)
-    config = web.patiently(lambda: repository.own_config(name, names, patience.timeout_s), patience, report)
-    found = known_model(
-        repository.require_model(name, names, model) if config is None else repository.model_of(config, name, model)
-    )
+    config = web.patiently(lambda: repository.config_of(name, names, patience.timeout_s), patience, report)
+    found = known_model(repository.require_model(name, names, config, model))
     if not found.weights:
         raise ModelError(f"{found.name} comes with vidsearch; there is nothing to fetch")
-    weights = _weights_in(name, found, names, ours=config is not None)
+    ours = repository.is_ours(config, names)
+    weights = _weights_in(name, found, names, ours=ours)
     files = tuple(file for item in weights for file in published.describe_all(item, patience, report))
-    return FetchPlan(found.name, files, _UNKNOWN_LICENCE, models_dir)
+    licence = found.licence if found.comes_from(name) else _UNKNOWN_LICENCE
+    return FetchPlan(found.name, files, licence, models_dir, ours)
 
 
 def _weights_in(name: str, known: KnownModel, names: Sequence[str], *, ours: bool) -> list[Weights]:
@@ -117,11 +139,23 @@ def _weights_in(name: str, known: KnownModel, names: Sequence[str], *, ours: boo
 
 
 def fetch(
-    plan: FetchPlan, patience: Patience = Patience(), report: Report = report_nothing, *, accept_changed: bool = False
+    plan: FetchPlan,
+    patience: Patience = Patience(),
+    report: Report = report_nothing,
+    *,
+    accept_changed: bool = False,
+    anew: bool = False,
+    narrow: bool = False,
 ) -> Fetched:
-    """Bring the files of a plan. ModelError when they do not fit on the disk, or one cannot be had or is wrong."""
+    """Bring the files of a plan. ModelError when they do not fit on the disk, or one cannot be had or is wrong.
+
+    What an earlier call brought is used; with `anew`, only what has its published hash. `narrow`: the model will not be
+    wider than its files, see `FetchPlan.installed_bytes`.
+    """
     _make(plan.folder)
-    _require_room(plan)
+    if anew:
+        _drop_unproven(plan)
+    _require_room(plan, plan.installed_bytes(narrow=narrow))
     files = []
     for remote in plan.files:
         file = fetch_file(remote, plan.folder, report, patience)
@@ -154,9 +188,16 @@ def alone(model: str, models_dir: Path, on_wait: Report) -> Iterator[None]:
         lock.release()
 
 
-def _require_room(plan: FetchPlan) -> None:
+def _drop_unproven(plan: FetchPlan) -> None:
+    """Whole files of an earlier fetch that no published hash vouches for: they may have been damaged on their way."""
+    for file in plan.files:
+        if not file.hash_published:
+            (plan.folder / file.name).unlink(missing_ok=True)
+
+
+def _require_room(plan: FetchPlan, installed_bytes: int) -> None:
     """For what is still to come, and for the model that is made of the files."""
-    needed = sum(remaining_bytes(file, plan.folder) for file in plan.files) + plan.size_bytes
+    needed = sum(remaining_bytes(file, plan.folder) for file in plan.files) + installed_bytes
     free = shutil.disk_usage(plan.folder).free
     if free < needed:
         raise ModelError(

@@ -22,7 +22,7 @@ from vidsearch.fetching.remote import RemoteFile
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 _DEFAULT_ENDPOINT = "https://huggingface.co"
 _REVISION = "main"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _LIST_LIMIT_BYTES = 4_000_000
 
 
@@ -47,8 +47,9 @@ def describe(repository: str, name: str, timeout_s: float) -> RemoteFile:
         url=hf_hub_url(repository, name, revision=commit, endpoint=endpoint()),
         source=f"{endpoint().partition('://')[2]}/{repository}",
         size_bytes=_size(headers),
-        etag=etag,
-        sha256=etag if etag is not None and _SHA256.fullmatch(etag) else None,
+        etag=etag or None,
+        sha256=etag if _SHA256.fullmatch(etag) else None,
+        sha1=etag if _SHA1.fullmatch(etag) else None,
         headers=token,
         cached=Path(cached) if isinstance(cached, str) else None,
     )
@@ -61,7 +62,7 @@ def files_of(repository: str, timeout_s: float) -> list[str]:
     try:
         entries: list[dict[str, Any]] = json.loads(answer)
         return [entry["path"] for entry in entries if entry["type"] == "file"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(
             f"{web.shown(url)} does not answer with a list of files; check {ENDPOINT_VARIABLE} and the proxy"
         ) from error
@@ -73,10 +74,10 @@ def token_header() -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
-def _etag(headers: Message) -> str | None:
-    """Of the large file behind a redirect, where there is one: its SHA-256."""
-    tag = headers.get("X-Linked-Etag") or headers.get("ETag")
-    return None if tag is None else tag.removeprefix("W/").strip('"')
+def _etag(headers: Message) -> str:
+    """Of the large file behind a redirect, where there is one: its SHA-256. Of a small file: git's hash of it."""
+    tag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
+    return tag.removeprefix("W/").strip('"')
 
 
 def _size(headers: Message) -> int | None:

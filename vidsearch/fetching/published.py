@@ -85,4 +85,4 @@ def _all_failed(problems: Sequence[ModelError]) -> ModelError:
     if len(problems) == 1:
         return problems[0]
     *others, last = (str(problem) for problem in problems)
-    return ModelError("; and ".join([*(other.removesuffix(f" {web.BY_HAND}") for other in others), last]))
+    return ModelError("; and ".join([*(other.removesuffix(web.BY_HAND).rstrip(" ,") for other in others), last]))

@@ -16,9 +16,15 @@ class RemoteFile:
     source: str  # for people: host, repository or folder
     size_bytes: int | None  # None: the host does not say
     etag: str | None  # the host's mark of this content
-    sha256: str | None  # as published; None: upstream publishes no hash
+    sha256: str | None  # as published
+    sha1: str | None = None  # as published for the small files of a repository: git's name of the content
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a token: never shown or stored
     cached: Path | None = None  # the same content in another program's cache on this disk
+
+    @property
+    def hash_published(self) -> bool:
+        """Whether upstream says what the content is, so that more can be told than that it has not changed."""
+        return self.sha256 is not None or self.sha1 is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class FetchedFile:
 
     @property
     def hash_published(self) -> bool:
-        return self.remote.sha256 is not None
+        """As its host announced it."""
+        return self.remote.hash_published
 
 
 @dataclass(frozen=True, slots=True)

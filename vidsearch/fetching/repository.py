@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from pathlib import PurePath
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 from huggingface_hub import hf_hub_url
@@ -19,7 +19,11 @@ from vidsearch.models.folder import (
     TEXT_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
+    is_model_folder,
+    open_folder,
 )
+from vidsearch.models.json_files import read_object
+from vidsearch.models.mobilevideogpt.config import published_name
 from vidsearch.models.registry import KNOWN_MODELS, known_model
 
 _OURS = {CONFIG_FILE, WEIGHTS_FILE, TEXT_FILE, f"{TEXT_FILE}.data", TOKENIZER_FILE, GENERATION_FILE, CARD_FILE}
@@ -38,18 +42,45 @@ _WEIGHTS = tuple(  # the first form that a repository has is taken: safetensors 
     re.compile(rf"{stem}(-\d+-of-\d+)?\.{suffix}(\.index\.json)?")
     for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin"))
 )
+_ANSWERING_TYPE = "MobileVideoGPT"  # how `model_type` of its config.json begins (mobile_videogpt.md, section 12)
 _PLAIN_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
 _CONFIG_LIMIT_BYTES = 1_000_000
 
 
-def require_model(repository: str, names: Iterable[str], wanted: str | None) -> str:
-    """The model that a repository in a published layout holds: `wanted`, or what its files tell, or a ModelError."""
-    if (found := wanted or model_by_files(names)) is None:
+def require_model(repository: str, names: Collection[str], config: Mapping[str, Any], wanted: str | None) -> str:
+    """The model that a repository holds: what its `config` names, `wanted`, or what its files tell.
+
+    ModelError where they tell none, and where another one was asked for.
+    """
+    named = str(config.get("name")) if is_ours(config, names) else model_by_config(config)
+    if None not in (named, wanted) and named != wanted:
+        raise ModelError(f"{repository} holds the model {named}, not {wanted}; pull it by that name")
+    if (found := named or wanted or model_by_files(names)) is None:
         raise ModelError(
             f"the files of {repository} do not tell which model it holds; name it: vidsearch models pull NAME --from "
             f"{repository}"
         )
     return found
+
+
+def model_of_folder(folder: Path) -> str | None:
+    """The model that a folder of files holds, in our layout or as published, each part in a folder of its own or not.
+
+    None where it does not tell, or tells two. ModelError for a config.json that cannot be read.
+    """
+    if is_model_folder(folder):
+        return open_folder(folder).name
+    configs = [path for pattern in (CONFIG_FILE, f"*/{CONFIG_FILE}") for path in folder.glob(pattern)]
+    named = {model_by_config(read_object(path)) for path in configs} - {None}
+    if named:
+        return named.pop() if len(named) == 1 else None
+    return model_by_files(path.name for path in folder.iterdir())
+
+
+def model_by_config(config: Mapping[str, Any]) -> str | None:
+    """The known model whose language model a published config.json describes."""
+    of_this_kind = str(config.get("model_type", "")).startswith(_ANSWERING_TYPE)
+    return published_name(config) if of_this_kind else None
 
 
 def model_by_files(names: Iterable[str]) -> str | None:
@@ -93,25 +124,22 @@ def weights_among(repository: str, names: Iterable[str], *, with_tokenizer: bool
     return weights + [name for name in there if with_tokenizer and name in _TOKENIZER]
 
 
-def own_config(repository: str, names: Iterable[str], timeout_s: float) -> dict[str, Any] | None:
-    """The config of a repository that is a model folder of ours; None where it is not."""
-    if not {CONFIG_FILE, WEIGHTS_FILE} <= set(names):
-        return None
+def config_of(repository: str, names: Collection[str], timeout_s: float) -> dict[str, Any]:
+    """What a repository's config.json holds, in our layout or in another; nothing where there is none."""
+    if CONFIG_FILE not in names:
+        return {}
     url = hf_hub_url(repository, CONFIG_FILE, endpoint=hub.endpoint())
     answer = web.text(url, hub.token_header(), timeout_s, limit_bytes=_CONFIG_LIMIT_BYTES)
     try:
         config = json.loads(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{web.shown(url)} is not readable as JSON ({error}); name another repository") from error
-    return config if isinstance(config, dict) and isinstance(config.get("format"), int) else None
+    return config if isinstance(config, dict) else {}
 
 
-def model_of(config: dict[str, Any], repository: str, wanted: str | None) -> str:
-    """The model that a config of ours names. ModelError where another one was asked for."""
-    name = str(config.get("name"))
-    if wanted not in (None, name):
-        raise ModelError(f"{repository} holds the model {name}, not {wanted}; pull it by that name")
-    return name
+def is_ours(config: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Whether a repository is a model folder of ours, by its config.json and the names of its files."""
+    return isinstance(config.get("format"), int) and WEIGHTS_FILE in names
 
 
 def own_files(names: Iterable[str]) -> list[str]:

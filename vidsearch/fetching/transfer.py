@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsearch.errors import ModelError
-from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, Patience, RemoteFile, Report
+from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, Patience, RemoteFile, Report, Waiting
 from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, opened, shown, translated, wait
 
 _CHUNK_BYTES = 1 << 18
@@ -54,7 +54,10 @@ def _fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Pati
         report(FileStarted(remote.name, size, size))
         return whole
     if remote.cached is not None:
-        return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
+        try:
+            return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
+        except ModelError:  # the host has a whole one
+            report(Waiting(0.0, f"the copy of {remote.name} in {remote.cached.parent} is damaged and not used"))
     _receive_all(remote, part, report, patience)
     return _kept(part, path, _note_of(folder, remote), remote)
 
@@ -105,6 +108,7 @@ def _identity(remote: RemoteFile) -> dict[str, Any]:
         "url": shown(remote.url),
         "etag": remote.etag,
         "sha256": remote.sha256,
+        "sha1": remote.sha1,
         "size_bytes": remote.size_bytes,
     }
 
@@ -272,6 +276,12 @@ def _kept(part: _Part, path: Path, kept_note: Path, remote: RemoteFile) -> Fetch
             f"{remote.name} from {shown(remote.url)} does not have its published SHA-256 ({remote.sha256[:12]}…, found "
             f"{digest[:12]}…); it was deleted: run the command again"
         )
+    if remote.sha1 is not None and remote.sha1 not in _sha1s(part.data):
+        part.drop()
+        raise ModelError(
+            f"{remote.name} from {shown(remote.url)} does not have its published SHA-1 ({remote.sha1[:12]}…); it was "
+            "deleted: run the command again"
+        )
     note = {**_identity(remote), "found_sha256": digest}
     kept_note.write_text(json.dumps(note) + "\n", encoding="utf-8")
     part.data.replace(path)
@@ -296,7 +306,16 @@ def _already_whole(path: Path, folder: Path, remote: RemoteFile) -> FetchedFile 
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+    return _digested(path, hashlib.sha256())
+
+
+def _sha1s(path: Path) -> set[str]:
+    """As git names a content, by its kind, its length and its bytes; and of the bytes alone, as some mirrors tag it."""
+    header = b"blob %d\0" % path.stat().st_size
+    return {_digested(path, hashlib.sha1(start, usedforsecurity=False)) for start in (header, b"")}
+
+
+def _digested(path: Path, digest: hashlib._Hash) -> str:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)

@@ -24,6 +24,7 @@ from vidsearch.fetching.remote import Patience, Report, Waiting
 
 OFFLINE_VARIABLES = ("VIDSEARCH_OFFLINE", "HF_HUB_OFFLINE")
 BY_HAND = "or bring the file yourself (vidsearch models add NAME --from FOLDER)"
+_LATER = "; try again later"
 _YES = {"1", "on", "yes", "true"}
 _BUSY = {408, 425, 429}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -125,7 +126,8 @@ def wait(number: int, error: HostTroubleError, patience: Patience, report: Repor
     """Sleep before another try, `number` counted from 0. Raises where the host asks for more than patience has."""
     seconds = patience.first_wait_s * 2**number if error.after_s is None else error.after_s
     if seconds > patience.longest_wait_s:
-        raise ModelError(f"{error}; it asks to be left alone for {seconds:.0f} s: run the same command again then")
+        said = str(error).removesuffix(_LATER)
+        raise ModelError(f"{said}; it asks to be left alone for {seconds:.0f} s: run the same command again then")
     report(Waiting(seconds, str(error)))
     time.sleep(seconds)
 
@@ -168,7 +170,7 @@ def _open(
 def _refusal(url: str, status: int, headers: Message) -> ModelError:
     where = shown(url)
     if status in _BUSY or status >= 500:
-        return HostTroubleError(f"{where} is not available now (HTTP {status}); try again later", _retry_after(headers))
+        return HostTroubleError(f"{where} is not available now (HTTP {status}){_LATER}", _retry_after(headers))
     if status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return RangeRefusedError(f"{where} has no bytes beyond those that are here (HTTP {status})")
     if status in (401, 403):

@@ -45,7 +45,7 @@ def write_files(
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     (folder / TOKENIZER_FILE).write_text(tokenizer.to_str(), encoding="utf-8")
     (folder / GENERATION_FILE).write_text(generation_text(settings), encoding="utf-8")
-    save_streamed(fitted.tensors, folder / WEIGHTS_FILE, _RULES[dtype], model=name)
+    save_streamed(fitted.tensors, folder / WEIGHTS_FILE, _RULES[dtype], file_of=fitted.file_of)
 
 
 def _float32(key: str, tensor: Tensor) -> torch.dtype:

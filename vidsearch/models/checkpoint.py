@@ -40,6 +40,14 @@ _ZIP, _PICKLE, _LFS = b"PK\x03\x04", b"\x80", b"version https://git-lfs"
 _SHOWN = 3
 
 
+class BadFileError(ModelError):
+    """A file that holds no readable weights, whatever model is wanted: cut, damaged, hostile or something else."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The tensors of one file under the names it uses, open_clip's already read as Apple's."""
@@ -69,8 +77,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """The state dict in a weight file, taken out of what wraps it, under the names it uses. ModelError as above."""
-    return _without_shared_prefix(_unwrapped(_read(path), path))
+    """The state dict in a weight file, taken out of what wraps it, under the names it uses, or a BadFileError."""
+    try:
+        return _without_shared_prefix(_unwrapped(_read(path), path))
+    except ModelError as error:
+        raise BadFileError(str(error), path) from error
 
 
 def read_folder(folder: Path) -> list[Checkpoint]:

@@ -85,6 +85,7 @@ def _fit_pictures(config: MobileCLIPConfig, checkpoints: Sequence[Checkpoint]) -
     shapes = _shapes(checkpoint.tensors)
     inference = not any(".rbr_" in key for key in shapes)
     compare(shapes, folded if inference else wanted, file=str(checkpoint.path), model=config.name)
+    _require_finite(checkpoint.tensors, checkpoint.path)
     tensors = unfold(checkpoint.tensors, wanted) if inference else checkpoint.tensors
     return Fitted(config, _as_float32(tensors), (checkpoint.path,), _form_note(inference))
 
@@ -120,6 +121,13 @@ def _described(checkpoint: Checkpoint) -> str:
     return names[checkpoint.layout]
 
 
+def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """ModelError for a tensor with a value that is not finite; one tensor at a time is read."""
+    for key, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{path} is damaged: {key} has values that are not finite; get the file again")
+
+
 def _form_note(inference: bool) -> tuple[str, ...]:
     return ("read from the inference form; stored as an equal training form",) if inference else ()
 
@@ -139,11 +147,14 @@ def _fit_clips(
 ) -> Fitted:
     base = _base(config)
     main = _choose(config.name, checkpoints, ("mobileviclip",), _stems(base.train, base.inference))
+    _require_finite(main.tensors, main.path)
     source = dict(main.tensors)
     files: tuple[Path, ...] = (main.path,)
     if not main.has_text:
         donor = _text_donor(config, main, checkpoints, base)
-        source |= {key: tensor for key, tensor in donor.tensors.items() if key.startswith(TEXT)}
+        text = {key: tensor for key, tensor in donor.tensors.items() if key.startswith(TEXT)}
+        _require_finite(text, donor.path)
+        source |= text
         files = (main.path, donor.path)
     found = match(_shapes(source), [base], file=str(main.path), renames=renames)
     tensors = {canonical: source[key] for key, canonical in found.keys.items()}

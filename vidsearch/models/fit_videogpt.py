@@ -27,7 +27,7 @@ from vidsearch.errors import ModelError
 from vidsearch.models.json_files import read_object
 from vidsearch.models.language import named_tensors
 from vidsearch.models.matcher import Shape, compare
-from vidsearch.models.mobilevideogpt.config import CONFIGS, MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES, MobileVideoGPTConfig, published_name
 from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.weight_files import WeightSet, find_weights, listed
@@ -56,8 +56,6 @@ _OTHER_HALF_OF_CLIP = ("text_model.", "text_projection.", "visual_projection.")
 _UNUSED_OF_CLIP = ("logit_scale", "vision_model.embeddings.position_ids")
 # A norm behind the encoder of the pre-training, which Mobile-VideoGPT does not build; all of its keys start so.
 _UNUSED_OF_VIDEO = "vision_encoder.pool_norm."
-# Fields of config.json that say which network it is.
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _SETTINGS: dict[str, object] = {  # what the network is built for; a field that is absent has this value
     "hidden_act": "silu",
     "rope_scaling": None,
@@ -79,8 +77,19 @@ class FittedParts:
     config: MobileVideoGPTConfig
     tensors: Mapping[str, Tensor]
     files: tuple[Path, ...]
-    repository: Path  # the folder of the language model's file: its tokenizer and settings lie there
+    sources: Mapping[Part, Path]  # what to call the weights of each part: a file, or the index of its shards
     notes: tuple[str, ...]
+
+    @property
+    def repository(self) -> Path:
+        """The folder of the language model's weights: its tokenizer and settings lie there."""
+        return self.sources["language model"].parent
+
+    def file_of(self, key: str) -> Path:
+        """What to call the weights that a tensor came from."""
+        starts: dict[str, Part] = {_IMAGE: "image tower", _VIDEO_HERE: "video encoder"}
+        own = [self.sources.get(part) for start, part in starts.items() if key.startswith(start)]
+        return (own and own[0]) or self.sources["language model"]  # which holds what has no file of its own
 
 
 def fit_parts(name: str, folder: Path) -> FittedParts:
@@ -102,7 +111,7 @@ def fit_parts(name: str, folder: Path) -> FittedParts:
         config=config,
         tensors={key: whole[key] for key in wanted},
         files=tuple(file for weights in parts.values() for file in weights.files),
-        repository=language.path.parent,
+        sources={part: weights.path for part, weights in parts.items()},
         notes=tuple(notes),
     )
 
@@ -224,7 +233,7 @@ def _config_of(name: str, path: Path, tensors: Tensors, notes: list[str]) -> Mob
     """The config of `name` with what its files decide: rows of the vocabulary, tied head, constants of config.json."""
     published, given = CONFIGS[name], read_object(path)
     expected = published.language_model
-    for field in _SIZES:
+    for field in SIZES:
         if given.get(field) != getattr(expected, field):
             raise ModelError(_another_network(name, path, field, given))
     for field, value in _SETTINGS.items():
@@ -254,12 +263,7 @@ def _config_of(name: str, path: Path, tensors: Tensors, notes: list[str]) -> Mob
 
 def _another_network(name: str, path: Path, field: str, given: Mapping[str, Any]) -> str:
     """The sentence for a config.json whose sizes are not those of `name`, with the name that they do fit."""
-    same = (
-        other
-        for other, config in CONFIGS.items()
-        if all(given.get(size) == getattr(config.language_model, size) for size in _SIZES)
-    )
-    other = next(same, None)
+    other = published_name(given)
     if other is not None:
         return f"{path} is that of {other}, not of {name}; give --from the files of {name}, or install {other}"
     wanted, found = getattr(CONFIGS[name].language_model, field), _shown(given.get(field))

@@ -25,7 +25,7 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.checkpoint import read_checkpoint, read_folder
 from vidsearch.models.export import export_text_encoder
-from vidsearch.models.fit import fit
+from vidsearch.models.fit import Fitted, fit
 from vidsearch.models.folder import (
     BUNDLED_DIR,
     CARD_FILE,
@@ -40,12 +40,13 @@ from vidsearch.models.folder import (
     open_folder,
 )
 from vidsearch.models.load import Network, empty_network, fill
-from vidsearch.models.mobileviclip.config import MobileCLIPConfig
+from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.registry import known_model
+from vidsearch.models.registry import known_model, require_storable
 from vidsearch.models.selftest import (
     TEXTS,
     Finding,
+    SelfTestError,
     clip_vectors,
     examine,
     moving_and_still,
@@ -74,38 +75,56 @@ def install(
 
     `renames` and `folded` override the reading of keys whose names are not public (`fit.py`); `dtype` as in
     `write_model_folder` and, for a model that answers, in `answering_folder.write_files`; a model folder is taken as
-    it is. `fetched` says for each file which host it came from; it is
-    kept in the provenance under that name. An installed model of that name is replaced. ModelError,
-    with nothing left behind, for all that is not the model.
+    it is. `fetched` says for each file which host it came from; it is kept in the provenance under that name. An
+    installed model of that name is replaced. ModelError, with nothing left behind, for all that is not the model.
     """
     known_model(name)
     if (BUNDLED_DIR / name).is_dir():
-        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; leave out --weights")
+        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it needs no installing")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
+    if (renames or folded is not None) and not _is_matched(name, source):
+        raise ModelError(f"the names in {source} are those of {name}; leave out --renames, --folded and --unfolded")
     _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
         _clear_leftovers(models_dir, name)
-        if is_model_folder(source):
-            return _install_folder(name, source, models_dir / name, fetched)
-        if known_model(name).kind == "answers":
-            return _install_parts(name, source, models_dir / name, dtype, fetched)
-        if dtype == "stored":
-            raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
-        checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
-        fitted = fit(name, checkpoints, renames=renames, folded=folded)
-        network = empty_network(fitted.config)
-        fill(network, fitted.tensors, file=str(fitted.files[0]))
-        provenance = _provenance(name, fitted.files, fitted.notes, fetched)
-        write_model_folder(network, models_dir / name, provenance=provenance, dtype=dtype)
-        return open_folder(models_dir / name, origin="installed")
+        try:
+            if is_model_folder(source):
+                return _install_folder(name, source, models_dir / name, fetched)
+            if known_model(name).kind == "answers":
+                return _install_parts(name, source, models_dir / name, dtype, fetched)
+            require_storable(name, dtype)
+            fitted = _fitted(name, source, renames, folded)
+            provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
+            narrow: Dtype = "float16" if dtype == "float16" else "float32"
+            write_model_folder(_filled(fitted), models_dir / name, provenance=provenance, dtype=narrow)
+            return open_folder(models_dir / name, origin="installed")
+        except SelfTestError as error:
+            raise ModelError(f"{source} cannot be used: {error}") from error
+
+
+def _is_matched(name: str, source: Path) -> bool:
+    """Whether keys of the published files have names that are not public."""
+    return isinstance(CONFIGS.get(name), MobileViCLIPConfig) and not is_model_folder(source)
+
+
+def _fitted(name: str, source: Path, renames: Mapping[str, str] | None, folded: bool | None) -> Fitted:
+    checkpoints = read_folder(source) if source.is_dir() else [read_checkpoint(source)]
+    return fit(name, checkpoints, renames=renames, folded=folded)
+
+
+def _filled(fitted: Fitted) -> Network:
+    network = empty_network(fitted.config)
+    fill(network, fitted.tensors, file=str(fitted.files[0]))
+    return network
 
 
 def _provenance(
-    name: str, files: Sequence[Path], notes: Sequence[str], fetched: Sequence[Mapping[str, Any]]
+    name: str, source: Path, files: Sequence[Path], notes: Sequence[str], fetched: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
+    top = source if source.is_dir() else source.parent  # files of one name may lie in several folders below it
     return {
-        "files": [{"name": path.name, "sha256": sha256(path)} for path in files],
+        "files": [{"name": path.relative_to(top).as_posix(), "sha256": sha256(path)} for path in files],
         "source": known_model(name).source,
         "licence": known_model(name).licence,
         "notes": list(notes),
@@ -123,7 +142,7 @@ def _install_parts(
     if not source.is_dir():
         raise ModelError(f"{source} is one file of several; give the folder that holds the files of {name}")
     fitted = fit_parts(name, source)
-    provenance = _provenance(name, fitted.files, fitted.notes, fetched)
+    provenance = _provenance(name, source, fitted.files, fitted.notes, fetched)
     with _written_beside(target) as partial:
         write_files(name, fitted, partial, provenance, dtype)
         del fitted  # the published files are let go before the new one is examined
@@ -180,7 +199,7 @@ def _install_folder(name: str, source: Path, target: Path, fetched: Sequence[Map
     """Copy a model folder after the same checks as a new one."""
     given = open_folder(source)
     if given.name != name:
-        raise ModelError(f"{source} holds the model {given.name}, not {name}; give --model {given.name}")
+        raise ModelError(f"{source} holds the model {given.name}, not {name}; install it as {given.name}")
     with _written_beside(target) as partial:
         for file in sorted(source.iterdir()):
             if file.is_file():

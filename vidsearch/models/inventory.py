@@ -11,7 +11,7 @@ from typing import Literal
 from filelock import FileLock
 
 from vidsearch.errors import ModelError
-from vidsearch.models.folder import BUNDLED_DIR, ModelFolder, find_model, open_folder
+from vidsearch.models.folder import BUNDLED_DIR, TEXT_FILE, ModelFolder, find_model, open_folder
 from vidsearch.models.registry import KNOWN_MODELS, KnownModel, known_model
 
 State = Literal["bundled", "installed", "damaged", "available"]
@@ -75,6 +75,11 @@ def parameters(folder: ModelFolder) -> dict[str, int]:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder.weights} is damaged ({error}); install {folder.name} again") from error
     return counted
+
+
+def exports(folder: ModelFolder) -> dict[str, int]:
+    """Name → bytes of the files that run without torch: the text encoder for queries, and its tensors if large."""
+    return {file.name: file.stat().st_size for file in sorted(folder.path.glob(f"{TEXT_FILE}*"))}
 
 
 def remove_model(name: str, models_dir: Path) -> Path:

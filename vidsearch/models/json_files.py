@@ -19,13 +19,23 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_renames(path: Path) -> dict[str, str]:
+    """A user's file of renames: {name in a weight file: our name}. ModelError for what is not one."""
+    renames = read_object(path)
+    if not all(isinstance(name, str) for name in renames.values()):
+        raise ModelError(f'{path} is no file of renames; write {{"key in the weight file": "our key", ...}}')
+    return renames
+
+
 def read_text(path: Path) -> str:
     """The text of a published file, UTF-8. ModelError as in `read_object`."""
     try:
         if not path.is_file():
             raise ModelError(f"there is no file {path}; get it from the publisher of the weights")
         if path.stat().st_size > _LIMIT_BYTES:
-            raise ModelError(f"{path} is larger than {_LIMIT_BYTES >> 20} MB, so it is not what its name says")
+            raise ModelError(
+                f"{path} is larger than {_LIMIT_BYTES >> 20} MB, so it is not what its name says; get it again"
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); check its permissions") from error

@@ -15,7 +15,7 @@ The value of a TPE may have to be transposed and that of a convolution reshaped 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -131,6 +131,8 @@ def match(source: Keys, bases: Sequence[Base], *, file: str, renames: Mapping[st
     first keys at fault with their shapes and the reason.
     """
     renames = renames or {}
+    if strange := [key for key in renames if key not in source]:
+        raise ModelError(f"{file} has no {_listed(strange)}, which the renames name; correct them")
     named = {renames.get(key, key): shape for key, shape in source.items()}
     base, form = _choose_base(named, bases, file)
     keys, has_text = _base_keys(source, renames, base, form, file)
@@ -138,7 +140,10 @@ def match(source: Keys, bases: Sequence[Base], *, file: str, renames: Mapping[st
     unused = tuple(key for key in left if key == "logit_scale" and left[key] == ())
     left = {key: shape for key, shape in left.items() if key not in unused}
     if not left:
-        raise ModelError(f"{file} is a MobileCLIP checkpoint: it has no temporal parameter, as {base.name} needs")
+        raise ModelError(
+            f"{file} is a MobileCLIP checkpoint: it has no temporal parameter, as {base.name} needs; give the weights "
+            f"that were published for {base.name}"
+        )
 
     found = _Findings()
     _take_renamed(left, renames, base, found)
@@ -175,7 +180,7 @@ def carries_identity(centre_taps: Mapping[str, Sequence[float]], *, file: str) -
         minority = sorted(block for block, value in folded.items() if value != (sum(folded.values()) * 2 > len(folded)))
         raise ModelError(
             f"{file}: some temporal convolutions carry the identity and others do not ({_listed(minority)}); "
-            "such a file cannot be told folded from unfolded"
+            "such a file cannot be told folded from unfolded; say which with --folded or --unfolded"
         )
     return any(folded.values())
 
@@ -196,8 +201,14 @@ def _choose_base(source: Keys, bases: Sequence[Base], file: str) -> tuple[Base, 
                 if base.stem(form) == stem:
                     return base, form
             wanted = " or ".join(f"{base.stem(form)} ({base.name})" for base in bases)
-            raise ModelError(f"{file} is of another network: {_STEM[form]} is {stem}, expected {wanted}")
-    raise ModelError(f"{file} is not a MobileViCLIP checkpoint: it has no {_STEM['train']}; {_first_keys(source)}")
+            raise ModelError(
+                f"{file} is of another network: {_STEM[form]} is {stem}, expected {wanted}; give the weights that "
+                "were published for it"
+            )
+    raise ModelError(
+        f"{file} is not a MobileViCLIP checkpoint: it has no {_STEM['train']}; {_first_keys(source)}; give the weights "
+        "that were published for the model"
+    )
 
 
 def _base_keys(
@@ -216,6 +227,8 @@ def _base_keys(
         if source[key] != needed[name]
     ]
     problems += [(key, needed[key], "missing") for key in needed.keys() - set(keys.values())]
+    twice = {name for name, count in Counter(keys.values()).items() if count > 1}
+    problems += [(key, source[key], f"several candidates for {name}") for key, name in keys.items() if name in twice]
     if problems:
         raise ModelError(_sentence(file, base.name, sorted(problems)))
     return keys, has_text

@@ -17,11 +17,15 @@ BUNDLED_MODEL = "mobileviclip-nano"
 DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
 BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
 
+LANGUAGE_FOLDER = "language"  # where the files of a language model are put, beside those of its encoders
+
 Kind = Literal["search", "answers"]  # embeds clips and words, or answers questions about a clip
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
-_VIDEOGPT_LICENCE = "that of the three repositories it comes from; read it there, vidsearch keeps no copy"
+_VIDEOGPT_LICENCE = (  # the README of Mobile-VideoGPT's program names the first, its LICENSE the second
+    "not seen; their programs name CC BY-NC-SA 4.0 or CC BY 4.0 (Mobile-VideoGPT) and Apache-2.0 (VideoMamba)"
+)
 _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.com/MCG-NJU/MobileViCLIP)"
 
 
@@ -111,6 +115,15 @@ class KnownModel:
         """What the published files take together, about."""
         return sum(file.about_bytes for file in self.weights)
 
+    def comes_from(self, repository: str) -> bool:
+        """Whether its authors publish a part of it in that repository of Hugging Face."""
+        return any(
+            weights.repository == repository
+            if isinstance(weights, WeightRepository)
+            else HubPlace(repository) in weights.places
+            for weights in self.weights
+        )
+
 
 _APPLE = WebPlace("https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip", "VIDSEARCH_APPLE_URL")
 _DRIVE_FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
@@ -123,8 +136,8 @@ _TINY = WeightFile("mobileviclip_tiny.pt", (DrivePlace(_DRIVE_FOLDER),), 215_000
 
 # Sizes, about: 0.57 and 1.62 billion parameters, the 74 million of VideoMamba as float32 and all others as float16, as
 # the page of the larger one says; CLIP's two towers as float32. That of VideoMamba's own file is stated by its host.
-_GPT_05B = WeightRepository("Amshaker/Mobile-VideoGPT-0.5B", "language", 1_300_000_000, with_tokenizer=True)
-_GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", "language", 3_400_000_000, with_tokenizer=True)
+_GPT_05B = WeightRepository("Amshaker/Mobile-VideoGPT-0.5B", LANGUAGE_FOLDER, 1_300_000_000, with_tokenizer=True)
+_GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", LANGUAGE_FOLDER, 3_400_000_000, with_tokenizer=True)
 _CLIP = WeightRepository("openai/clip-vit-base-patch16", "clip", 600_000_000)
 _VIDEOMAMBA = WeightFile(
     "videomamba_m16_25M_f8_res224.pth",
@@ -206,3 +219,9 @@ def known_model(name: str) -> KnownModel:
         return KNOWN_MODELS[name]
     except KeyError:
         raise ModelError(f"no model is called {name!r}; choose one of {', '.join(KNOWN_MODELS)}") from None
+
+
+def require_storable(name: str, dtype: str) -> None:
+    """ModelError where a model that searches is to be "stored" as published: its file is float32, or float16."""
+    if dtype == "stored" and known_model(name).kind == "search":
+        raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")

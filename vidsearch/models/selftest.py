@@ -53,6 +53,10 @@ class Finding:
     note: str
 
 
+class SelfTestError(ModelError):
+    """A model does not do what it should."""
+
+
 def self_test(folder: ModelFolder) -> list[Finding]:
     """Load every form of an installed model and examine it. Raises ModelError where it cannot be loaded."""
     if folder.kind == "answers":
@@ -82,10 +86,10 @@ def examine(network: Network, inference: Network, text_encoder: Path) -> list[Fi
 
 
 def require(findings: Sequence[Finding], name: str) -> None:
-    """ModelError with the first finding that is wrong."""
+    """SelfTestError with the first finding that is wrong."""
     for finding in findings:
         if finding.ok is False:
-            raise ModelError(f"{name} fails its self-test: {finding.what}: {finding.note}; get its files again")
+            raise SelfTestError(f"{name} fails its self-test: {finding.what}: {finding.note}; get its files again")
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:

@@ -21,13 +21,17 @@ _ALIGNMENT_BYTES = 8
 
 
 def save_streamed(
-    tensors: Mapping[str, Tensor], path: Path, stored_as: Callable[[str, Tensor], torch.dtype], *, model: str
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    stored_as: Callable[[str, Tensor], torch.dtype],
+    *,
+    file_of: Callable[[str], Path],
 ) -> None:
     """Write float tensors to `path`, each cast to the dtype that `stored_as` gives for its name and value.
 
-    One tensor at a time is in memory, the rest stays where it is mapped from. ModelError names `model` and a tensor
-    with a value that is not finite, or no longer is in the narrower dtype. Raises OSError where the file cannot be
-    written.
+    One tensor at a time is in memory, the rest stays where it is mapped from. ModelError names a tensor with a value
+    that is not finite, or no longer is in the narrower dtype, and the file that it came from by `file_of`. Raises
+    OSError where `path` cannot be written.
     """
     dtypes = {key: stored_as(key, tensor) for key, tensor in tensors.items()}
     order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # wide ones first, so that each is aligned
@@ -36,7 +40,7 @@ def save_streamed(
         for key in order:
             cast = tensors[key].to(device="cpu", dtype=dtypes[key]).contiguous()
             if not bool(torch.isfinite(cast).all()):
-                raise ModelError(_not_finite(model, key, tensors[key], dtypes[key]))
+                raise ModelError(_not_finite(file_of(key), key, tensors[key], dtypes[key]))
             cast.flatten().view(torch.uint8).numpy().tofile(file)
 
 
@@ -51,8 +55,8 @@ def _header(entries: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes
     return len(text).to_bytes(8, "little") + text
 
 
-def _not_finite(model: str, key: str, tensor: Tensor, dtype: torch.dtype) -> str:
+def _not_finite(file: Path, key: str, tensor: Tensor, dtype: torch.dtype) -> str:
     if bool(torch.isfinite(tensor).all()):
         kind = str(dtype).removeprefix("torch.")
-        return f"{key} of {model} has values that {kind} cannot hold; store the model as float32"
-    return f"the weights of {model} are damaged: {key} has values that are not finite; get their file again"
+        return f"{key} of {file} has values that {kind} cannot hold; store the model as float32"
+    return f"{file} is damaged: {key} has values that are not finite; get the file again"

@@ -83,7 +83,9 @@ def _read_shards(index: Path) -> WeightSet:
         held = read_tensors(file)
         strange = sorted(key for key in held if places.get(key) != file.name)
         if strange:
-            raise ModelError(f"{file} holds keys that {index.name} does not place there ({listed(strange)})")
+            raise ModelError(
+                f"{file} holds keys that {index.name} does not place there ({listed(strange)}); get both again"
+            )
         tensors.update(held)
     absent = sorted(set(places) - set(tensors))
     if absent:

@@ -12,8 +12,10 @@ from hub_server import HubServer
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import fetch as fetching
-from vidsearch.fetching.remote import Patience
-from vidsearch.fetching.repository import model_by_files, wanted_files
+from vidsearch.fetching.fetch import FetchPlan
+from vidsearch.fetching.remote import Patience, RemoteFile
+from vidsearch.fetching.repository import model_by_files, model_of_folder, wanted_files
+from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES
 
 S0 = random.Random(0).randbytes(6000)
 TINY = random.Random(1).randbytes(7000)
@@ -106,6 +108,7 @@ def test_a_repository_tells_its_model_by_its_files(server: HubServer, tmp_path: 
     [
         (b"[]", "do not tell which model it holds; name it: vidsearch models pull NAME --from a/ours"),
         (b"{", "/a/ours/resolve/main/config.json is not readable as JSON"),
+        (b"[" * 200_000, "/a/ours/resolve/main/config.json is not readable as JSON"),
         (b'{"format": 1, "name": "what"}', "no model is called 'what'"),
     ],
 )
@@ -155,6 +158,32 @@ def test_a_model_that_answers_comes_from_three_repositories_into_folders_of_thei
 )
 def test_names_of_files_tell_the_model_only_without_doubt(names: list[str], model: str | None) -> None:
     assert model_by_files(names) == model
+
+
+def test_a_folder_tells_its_model_by_a_config_or_by_its_files(tmp_path: Path) -> None:
+    assert model_of_folder(tmp_path) is None
+    (tmp_path / "mobileclip_s0.pt").touch()
+    assert model_of_folder(tmp_path) == "mobileclip-s0"
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "config.json").write_text('{"model_type": "clip"}')
+    assert model_of_folder(tmp_path) == "mobileclip-s0"
+    for name in ("mobilevideogpt-0.5b", "mobilevideogpt-1.5b"):
+        (tmp_path / name).mkdir()
+        fields = {size: getattr(CONFIGS[name].language_model, size) for size in SIZES}
+        (tmp_path / name / "config.json").write_text(json.dumps({**fields, "model_type": "MobileVideoGPT_qwen"}))
+        told = model_of_folder(tmp_path)
+        assert told == (name if name == "mobilevideogpt-0.5b" else None)  # two of them tell none
+
+
+def test_room_is_asked_for_the_model_that_will_be_made(tmp_path: Path) -> None:
+    def plan(model: str, *names: str, ours: bool = False) -> FetchPlan:
+        files = tuple(RemoteFile(name, "http://h/x", "h", 1000, None, None) for name in names)
+        return FetchPlan(model, files, "", tmp_path, ours)
+
+    answering = plan("mobilevideogpt-0.5b", "language/model.safetensors", "clip/model.safetensors")
+    assert (answering.installed_bytes(), answering.installed_bytes(narrow=True)) == (3000, 2000)  # float16 → float32
+    assert plan("mobileclip-s0", "mobileclip_s0.pt").installed_bytes() == 1700  # the text encoder once more, as ONNX
+    assert plan("mobileclip-s0", "model.safetensors", ours=True).installed_bytes() == 1000
 
 
 def test_of_the_same_weights_twice_the_safe_format_is_taken() -> None:

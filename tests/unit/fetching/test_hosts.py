@@ -36,10 +36,8 @@ def test_the_hub_tells_commit_size_and_hash(server: HubServer) -> None:
     assert file.url == f"{server.url}/org/name/resolve/{COMMIT}/weights.pt"
     assert server.asked("/cdn/") == []
     small = hub.describe("org/name", "config.json", 5)
-    assert (small.size_bytes, small.sha256) == (
-        2,
-        None,
-    )  # no LFS file: its tag is a git hash, which is no SHA-256 of it
+    assert (small.size_bytes, small.sha256, small.hash_published) == (2, None, True)
+    assert small.sha1 == hashlib.sha1(b"blob 2\0{}").hexdigest()  # no LFS file: git's name of it
     assert hub.files_of("org/name", 5) == ["weights.pt", "config.json", "images/a.png"]
 
 
@@ -128,6 +126,9 @@ def test_when_no_place_has_it_each_says_why(server: HubServer) -> None:
     assert "/org/name/resolve/main/x.pt (HTTP 404)" in message
     assert "/plain/x.pt (HTTP 404)" in message
     assert message.count(web.BY_HAND) == 1
+    server.trouble("/org/name/", Trouble(status=401))
+    with pytest.raises(ModelError, match=r"and set HF_TOKEN; and there is no file at \S+ \(HTTP 404\)"):
+        published.describe(WeightFile("x.pt", (HubPlace("org/name"), MIRROR), 0), QUICK, report_nothing)
 
 
 def test_a_hash_published_elsewhere_counts(server: HubServer, tmp_path: Path) -> None:

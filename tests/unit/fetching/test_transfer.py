@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,8 @@ def test_a_busy_host_is_waited_for_as_long_as_it_asks(remote: RemoteFile, folder
 
 def test_a_host_that_asks_for_an_hour_is_not_waited_for(remote: RemoteFile, folder: Path, server: HubServer) -> None:
     server.trouble(CDN, Trouble(status=429, headers={"Retry-After": "3600"}))
-    assert "it asks to be left alone for 3600 s: run the same command again then" in refused(remote, folder)
+    said = "(HTTP 429); it asks to be left alone for 3600 s: run the same command again then"
+    assert said in refused(remote, folder)
     assert len(server.asked(CDN)) == 1
 
 
@@ -234,9 +236,30 @@ def test_a_file_in_the_cache_of_the_hub_is_copied(server: HubServer, folder: Pat
     assert remote.cached == cached
     assert fetched(remote, folder)[0].path.read_bytes() == CONTENT
     assert server.asked("/cdn/") == []
+
+
+def test_a_damaged_file_in_that_cache_is_not_used(server: HubServer, folder: Path, tmp_path: Path) -> None:
+    cached = tmp_path / "cached.pt"
     cached.write_bytes(CONTENT[:-1])
-    (folder / "weights.pt").unlink()
-    assert "has 299999 bytes where 300000 were announced" in refused(remote, folder)
+    remote = replace(hub.describe("org/name", "weights.pt", 5), cached=cached)
+    file, events = fetched(remote, folder)
+    assert file.path.read_bytes() == CONTENT
+    said = [event.why for event in events if isinstance(event, Waiting)]
+    assert said == [f"the copy of weights.pt in {tmp_path} is damaged and not used"]
+
+
+@pytest.mark.parametrize("tag", [hashlib.sha1(b"blob 2\0{}").hexdigest(), hashlib.sha1(b"{}").hexdigest()])
+def test_a_small_file_has_its_published_hash(tag: str, server: HubServer, folder: Path) -> None:
+    """Git's name of the content, or, from hosts that stand in for the hub, the hash of the bytes alone."""
+    small = "/org/name/resolve/"
+    server.trouble(small, Trouble(headers={"ETag": f'"{tag}"'}))
+    remote = hub.describe("org/name", "config.json", 5)
+    assert fetched(remote, folder)[0].hash_published
+    (folder / "config.json").unlink()
+    server.well()
+    server.trouble(small, Trouble(headers={"ETag": f'"{tag}"'}, body=b"[]"))
+    assert f"does not have its published SHA-1 ({tag[:12]}…); it was deleted" in refused(remote, folder)
+    assert left(folder) == ["config.json.json"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -70,9 +70,9 @@ def test_published_files_become_an_installed_model(source: Path, tmp_path: Path)
 def test_where_everything_came_from_is_kept(source: Path, tmp_path: Path) -> None:
     provenance = install(NAME, source, tmp_path / "models").provenance
     assert [file["name"] for file in provenance["files"]] == [
-        "model.safetensors",
-        "model.safetensors",
-        "videomamba_m16_25M_f8_res224.pth",
+        "Mobile-VideoGPT-0.5B/model.safetensors",
+        "clip-vit-base-patch16/model.safetensors",
+        "VideoMamba/videomamba_m16_25M_f8_res224.pth",
     ]
     assert len({file["sha256"] for file in provenance["files"]}) == 3
     assert any(note.startswith("set aside from videomamba_m16_25M_f8_res224.pth") for note in provenance["notes"])

@@ -149,6 +149,14 @@ def test_a_rename_to_no_temporal_key_is_refused(tiny: Base) -> None:
         matched(tiny, temporal(tiny), {"vision_encoder.tpe": "nonsense"})
 
 
+def test_renames_of_what_is_not_there_and_two_for_one_place_are_refused(tiny: Base) -> None:
+    with pytest.raises(ModelError, match=r"given\.pt has no vision_encoder\.what, which the renames name; correct"):
+        matched(tiny, temporal(tiny), {"vision_encoder.what": "vision_encoder.network.6.temporal_embedding"})
+    place, other = "vision_encoder.patch_embed.0.rbr_conv.0.conv.weight", "vision_encoder.other"
+    with pytest.raises(ModelError, match=f"several candidates for {place}: {other} .*, {place} "):
+        matched(tiny, {**temporal(tiny), other: tiny.train[place]}, {other: place})
+
+
 # What is refused
 
 

@@ -7,8 +7,11 @@ that a published config.json can be compared field by field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Fields of a published config.json that tell which network it is.
+SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 IMAGE_TOKEN = -200  # the placeholder of one frame among the token ids; never a row of the embedding table
 
 
@@ -167,3 +170,15 @@ CONFIGS: dict[str, MobileVideoGPTConfig] = {
     ),
     "mobilevideogpt-nano": _NANO,
 }
+
+
+def published_name(fields: Mapping[str, object]) -> str | None:
+    """The name of the network whose sizes the fields of a published config.json have; None where none has them."""
+    return next(
+        (
+            name
+            for name, config in CONFIGS.items()
+            if all(fields.get(size) == getattr(config.language_model, size) for size in SIZES)
+        ),
+        None,
+    )
