@@ -42,7 +42,8 @@ class MobileVideoGPTAnswerer:
         self.speaker = open_speaker(folder, self.network, self._place, precision)
         self.device = _description(self._place, self.speaker)
         self._cache = cache
-        self._weights = fingerprint(folder.weights)
+        # A training step may change neither end of the file, which is what the fingerprint reads; it does set the time.
+        self._identity = (fingerprint(folder.weights), folder.weights.stat().st_mtime_ns, dict(folder.network))
         self._encoders_are_ready = False
 
     def look(self, clip: Clip) -> ClipViewing:
@@ -51,7 +52,7 @@ class MobileVideoGPTAnswerer:
             fingerprint(clip.path),
             asdict(clip.range),
             clip.coverage,
-            self._weights,
+            self._identity,
             self._place.type,
             str(self.speaker.dtype),
         )
@@ -110,6 +111,11 @@ class ClipViewing:
         self._cache = KeyValueCache(answerer.network.config.num_hidden_layers, self._prefix + _ROOM)
         self._pending: list[int] = []  # the last token given, when the cache does not hold it
 
+    @property
+    def full(self) -> bool:
+        """See `Viewing.full`."""
+        return self._room() < 1
+
     def ask(self, question: str, limits: AnswerLimits, *, go_on: bool = False) -> Iterator[str]:
         """See `Viewing.ask`."""
         words = self._answerer.words
@@ -132,7 +138,7 @@ class ClipViewing:
             self.tokens += 1
             self._pending = [token]
             yield token
-            self.cut_short = self.tokens >= limits.max_new_tokens or self._room() < 1
+            self.cut_short = self.tokens >= limits.max_new_tokens or self.full
             if self.cut_short:
                 return
             logits = speaker.logits(speaker.embed([token]), self._cache)

@@ -112,11 +112,12 @@ def missing_weights(name: str, models_dir: Path) -> str:
     if not known.files:
         return f"the bundled model {name} is missing from this installation; install vidsearch again"
     files = " and ".join(known.files)
-    bundled = BUNDLED_MODEL if known.kind == "search" else BUNDLED_ANSWERING_MODEL
+    searches = known.kind == "search"
+    bundled = f"--model {BUNDLED_MODEL}" if searches else f"--model {BUNDLED_ANSWERING_MODEL} (in query: --ask-model)"
     return (
         f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
         f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring {files} yourself "
-        f"and give the file, or the folder that holds the files, with --weights, or try the bundled --model {bundled}, "
+        f"and install them with vidsearch models add {name} --from FOLDER, or try the bundled {bundled}, "
         "which understands only its own synthetic world of moving shapes, not your videos"
     )
 

@@ -80,7 +80,7 @@ def install(
     """
     known_model(name)
     if (BUNDLED_DIR / name).is_dir():
-        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; leave out --weights")
+        raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it needs no installing")
     if not source.exists():
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
     _make(models_dir)
