@@ -44,7 +44,7 @@ class MobileVideoGPTAnswerer:
         self._cache = cache
         # A training step may change neither end of the file, which is what the fingerprint reads; it does set the time.
         self._identity = (fingerprint(folder.weights), folder.weights.stat().st_mtime_ns, dict(folder.network))
-        self._encoders_are_ready = False
+        self._folder = folder
 
     def look(self, clip: Clip) -> ClipViewing:
         """See `Answerer.look`."""
@@ -80,21 +80,27 @@ class MobileVideoGPTAnswerer:
 
         float16 is what the cache holds; an answer is made from it the first time, too, so that both are the same.
         """
-        self._prepare_encoders()
-        network = self.network
-        place, dtype = self._place, self.speaker.dtype
-        features = network.image_features(pixels.image.to(place, dtype))
-        chosen = network.selected_frames(features)
-        video = network.video_features(pixels.video[chosen.cpu()].to(place, dtype))
-        return network.project(features, video)[0].to("cpu", torch.float16), chosen.tolist()
+        features, chosen = self._picture_features(pixels.image)
+        visual = self._visual_tokens(features, pixels.video[chosen.cpu()])
+        return visual.to("cpu", torch.float16), chosen.tolist()
 
-    def _prepare_encoders(self) -> None:
-        """Read the encoders: for a clip that is cached nobody needs them."""
-        if not self._encoders_are_ready:
-            model = self.network.model
-            for part in (self.network.image_tower, model.vision_tower, model.mm_projector, model.image_mm_projector):
-                part.to(self._place, self.speaker.dtype)
-            self._encoders_are_ready = True
+    # Each encoder is mapped from the file for each clip, in a tenth of a second, and let go of: it leaves its memory to
+    # the other encoder and to the answer, and a clip that is cached needs neither.
+
+    def _picture_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(F, 3, S, S) → (F, L, D) of the image tower, and the numbers of the frames for the video encoder."""
+        network = load_language_model(self._folder)
+        network.image_tower.to(self._place, self.speaker.dtype)
+        features = network.image_features(pixels.to(self._place, self.speaker.dtype))
+        return features, network.selected_frames(features)
+
+    def _visual_tokens(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """(F, L, D) of all frames, and (C·keep, 3, S, S) of those chosen → (V, d)."""
+        network = load_language_model(self._folder)
+        for part in (network.model.vision_tower, network.model.mm_projector, network.model.image_mm_projector):
+            part.to(self._place, self.speaker.dtype)
+        video = network.video_features(pixels.to(self._place, self.speaker.dtype))
+        return network.project(features, video)[0]
 
 
 class ClipViewing:

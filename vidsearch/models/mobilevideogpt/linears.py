@@ -11,6 +11,7 @@ Axes: L rows of x, S shares, I inputs, O outputs, W outputs of a share.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -39,14 +40,20 @@ class PackedLinear:
         raise NotImplementedError
 
 
-def packed(weight: Tensor, bias: Tensor | None, weights: Weights) -> PackedLinear:
-    """A copy of the weight (O, I) in the layout that this machine reads fastest; no tensor given is kept."""
+def packed(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> PackedLinear:
+    """A copy of the weight, given in parts (O', I) of its outputs, in the layout that this machine reads fastest.
+
+    No tensor given is kept.
+    """
     dtype = torch.float32 if weights == "float32" else torch.bfloat16
     bias = None if bias is None else bias.to(dtype, copy=True)
-    if weights != "float32" and bags_pay() and len(weight) % _NARROW == 0:
-        width = _WIDE if len(weight) >= _MANY_OUTPUTS and len(weight) % _WIDE == 0 else _NARROW
-        shares = weight.view(-1, width, weight.shape[1]).transpose(1, 2)  # (S, I, W)
+    if any(len(part) % _NARROW for part in parts):
+        parts = [torch.cat(list(parts))]
+    if weights != "float32" and bags_pay() and len(parts[0]) % _NARROW == 0:
+        width = _WIDE if all(len(part) >= _MANY_OUTPUTS and len(part) % _WIDE == 0 for part in parts) else _NARROW
+        shares = [part.view(-1, width, part.shape[1]).transpose(1, 2) for part in parts]  # (S', I, W) each
         return _Int8Bags(shares, bias) if weights == "int8" else _Bags(shares, bias)
+    weight = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     if weights == "int8":
         return _Int8Linear(weight, bias)
     return (_BlockedLinear if blocks_pay(dtype) else _PlainLinear)(weight.to(dtype), bias)
@@ -92,8 +99,8 @@ class _BlockedLinear(PackedLinear):
 class _Bags(PackedLinear):
     """bfloat16 weights in shares: one row of x weighs their rows, several are multiplied with them as with matrices."""
 
-    def __init__(self, shares: Tensor, bias: Tensor | None) -> None:
-        self.shares = shares.to(torch.bfloat16, copy=True, memory_format=torch.contiguous_format)  # (S, I, W)
+    def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.shares = torch.cat([part.to(torch.bfloat16) for part in shares])  # (S, I, W)
         self.table = self.shares.flatten(0, 1)  # the same memory
         self.bias = bias
         self.bytes = self.shares.nbytes
@@ -112,11 +119,11 @@ class _Bags(PackedLinear):
 class _Int8Bags(PackedLinear):
     """Weights in shares, rounded to 8 bits with a scale and an offset for each row of a share; sums are float32."""
 
-    def __init__(self, shares: Tensor, bias: Tensor | None) -> None:
-        self.count, self.inputs, _ = shares.shape
-        parts = (part.float().flatten(0, 1) for part in torch.split(shares, _AT_ONCE))
+    def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.count, self.inputs = sum(map(len, shares)), shares[0].shape[1]
+        few = (part.float().flatten(0, 1) for given in shares for part in torch.split(given, _AT_ONCE))
         # (S·I, W + 8) bytes: the row, its scale and its offset
-        self.table = torch.cat([torch.ops.quantized.embedding_bag_byte_prepack(part) for part in parts])
+        self.table = torch.cat([torch.ops.quantized.embedding_bag_byte_prepack(part) for part in few])
         self.bias = bias
         self.bytes = self.table.nbytes
 

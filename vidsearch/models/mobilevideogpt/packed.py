@@ -23,6 +23,8 @@ from vidsearch.models.mobilevideogpt.linears import PackedLinear, Weights, packe
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
 
+_ROWS = 512  # of a long prompt go through an MLP at once: what is in memory between its products is ten times as wide
+
 
 class PackedLanguageModel:
     """A decoder with its output head, for one sequence at a time. `bytes_read` is what one token reads of weights."""
@@ -33,7 +35,7 @@ class PackedLanguageModel:
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
         self._layers = [_PackedLayer(config, number, read, weights) for number in range(config.num_hidden_layers)]
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-        self._head = packed(read([head])[head], None, weights)
+        self._head = packed([read([head])[head]], None, weights)
         self._norm = _twice(read(["model.norm.weight"])["model.norm.weight"])
         linears = [linear for layer in self._layers for linear in layer.linears]
         self.bytes_read = sum(linear.bytes for linear in [*linears, self._head])
@@ -64,13 +66,13 @@ class _PackedLayer:
         tensors = read([prefix + name for name in [*attention, *rest, *norms]])
         part = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         self.qkv = packed(
-            torch.cat([part[name] for name in attention[:3]]),
+            [part[name] for name in attention[:3]],
             torch.cat([part[name] for name in attention[3:]]),
             weights,
         )
-        self.out = packed(part["self_attn.o_proj.weight"], None, weights)
-        self.gate_up = packed(torch.cat((part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"])), None, weights)
-        self.down = packed(part["mlp.down_proj.weight"], None, weights)
+        self.out = packed([part["self_attn.o_proj.weight"]], None, weights)
+        self.gate_up = packed([part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"]], None, weights)
+        self.down = packed([part["mlp.down_proj.weight"]], None, weights)
         self.before_attention, self.before_mlp = (_twice(part[name]) for name in norms)
 
     @property
@@ -92,8 +94,13 @@ class _PackedLayer:
         if last_only:
             x, q, mask = x[-1:], q[:, :, -1:], None
         x = x + self.out(self._attend(q, keys, values, mask))
-        gate, up = self.gate_up(_normed(x, self.before_mlp, c.rms_norm_eps)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate).mul_(up))
+        if len(x) <= _ROWS:
+            return x + self._mlp(x)
+        return torch.cat([rows + self._mlp(rows) for rows in torch.split(x, _ROWS)])
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(_normed(x, self.before_mlp, self.config.rms_norm_eps)).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Queries (1, heads, L, h) → (L, D): each head of keys and values serves a group of query heads."""
