@@ -1,10 +1,10 @@
 """Products with packed weights: x → x Wᵀ + b, fast for one row, which is what every token of an answer asks for.
 
-A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory.
-oneDNN's kernels reach 0.6 of it with bfloat16 on the machine of docs/ask.md. An embedding bag reaches 0.8 to 1: with
-the weights cut into shares of some outputs, each share a table with a row for every input, x Wᵀ is for each share the
-sum of the table's rows weighted by x, and fbgemm generates code for just that, with prefetching, for bfloat16 and for
-8-bit rows. Where torch has no fbgemm (not x86), oneDNN's blocked layout serves, and else the plain one.
+A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory, and
+an embedding bag comes nearest (benchmarks/products.py). With the weights cut into shares of some outputs, each share a
+table with a row for every input, x Wᵀ is for each share the sum of the table's rows weighted by x. fbgemm generates
+code for just that, with prefetching, for bfloat16 and for 8-bit rows. Where torch has no fbgemm (not x86), oneDNN's
+blocked layout serves, and else the plain one.
 
 Axes: L rows of x, S shares, I inputs, O outputs, W outputs of a share.
 """
@@ -52,11 +52,11 @@ def packed(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> Pa
     if weights != "float32" and bags_pay() and len(parts[0]) % _NARROW == 0:
         width = _WIDE if all(len(part) >= _MANY_OUTPUTS and len(part) % _WIDE == 0 for part in parts) else _NARROW
         shares = [part.view(-1, width, part.shape[1]).transpose(1, 2) for part in parts]  # (S', I, W) each
-        return _Int8Bags(shares, bias) if weights == "int8" else _Bags(shares, bias)
+        return Int8Bags(shares, bias) if weights == "int8" else Bags(shares, bias)
     weight = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     if weights == "int8":
-        return _Int8Linear(weight, bias)
-    return (_BlockedLinear if blocks_pay(dtype) else _PlainLinear)(weight.to(dtype), bias)
+        return Int8Linear(weight, bias)
+    return (BlockedLinear if blocks_pay(dtype) else PlainLinear)(weight.to(dtype), bias)
 
 
 def bags_pay() -> bool:
@@ -74,7 +74,7 @@ def blocks_pay(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-class _PlainLinear(PackedLinear):
+class PlainLinear(PackedLinear):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.weight, self.bias = weight.clone(), bias
         self.bytes = weight.nbytes
@@ -83,7 +83,7 @@ class _PlainLinear(PackedLinear):
         return F.linear(x, self.weight, self.bias)
 
 
-class _BlockedLinear(PackedLinear):
+class BlockedLinear(PackedLinear):
     """The weight in the layout that oneDNN wants, made once."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -96,7 +96,7 @@ class _BlockedLinear(PackedLinear):
         return product
 
 
-class _Bags(PackedLinear):
+class Bags(PackedLinear):
     """bfloat16 weights in shares: one row of x weighs their rows, several are multiplied with them as with matrices."""
 
     def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
@@ -116,7 +116,7 @@ class _Bags(PackedLinear):
         return torch.embedding_bag(self.table, rows, starts, False, 0, False, x[0].repeat(count))[0].view(1, -1)
 
 
-class _Int8Bags(PackedLinear):
+class Int8Bags(PackedLinear):
     """Weights in shares, rounded to 8 bits with a scale and an offset for each row of a share; sums are float32."""
 
     def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
@@ -143,7 +143,7 @@ class _Int8Bags(PackedLinear):
         return rows.to(dtype).view(self.count, self.inputs, -1)
 
 
-class _Int8Linear(PackedLinear):
+class Int8Linear(PackedLinear):
     """Weights rounded to 8 bits, with one scale for each output; activations stay bfloat16."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
