@@ -107,7 +107,7 @@ def test_a_closed_pipe_is_no_error(clips_library: Path) -> None:
         (["index", ".", "--stride", "9"], 2, "longer than --window"),
         (["index", ".", "--device", "abacus"], 2, "abacus"),
         (["index", ".", "--model", "mobileviclip-huge"], 5, "mobileviclip-huge"),
-        (["index", ".", "--model", "mobileviclip-small"], 5, "--weights"),
+        (["index", ".", "--model", "mobileviclip-small"], 5, "vidsearch models add mobileviclip-small --from FOLDER"),
         (["query", "x", "--model", "mobileviclip-small"], 5, "mobileviclip-nano"),
         (["remove", "/no/such/folder"], 2, "holds nothing under"),
     ],

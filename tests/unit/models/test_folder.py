@@ -58,7 +58,7 @@ def test_missing_weights_name_the_ways_forward_and_nothing_else_is_used(tmp_path
     assert "mobileviclip-small are not on this machine" in message
     assert "mobileviclip_small.pt and mobileclip_s2.pt" in message
     assert "vidsearch models pull mobileviclip-small --yes (about 795 MB, Google Drive folder" in message
-    assert "--weights" in message
+    assert "install them with vidsearch models add mobileviclip-small --from FOLDER" in message
     assert "--model mobileviclip-nano, which understands only its own synthetic world" in message
 
 
