@@ -32,9 +32,9 @@ def networks(config: LanguageModelConfig, weights: Weights) -> tuple[LanguageMod
 
 
 def inputs() -> list[Tensor]:
-    """A prompt, a question after it, and single tokens."""
+    """A prompt longer than what goes through an MLP at once, a question after it, and single tokens."""
     generator = torch.Generator().manual_seed(2)
-    return [torch.randn(1, length, CONFIG.hidden_size, generator=generator) for length in (40, 12, 1, 3, 1)]
+    return [torch.randn(1, length, CONFIG.hidden_size, generator=generator) for length in (560, 12, 1, 3, 1)]
 
 
 # How far from the plain float32 network, by the largest logit: float32 sums in another order, bfloat16 keeps 8 bits,
@@ -56,7 +56,7 @@ def test_logits_are_those_of_the_plain_network(
         given = packed(embeddings, other)
         assert given.dtype == torch.float32
         assert float((given - expected).abs().max() / expected.abs().max()) < tolerance
-    assert other.length == cache.length == 57
+    assert other.length == cache.length == 577
 
 
 @torch.inference_mode()
