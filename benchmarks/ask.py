@@ -15,14 +15,13 @@ process, on one clip, three things are timed:
 - the limit: one reading of the language model's weights for each token, at the speed at which memory can be read.
 
 Peak memory is that of a fresh process that asks two questions, beside the bytes of all weights in the precision chosen.
-Ratios count; a machine that is busy spoils the figures. The last line is JSON.
+Ratios count; a machine that is busy spoils the figures. Memory is read from /proc: Linux only. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -174,12 +173,12 @@ def memory_in_fresh_process(folder: ModelFolder, wanted: argparse.Namespace) -> 
 
 def memory_of_two_questions(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> dict[str, float]:
     """Peak resident memory of this process, before and after; and the weights' bytes in the precision that is run."""
-    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    imported = peak_bytes()
     answerer = opened(folder, wanted, scratch / "cache")
     viewing = answerer.look(Clip(wanted.clip))
     for question in QUESTIONS:
         first_token(viewing, question)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     width = answerer.speaker.dtype.itemsize
     towers = sum(tensor.numel() for tensor in named_tensors(answerer.network).values()) * width
     table = answerer.network.model.embed_tokens.weight.numel() * width
@@ -191,6 +190,12 @@ def memory_of_two_questions(folder: ModelFolder, wanted: argparse.Namespace, scr
         "weights_gb": weights / 1e9,
         "peak_ratio": peak / weights,
     }
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had at once. `getrusage` would count its parent's, from before the exec."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def memory_speed() -> float:

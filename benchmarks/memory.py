@@ -1,6 +1,7 @@
 """Is memory flat? Peak memory of `vidsearch index` on a 10-minute and on a 60-minute video, and the library's size.
 
     python benchmarks/memory.py [--minutes 10 60]
+    python benchmarks/memory.py --ask --minutes 1 120        of `vidsearch ask` about the whole video instead
 
 The videos are one clip of examples/clips repeated without re-encoding. Memory is the sum over the program and its
 decoding processes of the resident set, sampled 20 times a second. Linux only. Prints a table, then one JSON line.
@@ -44,8 +45,9 @@ def repeat(clip: Path, target: Path, minutes: float) -> None:
 
 def peak_bytes(command: list[str], home: Path) -> int:
     """The largest sum of resident memory of a command and all its descendants."""
-    environment = {**os.environ, "VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL": "mobileviclip-nano"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    models = {"VIDSEARCH_MODEL": "mobileviclip-nano", "VIDSEARCH_ASK_MODEL": "mobilevideogpt-nano"}
+    environment = {**os.environ, "VIDSEARCH_HOME": str(home), **models}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(map(resident_bytes, family(process.pid))))
@@ -79,17 +81,27 @@ def resident_bytes(pid: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs=2, default=[10, 60])
+    parser.add_argument("--ask", action="store_true")
     given = parser.parse_args()
+    before, after = (["ask"], ["what happens?", "--coverage", "full"]) if given.ask else (["index"], [])
     peaks, sizes = [], []
     with tempfile.TemporaryDirectory() as folder:
         for minutes in given.minutes:
             video, home = Path(folder) / f"{minutes:g}.mp4", Path(folder) / f"home-{minutes:g}"
             repeat(CLIP, video, minutes)
-            peaks.append(peak_bytes([sys.executable, "-m", "vidsearch", "index", str(video)], home))
+            peaks.append(peak_bytes([sys.executable, "-m", "vidsearch", *before, str(video), *after], home))
             sizes.append(sum(file.stat().st_size for file in home.iterdir()))
-            print(f"{minutes:5g} minutes: peak {peaks[-1] / 1e6:6.0f} MB, library {sizes[-1] / 1e6:5.2f} MB")
+            kept = "" if given.ask else f", library {sizes[-1] / 1e6:5.2f} MB"
+            print(f"{minutes:5g} minutes: peak {peaks[-1] / 1e6:6.0f} MB{kept}")
     print(f"ratio of the peaks: {peaks[1] / peaks[0]:.3f}")
-    finish("memory", minutes=given.minutes, peak_bytes=peaks, library_bytes=sizes, ratio=peaks[1] / peaks[0])
+    finish(
+        "memory",
+        command=before[0],
+        minutes=given.minutes,
+        peak_bytes=peaks,
+        library_bytes=sizes,
+        ratio=peaks[1] / peaks[0],
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from vidsearch.answering.base import Clip, open_answerer
 from vidsearch.answering.moment import TimeRange
+from vidsearch.cli import show
 from vidsearch.cli.app import app
 from vidsearch.errors import VidsearchError
 
@@ -37,11 +40,12 @@ def asks(models: Path, monkeypatch: pytest.MonkeyPatch, vidsearch: RunVidsearch)
     return vidsearch
 
 
-def run(*arguments: str | Path, input: str | None = None) -> tuple[int, str, str]:
+def run(*arguments: str | Path, input: str | bytes | None = None) -> tuple[int, str, str]:
     """The command in this process: (exit code, stdout, stderr), errors as the program shows them."""
     done = CliRunner().invoke(app, ["ask", *map(str, arguments)], input=input)
     if isinstance(done.exception, VidsearchError):
-        return done.exception.exit_code, done.stdout, f"vidsearch: {done.exception}\n"
+        said = f"{done.stderr}vidsearch: {show.printable(str(done.exception))}\n"
+        return done.exception.exit_code, done.stdout, said
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -90,6 +94,16 @@ class TestInThisProcess:
         code, answers, _ = run(CLIP, "-", *FEW, input=f"{QUESTION}\n\nwho sings?\n")
         assert (code, answers) == (0, run(CLIP, QUESTION, "who sings?", *FEW)[1])
 
+    def test_stdin_without_a_question_is_a_mistake(self) -> None:
+        code, answers, said = run(CLIP, "-", input=" \n\n")
+        assert (code, answers) == (2, "")
+        assert said.endswith("vidsearch: No question came from stdin; write one a line.\n")
+
+    def test_bytes_from_stdin_that_are_no_text(self) -> None:
+        code, answers, said = run(CLIP, "-", *FEW, input=b"who sings?\ncaf\xe9?\n")
+        assert (code, len(answers.splitlines())) == (2, 1)
+        assert said.endswith("vidsearch: The question caf\\xe9? is no UTF-8 text; write it in UTF-8 and ask again.\n")
+
     def test_a_conversation_goes_on(self) -> None:
         alone = run(CLIP, "-", *FEW, input=f"{QUESTION}\nwho sings?\n")[1].splitlines()
         code, talk, _ = run(CLIP, "--chat", *FEW, input=f"{QUESTION}\nwho sings?\n")
@@ -102,6 +116,9 @@ class TestInThisProcess:
         code, text, said = run(f"{CLIP}@1-4.5", QUESTION, "a zebra?", "--json", *FEW)
         assert (code, said) == (0, "")
         found = json.loads(text)
+        also = run(f"{CLIP}@1-4.5", QUESTION, "a zebra?", "--json", "--verbose", *FEW)
+        assert also[1] == text
+        assert [line.split(" ")[0] for line in also[2].splitlines()] == ["Looked", "Frames"]
         assert {key: type(value).__name__ for key, value in found.items()} == {
             "version": "int",
             "path": "str",
@@ -180,6 +197,11 @@ class TestInThisProcess:
             ([CLIP, QUESTION, "--model", "mobileviclip-nano"], 5, "mobileviclip-nano searches and is no model for ask"),
             ([CLIP, QUESTION, "--model", "mobilevideogpt-9b"], 5, "no model is called 'mobilevideogpt-9b'"),
             ([CLIP, "now " * 300], 2, "ask a shorter question"),
+            ([CLIPS], 2, "give a question"),
+            ([CLIPS, QUESTION], 2, "is a folder; name one video in it"),
+            ([CLIP, "caf\udce9?"], 2, "The question caf\\xe9? is no UTF-8 text"),
+            ([CLIP, QUESTION, "--temperature", "1", "--seed", str(2**63)], 2, "Invalid value for '--seed'"),
+            ([CLIP, QUESTION, "--temperature", "nan"], 2, "Invalid value for '--temperature'"),
         ],
     )
     def test_mistakes(self, arguments: list[str | Path], code: int, words: str) -> None:
@@ -187,6 +209,16 @@ class TestInThisProcess:
         plain = " ".join(re.sub(r"[│╭╮╰╯─]", " ", said).split())
         assert words in plain
         assert (given, answers) == (code, "")
+
+    def test_an_answer_that_the_model_cannot_end(self) -> None:
+        said = run(CLIP, "now " * 90, "--max-new-tokens", "1000")[2].splitlines()[-1]
+        assert re.fullmatch(r"The answer was cut after \d+ tokens: the model takes no more\.", said)
+
+    def test_what_is_no_ordinary_file_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.mp4")
+        code, _, said = run(tmp_path / "pipe.mp4", QUESTION)
+        assert code == 2
+        assert said.endswith("pipe.mp4 is no ordinary file; save the video in one and ask about that.\n")
 
     def test_a_file_that_is_no_video(self, tmp_path: Path) -> None:
         (tmp_path / "notes.mp4").write_text("no video, only words")
@@ -202,12 +234,23 @@ class TestInThisProcess:
         )
 
 
+def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "red\x1b[2J\nblue"
+    assert show.on_terminal(answer) == answer  # the tests' stdout is none
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert show.on_terminal(answer) == "red\\x1b[2J\nblue"
+
+
 def test_missing_weights_are_told_with_the_ways_forward(vidsearch: RunVidsearch) -> None:
     done = vidsearch("ask", CLIP, QUESTION)
     assert (done.returncode, done.stdout) == (5, b"")
     said = done.stderr.decode()
     assert said.startswith("vidsearch: the weights of mobilevideogpt-0.5b are not on this machine")
     assert "--model mobilevideogpt-nano" in said
+    for command in ("models pull mobilevideogpt-0.5b --yes", "models add mobilevideogpt-0.5b --from"):
+        assert f"vidsearch {command}" in said
+        verb, option = command.split()[1], command.split()[3]
+        assert option in vidsearch("models", verb, "--help").stdout.decode()
     assert said.count("\n") == 1
 
 

@@ -83,6 +83,7 @@ def test_a_hit_that_is_gone_is_told_and_the_others_are_answered(program: RunVids
     ("arguments", "words"),
     [
         (["--ask-top", "2"], "--ask-top goes with --ask"),
+        (["--ask-model", "mobilevideogpt-nano"], "--ask-model goes with --ask"),
         (["--ask", QUESTION, "-f"], "leave out --ask"),
         (["--ask", " "], "The question is empty"),
     ],
@@ -91,6 +92,12 @@ def test_mistakes_of_a_query_that_asks(program: RunVidsearch, arguments: list[st
     done = program("query", "a star", *arguments)
     assert (done.returncode, done.stdout) == (2, b"")
     assert words in done.stderr.decode()
+
+
+def test_a_query_asks_on_the_device_of_the_environment(program: RunVidsearch) -> None:
+    done = program("query", "a star", "--ask", QUESTION, env={"VIDSEARCH_DEVICE": "cuda:99"})
+    assert done.returncode == 2
+    assert b"this machine has no device 'cuda:99'" in done.stderr
 
 
 def test_a_query_that_would_ask_without_weights_finds_nothing_either(
@@ -105,21 +112,24 @@ def test_ctrl_c_ends_the_line_and_the_program(program: RunVidsearch) -> None:
     clip = CLIPS / "yellow-star-blinks.mp4"
     assert program("ask", clip, QUESTION, "--max-new-tokens", "1").returncode == 0  # the clip is cached
     command = [sys.executable, "-u", "-m", "vidsearch", "ask", str(clip), "-"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
     run = subprocess.Popen(command, env=environment(), start_new_session=True, **pipes)  # type: ignore[call-overload]
     run.stdin.write(f"{QUESTION}\n".encode() * 500)
-    run.stdin.flush()
-    assert run.stdout.read(5)
+    first = run.stdout.read(5)
+    assert first
     os.killpg(run.pid, signal.SIGINT)
-    said, complaints = run.communicate(timeout=60)
+    rest, complaints = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert said.endswith(b"\n")
+    assert (first + rest).endswith(b"\n")
     assert b"Traceback" not in complaints
 
 
 def test_a_closed_pipe_is_no_error(program: RunVidsearch) -> None:
+    """Nor is a stdin that the shell closed."""
     clip = CLIPS / "yellow-star-blinks.mp4"
-    command = f'"{sys.executable}" -m vidsearch ask "{clip}" "{QUESTION}" "who?" | head -c 3; exit ${{PIPESTATUS[0]}}'
+    command = (
+        f'"{sys.executable}" -m vidsearch ask "{clip}" "{QUESTION}" "who?" <&- | head -c 3; exit ${{PIPESTATUS[0]}}'
+    )
     done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, check=False)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr

@@ -52,7 +52,12 @@ class Viewing(Protocol):
 
     seen: SeenClip
     tokens: int  # of the last answer, as far as it has come
-    cut_short: bool  # the last answer ended at `max_new_tokens`
+    cut_short: bool  # the last answer ended at `max_new_tokens`, or where the model takes no more
+
+    @property
+    def full(self) -> bool:
+        """The model takes no more tokens."""
+        ...
 
     def ask(self, question: str, limits: AnswerLimits, *, go_on: bool = False) -> Iterator[str]:
         """The answer in pieces, as they come. `go_on`: the questions and answers before count as said before it.

@@ -42,8 +42,9 @@ class MobileVideoGPTAnswerer:
         self.speaker = open_speaker(folder, self.network, self._place, precision)
         self.device = _description(self._place, self.speaker)
         self._cache = cache
-        self._weights = fingerprint(folder.weights)
-        self._encoders_are_ready = False
+        # A training step may change neither end of the file, which is what the fingerprint reads; it does set the time.
+        self._identity = (fingerprint(folder.weights), folder.weights.stat().st_mtime_ns, dict(folder.network))
+        self._folder = folder
 
     def look(self, clip: Clip) -> ClipViewing:
         """See `Answerer.look`."""
@@ -51,7 +52,7 @@ class MobileVideoGPTAnswerer:
             fingerprint(clip.path),
             asdict(clip.range),
             clip.coverage,
-            self._weights,
+            self._identity,
             self._place.type,
             str(self.speaker.dtype),
         )
@@ -79,21 +80,27 @@ class MobileVideoGPTAnswerer:
 
         float16 is what the cache holds; an answer is made from it the first time, too, so that both are the same.
         """
-        self._prepare_encoders()
-        network = self.network
-        place, dtype = self._place, self.speaker.dtype
-        features = network.image_features(pixels.image.to(place, dtype))
-        chosen = network.selected_frames(features)
-        video = network.video_features(pixels.video[chosen.cpu()].to(place, dtype))
-        return network.project(features, video)[0].to("cpu", torch.float16), chosen.tolist()
+        features, chosen = self._picture_features(pixels.image)
+        visual = self._visual_tokens(features, pixels.video[chosen.cpu()])
+        return visual.to("cpu", torch.float16), chosen.tolist()
 
-    def _prepare_encoders(self) -> None:
-        """Read the encoders: for a clip that is cached nobody needs them."""
-        if not self._encoders_are_ready:
-            model = self.network.model
-            for part in (self.network.image_tower, model.vision_tower, model.mm_projector, model.image_mm_projector):
-                part.to(self._place, self.speaker.dtype)
-            self._encoders_are_ready = True
+    # Each encoder is mapped from the file for each clip, in a tenth of a second, and let go of: it leaves its memory to
+    # the other encoder and to the answer, and a clip that is cached needs neither.
+
+    def _picture_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(F, 3, S, S) → (F, L, D) of the image tower, and the numbers of the frames for the video encoder."""
+        network = load_language_model(self._folder)
+        network.image_tower.to(self._place, self.speaker.dtype)
+        features = network.image_features(pixels.to(self._place, self.speaker.dtype))
+        return features, network.selected_frames(features)
+
+    def _visual_tokens(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """(F, L, D) of all frames, and (C·keep, 3, S, S) of those chosen → (V, d)."""
+        network = load_language_model(self._folder)
+        for part in (network.model.vision_tower, network.model.mm_projector, network.model.image_mm_projector):
+            part.to(self._place, self.speaker.dtype)
+        video = network.video_features(pixels.to(self._place, self.speaker.dtype))
+        return network.project(features, video)[0]
 
 
 class ClipViewing:
@@ -109,6 +116,11 @@ class ClipViewing:
         self._prefix = len(self._before) + len(visual)  # positions before the question: the same for every one
         self._cache = KeyValueCache(answerer.network.config.num_hidden_layers, self._prefix + _ROOM)
         self._pending: list[int] = []  # the last token given, when the cache does not hold it
+
+    @property
+    def full(self) -> bool:
+        """See `Viewing.full`."""
+        return self._room() < 1
 
     def ask(self, question: str, limits: AnswerLimits, *, go_on: bool = False) -> Iterator[str]:
         """See `Viewing.ask`."""
@@ -132,7 +144,7 @@ class ClipViewing:
             self.tokens += 1
             self._pending = [token]
             yield token
-            self.cut_short = self.tokens >= limits.max_new_tokens or self._room() < 1
+            self.cut_short = self.tokens >= limits.max_new_tokens or self.full
             if self.cut_short:
                 return
             logits = speaker.logits(speaker.embed([token]), self._cache)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LIMIT_VARIABLE = "VIDSEARCH_CACHE_MB"
 DEFAULT_LIMIT_MB = 512  # about 120 clips of mobilevideogpt-0.5b
 _SUFFIX = ".visual"
+_UNFINISHED = ".new-"
 _FORMAT = 1
 
 
@@ -66,7 +67,7 @@ class VisualCache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
+            with NamedTemporaryFile(dir=self._folder, prefix=_UNFINISHED, delete=False) as file:
                 try:
                     file.write(data)
                     file.close()
@@ -79,11 +80,15 @@ class VisualCache:
             log.info("the clip is not cached: %s", error)
 
     def _shrink(self) -> None:
-        """Remove the entries that were read or written longest ago, until the rest is within the limit."""
+        """Remove the entries that were read or written longest ago, until the rest is within the limit.
+
+        What a killed process left unfinished counts as an entry; what another one writes now is young, and stays.
+        """
         entries = []
-        for path in self._folder.glob(f"*{_SUFFIX}"):
-            status = path.stat()
-            entries.append((status.st_mtime_ns, status.st_size, path))
+        for path in self._folder.iterdir():
+            if path.suffix == _SUFFIX or path.name.startswith(_UNFINISHED):
+                status = path.stat()
+                entries.append((status.st_mtime_ns, status.st_size, path))
         left = self._limit
         for _, size, path in sorted(entries, reverse=True):
             left -= size

@@ -74,11 +74,11 @@ def ask(
         place, _all_questions(given, chat), answerer, AnswerLimits(max_new_tokens, temperature, seed), chat=chat
     )
     if as_json:
-        show.write_json({"version": JSON_VERSION, **as_dict(outcomes)})
+        show.write_json({"version": JSON_VERSION, **as_dict(_told(outcomes) if verbose else outcomes)})
     else:
         several = len(given) != 1 or chat or given == ["-"]
         lines = several and not sys.stdout.isatty()
-        typed = sys.stdin.isatty() and given in ([], ["-"])  # then they stand on the terminal already
+        typed = _stdin_is_a_terminal() and given in ([], ["-"])  # then they stand on the terminal already
         show_answers(outcomes, several=several and not typed, verbose=verbose, lines=lines)
 
 
@@ -120,17 +120,24 @@ def as_dict(outcomes: Iterable[Outcome]) -> dict[str, Any]:
                 seen = {**_seen_as_dict(clip), "device": device}
             case QuestionPut(question, unknown):
                 answers.append({"question": question, "unknown_words": list(unknown)})
-            case Answered(_, text, tokens, cut_short):
+            case Answered(_, text, tokens, cut_short, _):
                 answers[-1] |= {"answer": text, "tokens": tokens, "cut_short": cut_short}
     return {**seen, "answers": answers}
 
 
 def show_answers(
-    outcomes: Iterable[Outcome], *, several: bool, verbose: bool = False, lines: bool = False, indent: str = ""
+    outcomes: Iterable[Outcome],
+    *,
+    several: bool,
+    verbose: bool = False,
+    lines: bool = False,
+    indent: str = "",
+    longer: str = "--max-new-tokens",
 ) -> None:
     """Answers to stdout as they come, `indent` before each line; what was looked at goes to stderr.
 
     `several`: each question goes there, too. `lines`: an answer is one line of a pipe, its own ends of lines escaped.
+    `longer`: what lets an answer that was cut go on.
     """
     from vidsearch.workflows.ask import Answered, ClipLooked, Piece, QuestionPut
 
@@ -139,23 +146,22 @@ def show_answers(
         for outcome in outcomes:
             match outcome:
                 case ClipLooked(clip, device):
-                    show.say(seen_line(clip, device))
-                    if verbose:
-                        show.say(frames_line(clip))
+                    _say_seen(clip, device, verbose=verbose)
                 case QuestionPut(question, unknown):
                     if several:
                         show.say(f"> {question}")
                     if unknown:
                         show.say(f"vidsearch: the model does not know: {', '.join(unknown)}; it answers without them.")
                 case Piece(text):
-                    shown = show.one_line(text) if lines else text.replace("\n", f"\n{indent}")
-                    show.write(shown if begun else indent + shown)
-                    begun = True
-                case Answered(_, _, tokens, cut_short):
+                    shown = show.one_line(text) if lines else show.on_terminal(text).replace("\n", f"\n{indent}")
+                    first, begun = not begun, True  # before the writing, which Ctrl-C may stop when it is done
+                    show.write(indent + shown if first else shown)
+                case Answered(_, _, tokens, cut_short, full):
                     show.write("\n" if begun else f"{indent}\n")
                     begun = False
                     if cut_short:
-                        show.say(f"The answer was cut after {tokens} tokens; --max-new-tokens lets it go on.")
+                        way_on = ": the model takes no more" if full else f"; {longer} lets it go on"
+                        show.say(f"The answer was cut after {tokens} tokens{way_on}.")
     finally:
         if begun:  # stopped in the middle of an answer, by Ctrl-C or an error: the line is ended
             show.write("\n")
@@ -177,6 +183,22 @@ def seen_line(clip: SeenClip, device: str) -> str:
     return line
 
 
+def _say_seen(clip: SeenClip, device: str, *, verbose: bool) -> None:
+    show.say(seen_line(clip, device))
+    if verbose:
+        show.say(frames_line(clip))
+
+
+def _told(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """The same outcomes, with what was looked at said on stderr."""
+    from vidsearch.workflows.ask import ClipLooked
+
+    for outcome in outcomes:
+        if isinstance(outcome, ClipLooked):
+            _say_seen(outcome.seen, outcome.device, verbose=True)
+        yield outcome
+
+
 def frames_line(clip: SeenClip) -> str:
     """The time of every frame; those kept for motion have a star."""
     times = (f"{time:.3f}{'*' if time in clip.chosen_s else ''}" for time in clip.times_s)
@@ -187,7 +209,7 @@ class HitAsker:
     """Puts the same questions to the best `top` hits of a query. The model is opened with the first of them."""
 
     def __init__(self, questions: list[str], top: int, model: str) -> None:
-        """VidsearchError for an empty question, ModelError where the model is not here: before any work is done."""
+        """Before any work is done: VidsearchError for a question that is none, ModelError for a model not here."""
         from vidsearch.models.folder import find_model
         from vidsearch.workflows.ask import check_question
 
@@ -196,14 +218,16 @@ class HitAsker:
         find_model(model, places.models_dir(), "answers")
         self.failed = False  # a hit could not be looked at
         self._questions, self._top, self._model = questions, top, model
+        self._device = options.device_of_environment()
         self._answerer: Answerer | None = None
 
     def as_dict(self, hit: Hit) -> dict[str, Any]:
         """`asked` for one of the best hits, nothing for the others; documented in docs/json.md."""
         if hit.number > self._top:
             return {}
+        outcomes = self._outcomes(hit)
         try:
-            return {"asked": as_dict(self._outcomes(hit))}
+            return {"asked": as_dict(outcomes)}
         except ModelError:
             raise
         except VidsearchError as error:
@@ -215,9 +239,14 @@ class HitAsker:
         if hit.number > self._top:
             return
         piped = not sys.stdout.isatty()
+        outcomes = self._outcomes(hit)
         try:
             show_answers(
-                self._outcomes(hit), several=len(self._questions) > 1, lines=piped, indent="\t" if piped else "   "
+                outcomes,
+                several=len(self._questions) > 1,
+                lines=piped,
+                indent="\t" if piped else "   ",
+                longer=f"vidsearch ask {hit.number} with --max-new-tokens",
             )
         except ModelError:
             raise
@@ -226,11 +255,12 @@ class HitAsker:
             show.say(f"vidsearch: {error}")
 
     def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
+        """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
         from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
         from vidsearch.answering.moment import TimeRange
         from vidsearch.workflows.ask import ask_about
 
-        self._answerer = self._answerer or open_answerer(self._model)
+        self._answerer = self._answerer or open_answerer(self._model, device=self._device)
         moment = Clip(hit.path, TimeRange(hit.start_s, hit.end_s))
         return ask_about(moment, self._questions, self._answerer, AnswerLimits(options.DEFAULT_MAX_NEW_TOKENS))
 
@@ -257,24 +287,37 @@ def _all_questions(given: list[str], chat: bool) -> Iterator[str]:
     """The questions of the command line, with those of stdin in the place of -, and after them in a conversation."""
     for question in given:
         if question == "-":
-            yield from _typed_questions()
+            yield from _at_least_one(_typed_questions())
         else:
             yield question
     if chat:
         yield from _typed_questions()
 
 
+def _at_least_one(questions: Iterator[str]) -> Iterator[str]:
+    """The questions; VidsearchError where there is none: a file of questions that is empty is a mistake."""
+    first = next(questions, None)
+    if first is None:
+        raise VidsearchError("No question came from stdin; write one a line.")
+    yield first
+    yield from questions
+
+
 def _typed_questions() -> Iterator[str]:
     """Lines of stdin as they come; blank ones are passed over. On a terminal a sign says that one is awaited."""
-    while True:
-        if sys.stdin.isatty():
+    while sys.stdin is not None:  # as it is where the shell closed it
+        if _stdin_is_a_terminal():
             sys.stderr.write("? ")
             sys.stderr.flush()
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")  # as the arguments are decoded
         if not line:
             return
         if line.strip():
             yield line.strip()
+
+
+def _stdin_is_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _hit(number: int) -> tuple[Path, TimeRange]:

@@ -64,6 +64,16 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return checked
 
 
+def ask_model(given: str | None) -> str:
+    """The model that answers for a command where it is not the first thing: flag, then variable, then default."""
+    return given or os.environ.get("VIDSEARCH_ASK_MODEL") or DEFAULT_ASK_MODEL
+
+
+def device_of_environment() -> str:
+    """`VIDSEARCH_DEVICE` for a command without --device; BadParameter where it names none."""
+    return _known_device(os.environ.get("VIDSEARCH_DEVICE") or "auto")
+
+
 AskModel = Annotated[
     str, typer.Option("--model", "-m", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers.")
 ]
@@ -88,7 +98,10 @@ MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="An a
 Temperature = Annotated[
     float, typer.Option("--temperature", min=0, help="0: the likeliest words, always the same; above: drawn.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Draws the same words again, with --temperature.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=2**63 - 1, help="Draws the same words again, with --temperature."),
+]
 
 
 def absolute(path: Path) -> Path:

@@ -54,9 +54,13 @@ def query(
         int | None, typer.Option("--ask-top", min=1, metavar="N", help="With --ask: ask about the best N moments.")
     ] = None,
     ask_model: Annotated[
-        str,
-        typer.Option("--ask-model", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers."),
-    ] = options.DEFAULT_ASK_MODEL,
+        str | None,
+        typer.Option(
+            "--ask-model",
+            metavar="NAME",
+            help=f"With --ask: the model that answers; else VIDSEARCH_ASK_MODEL, else {options.DEFAULT_ASK_MODEL}.",
+        ),
+    ] = None,
     time_format: Annotated[
         options.TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")
     ] = options.TimeFormat.hms,
@@ -77,11 +81,11 @@ def query(
         raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
     if questions and (files_only or null):
         raise typer.BadParameter("-f and -0 print names alone; leave out --ask")
-    if ask_top is not None and not questions:
-        raise typer.BadParameter("--ask-top goes with --ask")
+    if not questions and (ask_top is not None or ask_model is not None):
+        raise typer.BadParameter(f"{'--ask-model' if ask_top is None else '--ask-top'} goes with --ask")
     if text == "-":
         text = sys.stdin.read().strip()
-    asker = HitAsker(questions, ask_top or 1, ask_model) if questions else None
+    asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
     with options.open_library() as library:
         levels = find_model(model, places.models_dir(), "search").score_levels

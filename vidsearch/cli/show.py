@@ -50,6 +50,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
 
 
+def on_terminal(text: str) -> str:
+    """Text of several lines, for stdout: on a terminal its control characters are escaped, in a pipe it stays."""
+    return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
+
+
 def one_line(text: str) -> str:
     """A field of a tab-separated line: backslash, tab, newline and carriage return escaped."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

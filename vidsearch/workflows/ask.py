@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import VideoError, VidsearchError
@@ -49,12 +50,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The whole answer. `cut_short`: it had more to say than the limit of tokens let it."""
+    """The whole answer. `cut_short`: the limit of tokens ended it, or, `full`, the model's own."""
 
     question: str
     text: str
     tokens: int
     cut_short: bool
+    full: bool
 
 
 Outcome = ClipLooked | QuestionPut | Piece | Answered
@@ -68,8 +70,7 @@ def ask_about(
     `chat`: each question goes on from those before it; otherwise each stands for itself. Raises VideoError where the
     file cannot be read, VidsearchError for an empty question and for a range that the clip does not have.
     """
-    if not os.path.lexists(clip.path):
-        raise VidsearchError(f"There is no {clip.path}; give a video that exists, or the number of a hit.")
+    _check_file(clip.path)
     try:
         viewing = answerer.look(clip)
     except VideoError as error:
@@ -83,10 +84,24 @@ def ask_about(
         for piece in viewing.ask(question, limits, go_on=chat and number > 0):
             pieces.append(piece)
             yield Piece(piece)
-        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short)
+        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short, viewing.full)
 
 
 def check_question(question: str) -> None:
-    """VidsearchError for a question without words."""
+    """VidsearchError for a question without words, or with bytes that are no text."""
     if not question.strip():
         raise VidsearchError("The question is empty; ask it in words, as in: vidsearch ask clip.mp4 'what happens?'")
+    try:
+        question.encode()
+    except UnicodeEncodeError:  # what Python makes of stray bytes
+        raise VidsearchError(f"The question {question} is no UTF-8 text; write it in UTF-8 and ask again.") from None
+
+
+def _check_file(path: Path) -> None:
+    """VidsearchError unless there is a file; a pipe or a device would be waited for, and cannot be read twice."""
+    if not os.path.lexists(path):
+        raise VidsearchError(f"There is no {path}; give a video that exists, or the number of a hit.")
+    if path.is_dir():
+        raise VidsearchError(f"{path} is a folder; name one video in it, or query it and ask about a hit.")
+    if path.exists() and not path.is_file():
+        raise VidsearchError(f"{path} is no ordinary file; save the video in one and ask about that.")

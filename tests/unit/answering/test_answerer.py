@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from asking_model import CONFIG, make_answering_folder, seeded_network
 from support import CLIPS
 
+from vidsearch.answering import mobilevideogpt
 from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
-from vidsearch.answering.frames import read_moment
+from vidsearch.answering.frames import MomentPixels, read_moment
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.moment import TimeRange
 from vidsearch.answering.visual_cache import VisualCache
@@ -21,6 +23,7 @@ from vidsearch.answering.words import Words
 from vidsearch.errors import ModelError, VideoError, VidsearchError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN
+from vidsearch.models.mobilevideogpt.language_model import KeyValueCache
 
 CLIP = CLIPS / "red-square-left-then-up.mp4"
 OTHER = CLIPS / "yellow-star-blinks.mp4"
@@ -133,7 +136,16 @@ def test_temperature_draws_and_a_seed_draws_again(answerer: MobileVideoGPTAnswer
     assert said(viewing.ask(QUESTION, replace(SHORT, temperature=1e-4, seed=1))) == said(viewing.ask(QUESTION, SHORT))
 
 
-def test_a_clip_is_decoded_and_encoded_once(folder: ModelFolder, tmp_path: Path) -> None:
+def test_a_clip_is_decoded_and_encoded_once(
+    folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counted(path: Path, *rest: Any) -> MomentPixels:
+        decoded.append(path)
+        return read_moment(path, *rest)
+
+    monkeypatch.setattr(mobilevideogpt, "read_moment", counted)
     copy = tmp_path / "clip.mp4"
     shutil.copy(CLIP, copy)
     first = opened(folder, tmp_path).look(Clip(copy))
@@ -142,6 +154,29 @@ def test_a_clip_is_decoded_and_encoded_once(folder: ModelFolder, tmp_path: Path)
     second = opened(folder, tmp_path).look(Clip(moved))
     assert second.seen == replace(first.seen, path=moved, from_cache=True)
     assert said(second.ask(QUESTION, SHORT)) == said(first.ask(QUESTION, SHORT))
+    assert decoded == [copy]
+
+
+def test_a_second_question_costs_its_own_words(
+    answerer: MobileVideoGPTAnswerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    logits = answerer.speaker.logits
+
+    def counted(embeddings: torch.Tensor, cache: KeyValueCache) -> torch.Tensor:
+        lengths.append(embeddings.shape[1])
+        return logits(embeddings, cache)
+
+    monkeypatch.setattr(answerer.speaker, "logits", counted)
+    viewing = answerer.look(Clip(CLIP))
+    one = AnswerLimits(max_new_tokens=1)
+    for question in (QUESTION, "who sings?"):
+        said(viewing.ask(question, one))
+    said(viewing.ask("who?", one, go_on=True))
+    words = answerer.words
+    prefix = len(words.before_frames()) + 16 * CONFIG.image_side**2 + 2 * CONFIG.video_side**2
+    own = [len(words.after_frames(question)) for question in (QUESTION, "who sings?")]
+    assert lengths == [prefix + own[0], own[1], 1 + len(words.next_turn("who?"))]  # 1: the last token of the answer
 
 
 def test_another_range_coverage_or_network_is_another_entry(folder: ModelFolder, tmp_path: Path) -> None:
@@ -149,6 +184,10 @@ def test_another_range_coverage_or_network_is_another_entry(folder: ModelFolder,
     other = make_answering_folder(tmp_path / "other", seed=1)
     for clip in (Clip(CLIP, TimeRange(1.0)), Clip(CLIP, coverage="full")):
         assert not opened(folder, tmp_path).look(clip).seen.from_cache
+    assert not opened(other, tmp_path).look(Clip(CLIP)).seen.from_cache
+    data = bytearray(other.weights.read_bytes())
+    data[len(data) // 2] ^= 1  # neither end of the file tells; nor does a training step that leaves both alone
+    other.weights.write_bytes(data)
     assert not opened(other, tmp_path).look(Clip(CLIP)).seen.from_cache
     assert opened(folder, tmp_path).look(Clip(CLIP)).seen.from_cache
 

@@ -35,6 +35,16 @@ def test_the_entries_read_longest_ago_go_first(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".visual"] * 3
 
 
+def test_what_a_killed_process_left_goes_as_well(tmp_path: Path) -> None:
+    cache = VisualCache(tmp_path, 5_000)
+    (tmp_path / ".new-abcdef").write_bytes(bytes(3_000))
+    os.utime(tmp_path / ".new-abcdef", ns=(0, 0))
+    (tmp_path / "notes.txt").write_bytes(bytes(9_000))  # not of the cache
+    for key in "ab":
+        cache.put(key, TOKENS, FACTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.visual", "b.visual", "notes.txt"]
+
+
 def test_an_entry_larger_than_the_limit_is_not_kept(tmp_path: Path) -> None:
     VisualCache(tmp_path / "new", 0).put("k", TOKENS, FACTS)
     assert not (tmp_path / "new").exists()

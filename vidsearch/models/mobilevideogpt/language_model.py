@@ -46,13 +46,15 @@ class KeyValueCache:
 
     def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, L, h) new ones of one layer → (B, H, K, h) all of them; `length` is advanced by `advance`."""
-        end = self.length + keys.shape[2]
+        count = keys.shape[2]
+        end = self.length + count
         memory = self._memory[layer]
         if memory is None or memory.shape[3] < end:
             memory = self._memory[layer] = self._grown(memory, keys, end)
-        memory[0, :, :, self.length : end] = keys
-        memory[1, :, :, self.length : end] = values
-        return memory[0, :, :, :end], memory[1, :, :, :end]
+        fresh, known = memory.narrow(3, self.length, count), memory.narrow(3, 0, end)
+        fresh[0].copy_(keys)
+        fresh[1].copy_(values)
+        return known[0], known[1]
 
     def advance(self, positions: int) -> None:
         """Count positions that every layer has taken in."""

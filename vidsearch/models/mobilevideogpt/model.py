@@ -22,6 +22,8 @@ from vidsearch.models.mobilevideogpt.language_model import CausalLanguageModel, 
 from vidsearch.models.mobilevideogpt.projector import TokenProjector
 from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
 
+_FRAMES_AT_ONCE = 4  # in the image tower: as fast as all of them, in a quarter of the memory
+
 
 class VisualDecoder(Decoder):
     """The decoder with what turns frames into its embeddings, under the published names."""
@@ -62,7 +64,8 @@ class MobileVideoGPT(CausalLanguageModel):
         """(F, 3, S, S) → (F, L, D); frames that are equal to the bit, such as padding, are encoded once."""
         copies = first_copies(pixels)
         distinct = sorted(set(copies))
-        encoded = self.image_tower(pixels[distinct])
+        parts = torch.split(pixels[distinct], _FRAMES_AT_ONCE)
+        encoded = torch.cat([self.image_tower(part) for part in parts])
         return encoded[[distinct.index(f) for f in copies]]
 
     def selected_frames(self, features: Tensor) -> Tensor:

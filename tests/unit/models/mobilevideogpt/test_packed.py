@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from vidsearch.models.mobilevideogpt import linears
 from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
 from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, LanguageModel
-from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel, Weights, blocks_pay
+from vidsearch.models.mobilevideogpt.linears import Weights, bags_pay, blocks_pay
+from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel
 
 CONFIG = LanguageModelConfig(
     vocab_size=300,
@@ -30,17 +32,23 @@ def networks(config: LanguageModelConfig, weights: Weights) -> tuple[LanguageMod
 
 
 def inputs() -> list[Tensor]:
-    """A prompt, a question after it, and single tokens."""
+    """A prompt longer than what goes through an MLP at once, a question after it, and single tokens."""
     generator = torch.Generator().manual_seed(2)
-    return [torch.randn(1, length, CONFIG.hidden_size, generator=generator) for length in (40, 12, 1, 3, 1)]
+    return [torch.randn(1, length, CONFIG.hidden_size, generator=generator) for length in (560, 12, 1, 3, 1)]
 
 
 # How far from the plain float32 network, by the largest logit: float32 sums in another order, bfloat16 keeps 8 bits,
 # int8 rounds each weight to a 254th of its row's span besides.
 @pytest.mark.parametrize(("weights", "tolerance"), [("float32", 2e-6), ("bfloat16", 2e-2), ("int8", 4e-2)])
 @pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("bags", [True, False])
 @torch.inference_mode()
-def test_logits_are_those_of_the_plain_network(weights: Weights, tolerance: float, tied: bool) -> None:
+def test_logits_are_those_of_the_plain_network(
+    weights: Weights, tolerance: float, tied: bool, bags: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bags and not bags_pay():
+        pytest.skip("this torch has no fbgemm")
+    monkeypatch.setattr(linears, "bags_pay", lambda: bags)
     plain, packed = networks(replace(CONFIG, tie_word_embeddings=tied), weights)
     cache, other = plain.new_cache(), KeyValueCache(CONFIG.num_hidden_layers, room=50)
     for embeddings in inputs():
@@ -48,7 +56,7 @@ def test_logits_are_those_of_the_plain_network(weights: Weights, tolerance: floa
         given = packed(embeddings, other)
         assert given.dtype == torch.float32
         assert float((given - expected).abs().max() / expected.abs().max()) < tolerance
-    assert other.length == cache.length == 57
+    assert other.length == cache.length == 577
 
 
 @torch.inference_mode()
@@ -67,8 +75,9 @@ def test_what_a_token_reads_is_counted(weights: Weights, width: int) -> None:
     c = CONFIG
     rows = c.hidden_size + 2 * c.num_key_value_heads * c.head_dim  # of queries, keys and values
     layer = c.hidden_size * (rows + c.hidden_size + 3 * c.intermediate_size)
+    extra = 8 / 64 if weights == "int8" and bags_pay() else 0  # a scale and an offset for 64 weights; not in the head
     _, packed = networks(c, weights)
-    assert packed.bytes_read == width * (c.num_hidden_layers * layer + c.vocab_size * c.hidden_size)
+    assert packed.bytes_read == (width + extra) * c.num_hidden_layers * layer + width * c.vocab_size * c.hidden_size
 
 
 def test_a_packed_model_keeps_no_tensor_of_the_file() -> None:
