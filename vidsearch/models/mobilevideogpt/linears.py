@@ -21,10 +21,8 @@ from torch import Tensor
 
 Weights = Literal["float32", "bfloat16", "int8"]
 
-_WIDE, _NARROW = (
-    128,
-    64,
-)  # outputs of a share: wide ones read faster, and there should be enough of them for all threads
+# Outputs of a share: wide ones read faster, and there should be enough of them for all threads.
+_WIDE, _NARROW = 128, 64
 _MANY_OUTPUTS = 4096
 _FEW_ROWS = 64  # so many are multiplied share by share; for more it pays to put the shares side by side first
 _AT_ONCE = 64  # shares packed to 8 bits at once, which are in float32 for a moment
