@@ -1,0 +1,67 @@
+"""What the bundled mobilevideogpt-nano answers, to fewer held-out questions than its model card tells of.
+
+The floors lie a little below the figures of the card, as fewer questions need; what it is weak at, whole descriptions
+and motions that look alike, has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from vidsearch.models.folder import BUNDLED_DIR, open_folder
+from vidsearch.models.language import load_language_model
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.training.ask.conversation import Conversations
+from vidsearch.training.ask.evaluate import Tally, measure
+from vidsearch.training.ask.vocabulary import build_tokenizer
+
+FOLDER = BUNDLED_DIR / "mobilevideogpt-nano"
+SEED = 4711  # not the seed of the model card
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def network() -> MobileVideoGPT:
+    return load_language_model(open_folder(FOLDER), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def conversations() -> Conversations:
+    return Conversations(build_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def tally(network: MobileVideoGPT, conversations: Conversations) -> Tally:
+    return measure(network, conversations, clips=96, seed=SEED)
+
+
+def test_held_out_questions_about_held_out_clips_are_answered(tally: Tally) -> None:
+    assert tally.asked.total() == 96 * 8
+    assert tally.accuracy() >= 0.90
+
+
+@pytest.mark.parametrize("kind", ["what", "colour", "count", "background", "is there", "can't tell"])
+def test_what_is_there_is_answered(kind: str, tally: Tally) -> None:
+    assert tally.asked[kind] >= 40
+    assert tally.accuracy(kind) >= 0.94
+
+
+def test_without_the_clip_the_answers_are_hardly_better_than_guessed(
+    network: MobileVideoGPT, conversations: Conversations, tally: Tally
+) -> None:
+    blind = measure(network, conversations, clips=32, seed=SEED, blank=True)
+    assert blind.accuracy() <= tally.accuracy() - 0.4
+
+
+def test_the_tokenizer_that_ships_is_the_one_it_was_trained_with() -> None:
+    assert open_folder(FOLDER).tokenizer.read_text() == build_tokenizer().to_str(pretty=True)
