@@ -41,6 +41,7 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
 from vidsearch.answering.base import AnswerLimits, Clip, Precision, Viewing, open_answerer
+from vidsearch.answering.memory import keep_freed_memory
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.words import Words
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
@@ -127,6 +128,7 @@ def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> d
 
 
 def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> MobileVideoGPTAnswerer:
+    keep_freed_memory()  # as the command does; the reference's way then has it, too
     answerer = open_answerer(
         folder.name,
         models_dir=folder.path.parent,

@@ -56,6 +56,7 @@ def ask(
     Examples: vidsearch ask clip.mp4 "what happens?"; vidsearch ask 2 "what colour is the car?" --pad 2
     """
     from vidsearch.answering.base import AnswerLimits, open_answerer
+    from vidsearch.answering.memory import keep_freed_memory
     from vidsearch.workflows.ask import ask_about, check_question
 
     given = list(questions or [])
@@ -69,6 +70,7 @@ def ask(
         check_question(question)
     place = wanted_clip(clip, start, end, pad, coverage)
     pull.find_or_offer(model, "answers")
+    keep_freed_memory()
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
     outcomes = ask_about(
         place, _all_questions(given, chat), answerer, AnswerLimits(max_new_tokens, temperature, seed), chat=chat
@@ -257,9 +259,11 @@ class HitAsker:
     def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
         from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
+        from vidsearch.answering.memory import keep_freed_memory
         from vidsearch.answering.moment import TimeRange
         from vidsearch.workflows.ask import ask_about
 
+        keep_freed_memory()
         self._answerer = self._answerer or open_answerer(self._model, device=self._device)
         moment = Clip(hit.path, TimeRange(hit.start_s, hit.end_s))
         return ask_about(moment, self._questions, self._answerer, AnswerLimits(options.DEFAULT_MAX_NEW_TOKENS))
