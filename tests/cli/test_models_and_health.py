@@ -56,6 +56,7 @@ def test_a_model_is_added_shown_verified_and_removed(
     assert json.loads(verified.stdout)["problems"] == {
         "mobileviclip-tiny": ["model.safetensors has changed"],
         "mobileviclip-nano": [],
+        "mobilevideogpt-nano": [],
     }
 
     assert vidsearch("models", "remove", "mobileviclip-tiny").returncode == 0
@@ -95,6 +96,7 @@ def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidse
     assert [line[:2] for line in lines] == [
         ["ok", "decoders"],
         ["ok", "model mobileviclip-nano"],
+        ["ok", "model mobilevideogpt-nano"],
         ["ok", "device"],
         ["ok", "library"],
     ]
