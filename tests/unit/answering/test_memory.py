@@ -15,7 +15,8 @@ from vidsearch.answering.memory import keep_freed_memory
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-torch.ones(16_000_000)
+for _ in range(30):  # until the heap has a hole that fits
+    torch.ones(16_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(16_000_000)
@@ -29,5 +30,5 @@ def page_faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
-def test_a_large_tensor_takes_the_place_of_the_last_one() -> None:
+def test_a_large_tensor_takes_the_place_of_an_earlier_one() -> None:
     assert page_faults("keep") * 10 < page_faults("leave")
