@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from vidsearch.models.mobilevideogpt.compiled_scan import convolved, is_worthwhile, scan
 from vidsearch.models.mobilevideogpt.config import MixerConfig
 
 _BLOCK = 16  # steps whose factors are made at once; both factors of a block then stay in the cache
@@ -40,6 +41,31 @@ class MambaMixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D); both directions are summed before the shared output projection."""
         u, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, L, E) each
+        mixed = self._compiled(u) if is_worthwhile(u, self.config.d_state) else self._mixed(u)
+        # Each direction has its gate reversed with it; back in order the two gates are one.
+        return self.out_proj(mixed.to(gate.dtype) * F.silu(gate))
+
+    def _compiled(self, u: Tensor) -> Tensor:
+        """As `_mixed`: the backward direction is not reversed but run from the end."""
+        c, exact = self.config, u.float()
+        total = None
+        for reverse, (convolution, project, step, decay, skip) in enumerate(self._directions()):
+            weight, bias = convolution.weight[:, 0], convolution.bias
+            assert bias is not None  # nn.Conv1d is built with one
+            if torch.is_grad_enabled():
+                values = F.silu(_causally_convolved(exact, convolution, time=1, reverse=bool(reverse)))
+            else:
+                values = convolved(exact, weight, bias, reverse=bool(reverse))
+            rank, write, read = project(values.to(u.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
+            delta = F.softplus(step(rank))
+            y = scan(values, delta, -torch.exp(decay.float()).T, write, read, reverse=bool(reverse))
+            y = torch.addcmul(y if total is None else total + y, values, skip.float())
+            total = y
+        assert total is not None
+        return total
+
+    def _mixed(self, u: Tensor) -> Tensor:
+        """(B, L, E) → (B, L, E): both directions, convolved, scanned and summed."""
         u = u.transpose(0, 1).contiguous()  # (L, B, E): time is the slow axis, channels lie side by side
         batch = u.shape[1]
         forward = self._scan_inputs(u, self.conv1d, self.x_proj, self.dt_proj)
@@ -49,9 +75,13 @@ class MambaMixer(nn.Module):
         skip = torch.stack((self.D, self.D_b)).to(values.dtype)  # (2, E)
         y = selective_scan(values, delta, decay.repeat_interleave(batch, 0), write, read)
         y = y.addcmul_(values, skip.repeat_interleave(batch, 0))  # (L, R, E)
-        both = (y[:, :batch] + y[:, batch:].flip(0)).transpose(0, 1).to(gate.dtype)
-        # Each direction has its gate reversed with it; back in order the two gates are one.
-        return self.out_proj(both * F.silu(gate))
+        return (y[:, :batch] + y[:, batch:].flip(0)).transpose(0, 1)
+
+    def _directions(self) -> tuple[tuple[nn.Conv1d, nn.Linear, nn.Linear, Tensor, Tensor], ...]:
+        return (
+            (self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D),
+            (self.conv1d_b, self.x_proj_b, self.dt_proj_b, self.A_b_log, self.D_b),
+        )
 
     def _scan_inputs(
         self, u: Tensor, convolution: nn.Conv1d, project: nn.Linear, step: nn.Linear
@@ -146,15 +176,20 @@ def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
     return gain
 
 
-def _causally_convolved(u: Tensor, convolution: nn.Conv1d) -> Tensor:
-    """(L, B, E) → (L, B, E): out_t = bias + Σ_k w_k u_{t−K+1+k}, zeros before the start, as shifted sums."""
+def _causally_convolved(u: Tensor, convolution: nn.Conv1d, *, time: int = 0, reverse: bool = False) -> Tensor:
+    """Per channel, the last axis: out_t = bias + Σ_k w_k u_{t−K+1+k} along axis `time`, as shifted sums.
+
+    There are zeros before the start; `reverse`: the same read from the end to the start.
+    """
     weight, bias = convolution.weight[:, 0].to(u.dtype), convolution.bias  # (E, K), (E)
     assert bias is not None  # nn.Conv1d is built with one
-    taps, length = weight.shape[1], len(u)
-    padded = F.pad(u, (0, 0, 0, 0, taps - 1, 0))
-    total = torch.addcmul(bias.to(u.dtype), padded[:length], weight[:, 0])
+    taps, length = weight.shape[1], u.shape[time]
+    sides = (0, taps - 1) if reverse else (taps - 1, 0)
+    padded = F.pad(u, (0, 0) * (u.ndim - 1 - time) + sides)
+    shifts = [taps - 1 - k if reverse else k for k in range(taps)]
+    total = torch.addcmul(bias.to(u.dtype), padded.narrow(time, shifts[0], length), weight[:, 0])
     for k in range(1, taps):
-        total.addcmul_(padded[k : k + length], weight[:, k])
+        total.addcmul_(padded.narrow(time, shifts[k], length), weight[:, k])
     return total
 
 
