@@ -205,6 +205,16 @@ def test_tuning_moves_the_video_encoder_only_where_it_has_a_rate(network: Mobile
     assert any(not torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
+def test_what_the_video_encoder_tells_is_learned_on_where_it_has_a_weight(network: MobileVideoGPT) -> None:
+    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, encoder_rate=1e-2)
+    learning = workshop(network, replace(stage, facts_weight=0.5))
+    learning.prepare(stage)
+    answers_alone, with_facts = learning.loss(stage, 0), learning.loss(replace(stage, facts_weight=0.5), 0)
+    assert with_facts > answers_alone + 0.1  # a reader from nothing tells little
+    with_facts.backward()  # type: ignore[no-untyped-call]
+    assert learning.video_reader.to_token.weight.grad is not None
+
+
 def test_words_of_a_question_claim_what_the_clip_shows(conversations: Conversations) -> None:
     meaning = Meaning("star", "red", "striped", "left", count=2)
     asker = Asker(np.random.default_rng(4), held_out=False)
@@ -314,7 +324,7 @@ def test_a_network_that_saw_nothing_is_measured_and_blank_clips_are_alike(
     assert tally.asked.total() == 12 and tally.accuracy() < 0.5
     rng = np.random.default_rng(0)
     showings = [Showing(sample_meaning(rng, held_out=True), rng, NANO) for _ in range(2)]
-    features, video = encode(network, showings, "scored", "cpu", blank=True)
+    features, _, video = encode(network, showings, "scored", "cpu", blank=True)
     assert torch.equal(features[0], features[1]) and torch.equal(video[0], video[1])
 
 

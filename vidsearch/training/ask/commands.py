@@ -30,7 +30,7 @@ _LEFT_BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
     "language": {"network": _LANGUAGE, "claim_reader": ("",)},
     "image-projector": {"network": ("model.image_mm_projector.",)},
     "video-projector": {"network": ("model.mm_projector.",)},
-    "tuning": {"network": ("model.",), "claim_reader": ("",)},
+    "tuning": {"network": ("model.",), "video_reader": ("",), "claim_reader": ("",)},
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.prompt import text_after_frames
 from vidsearch.training.ask.clips import Showing
@@ -95,7 +96,8 @@ def visual_tokens(
     network: MobileVideoGPT, showings: list[Showing], selection: Selection, device: str, *, blank: bool = False
 ) -> Tensor:
     """(B, V, d), as the language model takes them."""
-    features, video = encode(network, showings, selection, device, blank=blank)
+    features, _, tokens = encode(network, showings, selection, device, blank=blank)
+    video = [regroup(clip, network.layout.keep) for clip in tokens]
     return torch.cat([network.project(f, v) for f, v in zip(features, video, strict=True)])
 
 

@@ -23,6 +23,7 @@ class Stage:
     warm_up: float = 0.03
     projector_rate: float | None = None  # of both projectors, where it is another
     encoder_rate: float | None = None  # of the video encoder while tuning; as published it is frozen
+    facts_weight: float = 0.0  # of the loss of the video encoder's own stage, while it learns on in tuning
     weight_decay: float = 0.0
     matrix_rate: float | None = None  # of Muon, which then trains the matrices of the blocks
 

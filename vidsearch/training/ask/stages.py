@@ -29,6 +29,7 @@ from vidsearch.training.ask.towers import (
     image_losses,
     start_towers,
     video_losses,
+    video_token_losses,
 )
 from vidsearch.training.ask.vocabulary import build_tokenizer
 from vidsearch.training.world.scene import FIELDS, Meaning
@@ -85,7 +86,8 @@ class Workshop:
                 adapters = [*adapt(self.network, self.settings.lora), *self.claim_reader.parameters()]
                 groups = [(rate, adapters), (projector_rate, projectors)]
                 if stage.encoder_rate is not None:
-                    groups += [(stage.encoder_rate, list(inner.vision_tower.parameters()))]
+                    seeing = [*inner.vision_tower.parameters(), *self.video_reader.parameters()]
+                    groups += [(stage.encoder_rate, seeing)]
         for _, parameters in groups:
             for parameter in parameters:
                 parameter.requires_grad_(True)
@@ -128,12 +130,19 @@ class Workshop:
         meanings = draw_meanings(rng, stage.batch)
         showings = [Showing(meaning, rng, self.config) for meaning in meanings]
         learning = stage.name == "tuning" and stage.encoder_rate is not None
-        features, video = encode(self.network, showings, self.settings.selection, self.device, learning=learning)
+        features, chosen, tokens = encode(
+            self.network, showings, self.settings.selection, self.device, learning=learning
+        )
+        video = torch.stack([regroup(clip, self.config.keep) for clip in tokens])
         inner = self.network.model
         images = inner.image_mm_projector(features.flatten(0, 1)).unflatten(0, features.shape[:2]).flatten(1, 2)
         clips = inner.mm_projector(video.flatten(0, 1)).unflatten(0, video.shape[:2]).flatten(1, 2)
         kinds = STILL_KINDS if stage.name == "image-projector" else KINDS
-        return self._answers(meanings, torch.cat((images, clips), dim=1), stage, kinds, rng)
+        loss = self._answers(meanings, torch.cat((images, clips), dim=1), stage, kinds, rng)
+        if learning and stage.facts_weight:
+            facts = video_token_losses(tokens, self.video_reader, showings, chosen, self.config)
+            loss = loss + stage.facts_weight * _sum(facts)
+        return loss
 
     def _answers(
         self, meanings: list[Meaning], visual: Tensor, stage: Stage, kinds: Iterable[str], rng: np.random.Generator
@@ -155,8 +164,8 @@ def encode(
     *,
     blank: bool = False,
     learning: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Clips → features of the image tower (B, F, L, D), frozen, and regrouped video tokens (B, C, L', D).
+) -> tuple[Tensor, list[list[int]], Tensor]:
+    """Clips → features of the image tower (B, F, L, D), frozen; the frames chosen; their video tokens (B, N, P, D).
 
     `blank`: pictures of the mean colour instead of the clips; `learning`: gradients reach the video encoder.
     """
@@ -170,7 +179,7 @@ def encode(
     pixels = torch.zeros_like(pixels) if blank else pixels
     with torch.set_grad_enabled(learning):
         tokens = network.model.vision_tower(pixels).float().unflatten(1, (pixels.shape[1], -1))
-    return features, torch.stack([regroup(clip, config.keep) for clip in tokens])
+    return features, chosen, tokens
 
 
 def select(network: MobileVideoGPT, features: Tensor, selection: Selection) -> list[int]:

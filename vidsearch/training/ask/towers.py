@@ -172,7 +172,10 @@ class FactReader(nn.Module):
         """tokens (B, N, P, D), one TokenFacts of (N, P) a clip; without `moving` nothing that takes two frames."""
         sizes = (1 + len(COLOURS), 1 + len(SHAPES), _PLACES, _TURNS, _RATES)
         colour, shape, places, turns, rates = self.to_token(self.norm(tokens)).float().split(sizes, dim=-1)
-        wanted = [torch.from_numpy(np.stack([getattr(f, name) for f in facts])) for name in TokenFacts.__slots__]
+        wanted = [
+            torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
+            for name in TokenFacts.__slots__
+        ]
         things = (wanted[0] > 0).unsqueeze(-1).float()
         weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
         loss = (
@@ -228,11 +231,11 @@ def image_losses(
     pixels = image_pixels([showing.image_frames(c) for showing, c in zip(showings, chosen, strict=True)])
     side = config.image_tower.image_size // config.image_tower.patch_size
     facts = [token_facts(s.scene, s.moments[c], side, square=True) for s, c in zip(showings, chosen, strict=True)]
-    tokens = tower(pixels.flatten(0, 1)).float()
+    tokens = tower(pixels.flatten(0, 1).to(_device(tower))).float()
     token_loss = reader.token_loss(tokens.unflatten(0, (size, 2)), facts, moving=False)
     frames = [frame_facts(s.scene, s.moments[c], square=True) for s, c in zip(showings, chosen, strict=True)]
     token_loss = token_loss + reader.frame_loss(tokens.unflatten(0, (size, 2)), frames, moving=False)
-    return token_loss, reader.meaning_losses(tokens, facts_of(meanings).repeat_interleave(2, 0))
+    return token_loss, reader.meaning_losses(tokens, facts_of(meanings).repeat_interleave(2, 0).to(tokens.device))
 
 
 def video_losses(
@@ -243,13 +246,29 @@ def video_losses(
     showings = [Showing(meaning, rng, config) for meaning in meanings]
     chosen = [any_frames(rng, config) for _ in meanings]
     pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)])
+    tokens = encoder(pixels.to(_device(encoder))).float().unflatten(1, (len(chosen[0]), -1))
+    return video_token_losses(tokens, reader, showings, chosen, config)
+
+
+def video_token_losses(
+    tokens: Tensor,
+    reader: FactReader,
+    showings: Sequence[Showing],
+    chosen: Sequence[Sequence[int]],
+    config: MobileVideoGPTConfig,
+) -> tuple[Tensor, Tensor]:
+    """The same of tokens (B, N, P, D) that are there already, of the frames `chosen` of each clip."""
     side = config.video_encoder.img_size // config.video_encoder.patch_size
-    facts = [token_facts(s.scene, s.moments[c], side, square=False) for s, c in zip(showings, chosen, strict=True)]
-    tokens = encoder(pixels).float()
-    token_loss = reader.token_loss(tokens.unflatten(1, (len(chosen[0]), -1)), facts, moving=True)
-    frames = [frame_facts(s.scene, s.moments[c], square=False) for s, c in zip(showings, chosen, strict=True)]
-    token_loss = token_loss + reader.frame_loss(tokens.unflatten(1, (len(chosen[0]), -1)), frames, moving=True)
-    return token_loss, reader.meaning_losses(tokens, facts_of(meanings))
+    moments = [s.moments[list(c)] for s, c in zip(showings, chosen, strict=True)]
+    facts = [token_facts(s.scene, m, side, square=False) for s, m in zip(showings, moments, strict=True)]
+    frames = [frame_facts(s.scene, m, square=False) for s, m in zip(showings, moments, strict=True)]
+    token_loss = reader.token_loss(tokens, facts, moving=True) + reader.frame_loss(tokens, frames, moving=True)
+    meanings = facts_of([s.scene.meaning for s in showings]).to(tokens.device)
+    return token_loss, reader.meaning_losses(tokens.flatten(1, 2), meanings)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 @torch.no_grad()
