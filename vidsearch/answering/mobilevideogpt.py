@@ -138,8 +138,9 @@ class ClipViewing:
         """Tokens of the answer to a prompt that ends with `ids`; the cache takes in all but the last one given."""
         speaker, rules = self._answerer.speaker, self._answerer.rules
         choose = _Chooser(limits, rules)
-        self.tokens, self.cut_short, self._pending = 0, False, []
+        self.tokens, self.cut_short = 0, False
         logits = speaker.logits(self._prompt(ids), self._cache)
+        self._pending = []  # only now: stopped before, the question was never put
         while (token := choose(logits)) not in rules.stop_ids:
             self.tokens += 1
             self._pending = [token]

@@ -72,9 +72,9 @@ def ask(
     pull.find_or_offer(model, "answers")
     keep_freed_memory()
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
-    outcomes = ask_about(
-        place, _all_questions(given, chat), answerer, AnswerLimits(max_new_tokens, temperature, seed), chat=chat
-    )
+    limits = AnswerLimits(max_new_tokens, temperature, seed)
+    talking = chat and _stdin_is_a_terminal()
+    outcomes = ask_about(place, _all_questions(given, chat), answerer, limits, chat=chat, stoppable=talking)
     if as_json:
         show.write_json({"version": JSON_VERSION, **as_dict(_told(outcomes) if verbose else outcomes)})
     else:
@@ -158,10 +158,12 @@ def show_answers(
                     shown = show.one_line(text) if lines else show.on_terminal(text).replace("\n", f"\n{indent}")
                     first, begun = not begun, True  # before the writing, which Ctrl-C may stop when it is done
                     show.write(indent + shown if first else shown)
-                case Answered(_, _, tokens, cut_short, full):
+                case Answered(_, _, tokens, cut_short, full, stopped):
                     show.write("\n" if begun else f"{indent}\n")
                     begun = False
-                    if cut_short:
+                    if stopped:
+                        show.say("Stopped. Ask on, or end with Ctrl-C or Ctrl-D.")
+                    elif cut_short:
                         way_on = ": the model takes no more" if full else f"; {longer} lets it go on"
                         show.say(f"The answer was cut after {tokens} tokens{way_on}.")
     finally:

@@ -50,25 +50,33 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The whole answer. `cut_short`: the limit of tokens ended it, or, `full`, the model's own."""
+    """The whole answer. `cut_short`: the limit of tokens ended it, or, `full`, the model's own; `stopped`: Ctrl-C."""
 
     question: str
     text: str
     tokens: int
     cut_short: bool
     full: bool
+    stopped: bool = False
 
 
 Outcome = ClipLooked | QuestionPut | Piece | Answered
 
 
 def ask_about(
-    clip: Clip, questions: Iterable[str], answerer: Answerer, limits: AnswerLimits, *, chat: bool = False
+    clip: Clip,
+    questions: Iterable[str],
+    answerer: Answerer,
+    limits: AnswerLimits,
+    *,
+    chat: bool = False,
+    stoppable: bool = False,
 ) -> Iterator[Outcome]:
     """Looks at the clip once and answers the questions, which may come as they are typed.
 
-    `chat`: each question goes on from those before it; otherwise each stands for itself. Raises VideoError where the
-    file cannot be read, VidsearchError for an empty question and for a range that the clip does not have.
+    `chat`: each question goes on from those before it; otherwise each stands for itself. `stoppable`: Ctrl-C ends the
+    answer that is being given and no more. Raises VideoError where the file cannot be read, VidsearchError for an empty
+    question and for a range that the clip does not have.
     """
     _check_file(clip.path)
     try:
@@ -81,10 +89,16 @@ def ask_about(
         check_question(question)
         yield QuestionPut(question, tuple(answerer.unknown_words(question)))
         pieces: list[str] = []
-        for piece in viewing.ask(question, limits, go_on=chat and number > 0):
-            pieces.append(piece)
-            yield Piece(piece)
-        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short, viewing.full)
+        stopped = False
+        try:
+            for piece in viewing.ask(question, limits, go_on=chat and number > 0):
+                pieces.append(piece)
+                yield Piece(piece)
+        except KeyboardInterrupt:
+            if not stoppable:
+                raise
+            stopped = True
+        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short, viewing.full, stopped)
 
 
 def check_question(question: str) -> None:
