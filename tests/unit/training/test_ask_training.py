@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from vidsearch.models.folder import open_folder
 from vidsearch.models.language import load_language_model
 from vidsearch.models.mobilevideogpt.config import CONFIGS
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing
 from vidsearch.training.ask.conversation import IGNORED, Conversations, answer_loss
 from vidsearch.training.ask.evaluate import Tally, measure, normalised
@@ -25,7 +27,7 @@ from vidsearch.training.ask.questions import KINDS, NO, WAYS, YES, Asker, Questi
 from vidsearch.training.ask.run import AskTrainer
 from vidsearch.training.ask.settings import AskSettings, Stage, default_settings
 from vidsearch.training.ask.stages import Workshop, encode, select, start_from_nothing
-from vidsearch.training.ask.towers import frame_facts, token_facts
+from vidsearch.training.ask.towers import frame_facts, refine, token_facts
 from vidsearch.training.ask.vocabulary import UNKNOWN, build_tokenizer
 from vidsearch.training.commands import main
 from vidsearch.training.world.scene import COLOURS, SHAPES, Meaning, Scene, sample_meaning
@@ -152,11 +154,25 @@ def test_a_tower_from_nothing_tells_places_apart_and_looks_around_itself(network
     assert network.image_tower(pixels).isfinite().all()
 
 
+def test_a_refined_encoder_sees_a_patch_as_the_coarse_one_saw_it_enlarged() -> None:
+    torch.manual_seed(0)
+    fine = VideoMamba(**asdict(replace(NANO.video_encoder, patch_size=8)))
+    coarse = VideoMamba(**asdict(replace(NANO.video_encoder, patch_size=16)))
+    refine(fine, coarse)
+    picture = torch.randn(1, 3, 8, 8)
+    enlarged = torch.nn.functional.interpolate(picture, size=16, mode="bilinear")
+    torch.testing.assert_close(
+        fine.vision_encoder.patch_embed(picture), coarse.vision_encoder.patch_embed(enlarged), rtol=1e-4, atol=1e-5
+    )
+    step, shorter = (e.vision_encoder.layers[0].mixer.dt_proj.bias for e in (coarse, fine))
+    torch.testing.assert_close(shorter, step - math.log(4))
+
+
 # Stages
 
 
 def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
-    settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True, claim_weight=0.3)
+    settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True, claim_weight=0.3, coarse_patch=16)
     return Workshop(network, settings)
 
 
@@ -164,6 +180,7 @@ def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
     ("name", "changes"),
     [
         ("image-encoder", ("image_tower.", "image_reader.")),
+        ("coarse-video-encoder", ("coarse_encoder.", "network.model.vision_tower.", "video_reader.")),
         ("video-encoder", ("network.model.vision_tower.", "video_reader.")),
         ("language", ("network.model.embed_tokens.", "network.model.layers.", "network.model.norm.", "claim_reader.")),
         ("image-projector", ("network.model.image_mm_projector.",)),

@@ -26,6 +26,7 @@ METRICS_FILE = "metrics.jsonl"
 _LANGUAGE = ("model.embed_tokens.", "model.layers.", "model.norm.")
 _LEFT_BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
     "image-encoder": {"image_tower": ("",), "image_reader": ("",)},
+    "coarse-video-encoder": {"network": ("model.vision_tower.",), "video_reader": ("",)},
     "video-encoder": {"network": ("model.vision_tower.",), "video_reader": ("",)},
     "language": {"network": _LANGUAGE, "claim_reader": ("",)},
     "image-projector": {"network": ("model.image_mm_projector.",)},

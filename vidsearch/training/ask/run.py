@@ -16,7 +16,7 @@ import torch
 from torch import nn, optim
 
 from vidsearch.errors import VidsearchError
-from vidsearch.training.ask.lora import merge, save_adapter
+from vidsearch.training.ask.lora import save_adapter
 from vidsearch.training.ask.settings import AskSettings, Stage
 from vidsearch.training.ask.stages import Workshop
 from vidsearch.training.loop import Metrics, read_checkpoint
@@ -43,7 +43,7 @@ class AskTrainer:
             self._run_stage(stage, report, every, save_every)
             if stage.name == "tuning":
                 save_adapter(self.workshop.network, self.settings.lora, self.folder / "adapter", self.settings.model)
-                merge(self.workshop.network)
+            self.workshop.finish(stage)
             _write({"parts": _states(self.workshop), "optimiser": {}, "step": stage.steps}, done)
             (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 

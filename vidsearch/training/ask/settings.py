@@ -7,7 +7,15 @@ from typing import Literal
 
 from vidsearch.training.ask.lora import LoraSettings
 
-StageName = Literal["image-encoder", "video-encoder", "language", "image-projector", "video-projector", "tuning"]
+StageName = Literal[
+    "image-encoder",
+    "coarse-video-encoder",
+    "video-encoder",
+    "language",
+    "image-projector",
+    "video-projector",
+    "tuning",
+]
 Selection = Literal["scored", "uniform"]
 
 
@@ -35,14 +43,24 @@ PUBLISHED_STAGES = (
     Stage("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_rate=2e-5),
 )
 
-# The small model starts from nothing, so three stages come before: it learns to see, and the language of its world.
+# The small model starts from nothing, so stages come before in which it learns to see, and the language of its world.
 NANO_STAGES = (
-    Stage("image-encoder", steps=4000, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
-    Stage("video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
+    Stage("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
+    Stage("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
+    Stage("video-encoder", steps=1800, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
     Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
-    Stage("tuning", steps=1400, batch=24, learning_rate=1.5e-3, questions=8, projector_rate=1.5e-3, encoder_rate=5e-4),
+    Stage(
+        "tuning",
+        steps=3600,
+        batch=24,
+        learning_rate=1.5e-3,
+        questions=8,
+        projector_rate=1.5e-3,
+        encoder_rate=5e-4,
+        facts_weight=0.1,
+    ),
 )
 
 
@@ -54,6 +72,7 @@ class AskSettings:
     stages: tuple[Stage, ...] = PUBLISHED_STAGES
     lora: LoraSettings = field(default_factory=LoraSettings)
     selection: Selection = "scored"
+    coarse_patch: int | None = None  # of the video encoder in its coarse stage, which the next one refines
     from_nothing: bool = False
     claim_weight: float = 0.0  # of the loss of `ClaimReader`, beside that of the answers
     betas: tuple[float, float] = (0.9, 0.98)
@@ -64,6 +83,7 @@ _NANO = AskSettings(
     "mobilevideogpt-nano",
     NANO_STAGES,
     LoraSettings(rank=64, alpha=128, dropout=0.0),
+    coarse_patch=16,
     from_nothing=True,
     claim_weight=0.3,
 )

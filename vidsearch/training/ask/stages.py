@@ -9,6 +9,7 @@ Axes: B clips, F frames, L patch tokens of a frame, D width, C chunks, V visual 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 
 from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing, image_pixels, video_pixels
 from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
-from vidsearch.training.ask.lora import adapt
+from vidsearch.training.ask.lora import adapt, merge
 from vidsearch.training.ask.questions import KINDS, Asker, described
 from vidsearch.training.ask.settings import AskSettings, Selection, Stage
 from vidsearch.training.ask.towers import (
@@ -27,7 +29,9 @@ from vidsearch.training.ask.towers import (
     FactReader,
     draw_meanings,
     image_losses,
-    start_towers,
+    refine,
+    start_image_tower,
+    start_video_encoder,
     video_losses,
     video_token_losses,
 )
@@ -50,16 +54,38 @@ class Workshop:
         chunks = self.config.frames // self.config.chunk
         self.video_reader = FactReader(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
         self.claim_reader = ClaimReader(self.config.language_model.hidden_size).to(device)
+        self.coarse_config, self.coarse_encoder = self.config, None
+        if any(stage.name == "coarse-video-encoder" for stage in settings.stages):
+            assert settings.coarse_patch is not None
+            layout = replace(self.config.video_encoder, patch_size=settings.coarse_patch)
+            self.coarse_config = replace(self.config, video_encoder=layout)
+            encoder = VideoMamba(**asdict(layout))
+            start_video_encoder(encoder, self.coarse_config, settings.seed)
+            self.coarse_encoder = encoder.to(device)
 
     def parts(self) -> dict[str, nn.Module]:
         """Everything that is trained in some stage."""
+        coarse = {"coarse_encoder": self.coarse_encoder} if self.coarse_encoder else {}
         return {
             "network": self.network,
             "image_tower": self.network.image_tower,
             "image_reader": self.image_reader,
             "video_reader": self.video_reader,
             "claim_reader": self.claim_reader,
+            **coarse,
         }
+
+    def finish(self, stage: Stage) -> None:
+        """What is left to do when a stage has taken all its steps."""
+        if stage.name == "coarse-video-encoder":
+            refine(self.network.model.vision_tower, self._coarse)
+        if stage.name == "tuning":
+            merge(self.network)
+
+    @property
+    def _coarse(self) -> VideoMamba:
+        assert self.coarse_encoder is not None  # there where the settings have its stage
+        return self.coarse_encoder
 
     def prepare(self, stage: Stage) -> list[dict[str, Any]]:
         """Freeze all that the stage does not train; the groups for the optimiser.
@@ -73,6 +99,8 @@ class Workshop:
         match stage.name:
             case "image-encoder":
                 groups = [(rate, [*self.network.image_tower.parameters(), *self.image_reader.parameters()])]
+            case "coarse-video-encoder":
+                groups = [(rate, [*self._coarse.parameters(), *self.video_reader.parameters()])]
             case "video-encoder":
                 groups = [(rate, [*inner.vision_tower.parameters(), *self.video_reader.parameters()])]
             case "language":
@@ -93,7 +121,7 @@ class Workshop:
                 parameter.requires_grad_(True)
         parts = (
             self.network.image_tower.vision_model.encoder.layers,
-            inner.vision_tower.vision_encoder.layers,
+            *(encoder.vision_encoder.layers for encoder in (inner.vision_tower, self.coarse_encoder) if encoder),
             inner.layers,
         )
         layers = (layer for blocks in parts for layer in blocks.modules() if isinstance(layer, nn.Linear))
@@ -109,6 +137,9 @@ class Workshop:
             ),
             "video-encoder": lambda: _sum(
                 video_losses(self.network.model.vision_tower, self.video_reader, rng, stage.batch, self.config)
+            ),
+            "coarse-video-encoder": lambda: _sum(
+                video_losses(self._coarse, self.video_reader, rng, stage.batch, self.coarse_config)
             ),
             "language": lambda: self._language_loss(stage, rng),
         }
@@ -201,7 +232,8 @@ def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
 def start_from_nothing(network: MobileVideoGPT, seed: int) -> None:
     """Weights for all parts of a model that nobody pre-trained, in place."""
     generator = torch.Generator().manual_seed(seed)
-    start_towers(network.image_tower, network.model.vision_tower, network.layout, seed)
+    start_image_tower(network.image_tower, network.layout, seed)
+    start_video_encoder(network.model.vision_tower, network.layout, seed)
     table = network.model.embed_tokens.weight
     nn.init.normal_(table, std=table.shape[1] ** -0.5, generator=generator)
     for layer in network.model.layers.modules():

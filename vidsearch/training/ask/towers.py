@@ -31,6 +31,7 @@ from vidsearch.training.world.scene import (
     TURNING_SHAPES,
     Actor,
     Array,
+    Extent,
     Meaning,
     Scene,
     codes,
@@ -38,6 +39,7 @@ from vidsearch.training.world.scene import (
 )
 
 STILL_FIELDS = ("shape", "colour", "background", "size", "count")  # what one frame can show
+_EXTENT = Extent(mix=(0.60, 0.21, 0.10), turns=0.12)
 _GROUP = 4  # meanings of a batch that differ in one respect
 _REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
 _STEP = 0.02  # of the clip: the step over which a velocity is measured
@@ -209,10 +211,10 @@ class FactReader(nn.Module):
 
 
 def draw_meanings(rng: np.random.Generator, size: int) -> list[Meaning]:
-    """Meanings of the training part, in groups that differ in one respect."""
+    """Meanings of the training part, in groups that differ in one respect; turns, hard to see, come more often."""
     meanings: list[Meaning] = []
     while len(meanings) < size:
-        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False)
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False, extent=_EXTENT)
     return meanings
 
 
@@ -272,32 +274,70 @@ def _device(network: nn.Module) -> torch.device:
 
 
 @torch.no_grad()
-def start_towers(tower: ClipImageTower, encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
-    """First weights of both encoders, in place, from which a small one learns in an hour.
+def start_image_tower(tower: ClipImageTower, config: MobileVideoGPTConfig, seed: int) -> None:
+    """First weights, in place, from which a small tower learns in an hour.
 
-    The published ones start near zero and have weeks. Here patches are whitened, so that an edge, by which a shape is
+    The published one started near zero and had weeks. Here patches are whitened, so that an edge, by which a shape is
     known, weighs as much as an even colour, which most of a patch's variance is; places are waves, so that near ones
     are alike; and queries start equal to keys, so that tokens look around themselves (mimetic initialisation,
     arXiv 2305.09828).
     """
     generator = torch.Generator().manual_seed(seed)
-    network, vision = encoder.vision_encoder, tower.vision_model
+    vision = tower.vision_model
     places = vision.embeddings.position_embedding.weight
-    for table in (network.pos_embed, network.cls_token, places):
-        nn.init.normal_(table, std=0.02, generator=generator)
+    nn.init.normal_(places, std=0.02, generator=generator)
     places[1:] += _waves(tower.config.patches, places.shape[1])
-    network.pos_embed[0, 1:] += _waves(encoder.config.patches, places.shape[1])
-    network.temporal_pos_embedding.copy_(_line_waves(torch.arange(encoder.config.num_frames), places.shape[1])[None])
     for name, layer in vision.encoder.named_modules():
         if isinstance(layer, nn.Linear) and name.endswith(("q_proj", "k_proj")):
             nn.init.normal_(layer.weight, std=0.2 * layer.in_features**-0.5, generator=generator)
             layer.weight += 0.7 * torch.eye(layer.in_features)
-    rng = np.random.default_rng((seed, 1))
-    showings = [Showing(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
-    images = image_pixels([s.image_frames((3, 12)) for s in showings]).flatten(0, 1)
-    videos = video_pixels([s.video_frames((3, 12)) for s in showings]).flatten(0, 1)
+    images = image_pixels([s.image_frames((3, 12)) for s in _some(config, seed)]).flatten(0, 1)
     _whiten(vision.embeddings.patch_embedding.weight, images)
+
+
+@torch.no_grad()
+def start_video_encoder(encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
+    """The same for the video encoder: patches whitened, places and times waves."""
+    generator = torch.Generator().manual_seed(seed)
+    network = encoder.vision_encoder
+    for table in (network.pos_embed, network.cls_token):
+        nn.init.normal_(table, std=0.02, generator=generator)
+    width = network.pos_embed.shape[2]
+    network.pos_embed[0, 1:] += _waves(encoder.config.patches, width)
+    network.temporal_pos_embedding.copy_(_line_waves(torch.arange(encoder.config.num_frames), width)[None])
+    videos = video_pixels([s.video_frames((3, 12)) for s in _some(config, seed)]).flatten(0, 1)
     _whiten(network.patch_embed.proj.weight.squeeze(2), videos)
+
+
+def _some(config: MobileVideoGPTConfig, seed: int) -> list[Showing]:
+    rng = np.random.default_rng((seed, 1))
+    return [Showing(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
+
+
+@torch.no_grad()
+def refine(encoder: VideoMamba, coarse: VideoMamba) -> None:
+    """Weights of `encoder`, in place, from those of one with larger patches, which learns in a fraction of the time.
+
+    A patch is embedded as though the picture were seen enlarged (FlexiViT, arXiv 2212.08013, section 3.4, resizes
+    patches so), places are interpolated, and Δ is shortened by as much as there are more tokens, so that a memory
+    reaches over as many frames as before.
+    """
+    old = coarse.vision_encoder
+    grids = [math.isqrt(side.config.patches) for side in (coarse, encoder)]
+    patch, large = encoder.config.patch_size, coarse.config.patch_size
+    state = coarse.state_dict()
+    kernel = old.patch_embed.proj.weight.squeeze(2).flatten(2)  # (D, 3, large²)
+    one_by_one = torch.eye(patch * patch, device=kernel.device).view(-1, 1, patch, patch)
+    enlarged = F.interpolate(one_by_one, size=large, mode="bilinear").flatten(1)  # (patch², large²)
+    refined = (kernel @ enlarged.T).view(*kernel.shape[:2], patch, patch)
+    state["vision_encoder.patch_embed.proj.weight"] = refined.unsqueeze(2)
+    places = old.pos_embed[:, 1:].view(1, grids[0], grids[0], -1).permute(0, 3, 1, 2)
+    places = F.interpolate(places, size=grids[1], mode="bilinear").flatten(2).transpose(1, 2)
+    state["vision_encoder.pos_embed"] = torch.cat((old.pos_embed[:, :1], places), dim=1)
+    for key, value in state.items():
+        if "dt_proj" in key and key.endswith("bias"):
+            state[key] = value - math.log(encoder.config.patches / coarse.config.patches)
+    encoder.load_state_dict(state)
 
 
 def _waves(patches: int, width: int) -> Tensor:

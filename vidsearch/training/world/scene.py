@@ -53,12 +53,14 @@ class Meaning:
 class Extent:
     """A part of the world to draw from: which backgrounds, how many things, how often which kind of motion.
 
-    `mix` holds the shares of simple motions, sequences and camera moves; overtaking has the rest.
+    `mix` holds the shares of simple motions, sequences and camera moves; overtaking has the rest. `turns` is a share of
+    all that is set aside for things that turn, which are among the simple motions as well.
     """
 
     backgrounds: tuple[str, ...] = BACKGROUNDS
     groups: bool = True  # two or three things, besides one
     mix: tuple[float, float, float] = (0.50, 0.26, 0.13)
+    turns: float = 0.0
 
 
 WHOLE = Extent()
@@ -132,6 +134,8 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 def sample_motion(rng: np.random.Generator, extent: Extent = WHOLE) -> tuple[str, str | None]:
     """A motion and what follows it, in the mix of the extent."""
+    if extent.turns and rng.random() < extent.turns:
+        return _pick(rng, TURNS), None
     simple, sequence, camera = np.cumsum(extent.mix)
     kind = rng.random()
     if kind < simple:
