@@ -39,7 +39,7 @@ from vidsearch.training.world.scene import (
 )
 
 STILL_FIELDS = ("shape", "colour", "background", "size", "count")  # what one frame can show
-_EXTENT = Extent(mix=(0.60, 0.21, 0.10), turns=0.12)
+_EXTENT = Extent(mix=(0.45, 0.18, 0.17), turns=0.12)
 _GROUP = 4  # meanings of a batch that differ in one respect
 _REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
 _STEP = 0.02  # of the clip: the step over which a velocity is measured
