@@ -1,7 +1,7 @@
 """What the bundled mobilevideogpt-nano answers, to fewer held-out questions than its model card tells of.
 
-The floors lie a little below the figures of the card, as fewer questions need; what it is weak at, whole descriptions
-and motions that look alike, has none.
+The floors lie a little below the figures of the card, as fewer questions need; what it is weak at, which way a thing
+turns, has none.
 """
 
 from __future__ import annotations
@@ -47,13 +47,19 @@ def tally(network: MobileVideoGPT, conversations: Conversations) -> Tally:
 
 def test_held_out_questions_about_held_out_clips_are_answered(tally: Tally) -> None:
     assert tally.asked.total() == 96 * 8
-    assert tally.accuracy() >= 0.90
+    assert tally.accuracy() >= 0.94
 
 
-@pytest.mark.parametrize("kind", ["what", "colour", "count", "background", "is there", "can't tell"])
+@pytest.mark.parametrize("kind", ["what", "colour", "count", "background", "does it", "is there", "can't tell"])
 def test_what_is_there_is_answered(kind: str, tally: Tally) -> None:
-    assert tally.asked[kind] >= 40
-    assert tally.accuracy(kind) >= 0.94
+    assert tally.asked[kind] >= 30
+    assert tally.accuracy(kind) >= 0.95
+
+
+@pytest.mark.parametrize(("kind", "floor"), [("doing", 0.85), ("describe", 0.75)])
+def test_what_happens_is_answered(kind: str, floor: float, tally: Tally) -> None:
+    assert tally.asked[kind] >= 30
+    assert tally.accuracy(kind) >= floor
 
 
 def test_without_the_clip_the_answers_are_hardly_better_than_guessed(

@@ -146,7 +146,7 @@ class MobileVideoGPTConfig:
 # The model that ships: pictures of 64 px, 4 tokens of each frame and 16 of each chunk, whole words as vocabulary.
 _NANO = MobileVideoGPTConfig(
     image_tower=ClipImageConfig(128, 384, 4, 4, image_size=64, patch_size=8),
-    video_encoder=VideoMambaConfig(depth=4, embed_dim=128, img_size=64, patch_size=16, d_state=8, expand=1, dt_rank=8),
+    video_encoder=VideoMambaConfig(depth=4, embed_dim=128, img_size=64, patch_size=8, d_state=8, expand=1, dt_rank=8),
     language_model=LanguageModelConfig(
         vocab_size=128,
         hidden_size=128,
