@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,23 @@ def test_tokens_know_what_lies_under_them() -> None:
     whole = frame_facts(scene, moments, square=False)
     assert whole.shape == (5, 13) and (np.diff(whole[:, 0]) > 0).all() and (whole[:, 5] == 1).all()
     assert whole[2, 0] == pytest.approx(2 * middles[2] - 1, abs=0.15)
+
+
+def test_tokens_are_asked_for_the_angle_of_what_turns_and_for_its_sense() -> None:
+    moments = np.linspace(0.1, 0.9, 9, dtype=np.float32)
+    for motion, step, sense in (("spin-clockwise", 1, 1), ("spin-counter-clockwise", -1, 2)):
+        scene = Scene(Meaning("arrow", "blue", "plain", motion, size="large"), np.random.default_rng(4))
+        facts = token_facts(scene, moments, 8, square=False)
+        covered = facts.colour > 0
+        assert (facts.sense[covered] == sense).all() and (facts.sense[~covered] == -1).all()
+        assert (facts.sector[~covered] == -1).all() and (facts.before[0] == -1).all()
+        sectors = [int(frame[on].max()) for frame, on in zip(facts.sector, covered, strict=True)]
+        turned = [(after - now) * step % 8 for now, after in pairwise(sectors)]  # 22° to 35° of sectors of 45°
+        assert set(turned) == {0, 1}
+        assert [int(f[on].max()) for f, on in zip(facts.before[1:], covered[1:], strict=True)] == sectors[:-1]
+    scene = Scene(Meaning("arrow", "blue", "plain", "left", size="large"), np.random.default_rng(4))
+    still = token_facts(scene, moments, 8, square=False)
+    assert (still.sector == -1).all() and (still.sense == np.where(still.colour > 0, 0, -1)).all()
 
 
 def test_uniform_frames_are_spread_and_scored_ones_follow_the_features(network: MobileVideoGPT) -> None:

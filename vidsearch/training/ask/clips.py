@@ -14,6 +14,8 @@ from vidsearch.training.world.disturb import disturb
 from vidsearch.training.world.render import render, to_uint8
 from vidsearch.training.world.scene import Array, Meaning, Scene
 
+_EVENLY = 0.4  # the share of clips of which evenly spread frames are learned from
+
 
 class Showing:
     """One showing of a meaning, and the moments at which its frames are taken.
@@ -53,8 +55,16 @@ def video_pixels(frames: Sequence[NDArray[np.uint8]]) -> Tensor:
     return _normalised(np.stack(frames), IMAGENET_PIXELS)
 
 
-def any_frames(rng: np.random.Generator, config: MobileVideoGPTConfig) -> list[int]:
-    """Numbers of `keep` frames of each chunk, ascending."""
+def even_frames(config: MobileVideoGPTConfig) -> list[int]:
+    """Numbers of `keep` frames of each chunk, evenly spread over it."""
+    spread = np.linspace(0, config.chunk - 1, config.keep).round().astype(int)
+    return [int(first + f) for first in range(0, config.frames, config.chunk) for f in spread]
+
+
+def learning_frames(rng: np.random.Generator, config: MobileVideoGPTConfig) -> list[int]:
+    """Numbers of `keep` frames of each chunk, ascending: any, or evenly spread ones, in which motion is seen sooner."""
+    if rng.random() < _EVENLY:
+        return even_frames(config)
     chunks = range(0, config.frames, config.chunk)
     return [int(first + f) for first in chunks for f in np.sort(rng.permutation(config.chunk)[: config.keep])]
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import Showing, image_pixels, video_pixels
+from vidsearch.training.ask.clips import Showing, even_frames, image_pixels, video_pixels
 from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
 from vidsearch.training.ask.lora import adapt, merge
 from vidsearch.training.ask.questions import KINDS, Asker, described
@@ -217,9 +217,7 @@ def select(network: MobileVideoGPT, features: Tensor, selection: Selection) -> l
     """(F, L, D) → the frames that reach the video encoder, ascending: by score, or evenly spread over each chunk."""
     if selection == "scored":
         return [int(frame) for frame in network.selected_frames(features)]
-    chunk, keep = network.layout.chunk, network.layout.keep
-    even = np.linspace(0, chunk - 1, keep).round().astype(int)
-    return [int(first + f) for first in range(0, network.layout.frames, chunk) for f in even]
+    return even_frames(network.layout)
 
 
 def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:

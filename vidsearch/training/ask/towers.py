@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.image_tower import ClipImageTower
 from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import Showing, any_frames, image_pixels, video_pixels
+from vidsearch.training.ask.clips import Showing, image_pixels, learning_frames, video_pixels
 from vidsearch.training.world.scene import (
     COLOURS,
     FIELD_SIZES,
     FIELDS,
     SHAPES,
     TURNING_SHAPES,
+    TURNS,
     Actor,
     Array,
     Extent,
@@ -39,22 +40,31 @@ from vidsearch.training.world.scene import (
 )
 
 STILL_FIELDS = ("shape", "colour", "background", "size", "count")  # what one frame can show
-_EXTENT = Extent(mix=(0.45, 0.18, 0.17), turns=0.12)
+_EXTENT = Extent(mix=(0.45, 0.18, 0.17), turns=0.25)
 _GROUP = 4  # meanings of a batch that differ in one respect
 _REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
 _STEP = 0.02  # of the clip: the step over which a velocity is measured
 _STILL_FACTS, _FRAME_FACTS = 6, 13  # of `frame_facts`: what one frame shows, all
-_PLACES, _TURNS, _RATES = 3, 2, 4  # (x, y, log radius); (cos, sin) of the angle; how x, y, radius and angle change
+_PLACES, _RATES = 3, 4  # (x, y, log radius); how x, y, radius and angle change
+_SECTORS = 8  # of a turn: a thing that turns is asked in which its angle lies
+_SENSES = 3  # no turn, clockwise, counter-clockwise
+_TURNS_WEIGHT = 2.0  # what turns is rare and hard to see
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What lies under each token; (…, P) and (…, P, k), `things` true where a token lies on a thing."""
+    """What lies under each token; (N, P), measures (N, P, k). Sectors and senses are -1 where they are not asked.
+
+    Sectors are asked for of things that turn, as classes: of an angle that could be any, the least absolute error is
+    that of answering nothing, and a network that is asked for its sine and cosine never begins to see it.
+    """
 
     colour: NDArray[np.int64]  # 0: nothing
     shape: NDArray[np.int64]
+    sector: NDArray[np.int64]
+    before: NDArray[np.int64]  # the sector at the moment before
+    sense: NDArray[np.int64]
     places: Array
-    turns: Array
     rates: Array
 
 
@@ -67,10 +77,16 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
     x, y = (grid.reshape(-1) for grid in np.meshgrid(columns, rows))  # (P,)
     tokens = (len(moments), side * side)
     facts = TokenFacts(
-        np.zeros(tokens, np.int64),
-        np.zeros(tokens, np.int64),
-        *(np.zeros((*tokens, k), np.float32) for k in (_PLACES, _TURNS, _RATES)),
+        colour=np.zeros(tokens, np.int64),
+        shape=np.zeros(tokens, np.int64),
+        sector=np.full(tokens, -1),
+        before=np.full(tokens, -1),
+        sense=np.full(tokens, -1),
+        places=np.zeros((*tokens, _PLACES), np.float32),
+        rates=np.zeros((*tokens, _RATES), np.float32),
     )
+    turns = scene.meaning.motion in TURNS
+    sense = 1 + TURNS.index(scene.meaning.motion) if turns else 0
     nearest = np.full(tokens, _REACH, np.float32)
     after = scene.actors(moments + np.float32(_STEP))
     camera_after = _seen(scene, after, moments + np.float32(_STEP))
@@ -95,10 +111,11 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
             axis=-1,
         )
         facts.places[here] = middle[here]
-        turning = actor.shape in TURNING_SHAPES
-        fold = 3 if actor.shape == "triangle" else 1
-        turns = np.stack((np.cos(fold * actor.angle), np.sin(fold * actor.angle)), axis=-1) * turning
-        facts.turns[here] = np.broadcast_to(turns[:, None], (*tokens, _TURNS))[here]
+        facts.sense[here] = sense
+        if turns:
+            sectors = (_fold(actor.shape) * actor.angle / (2 * math.pi) % 1 * _SECTORS).astype(np.int64)
+            facts.sector[here] = np.broadcast_to(sectors[:, None], tokens)[here]
+            facts.before[1:][here[1:]] = np.broadcast_to(sectors[:-1, None], facts.before[1:].shape)[here[1:]]
         rates = np.stack(
             (
                 (then[0] - seen[0]) / _STEP,
@@ -122,7 +139,7 @@ def frame_facts(scene: Scene, moments: Array, *, square: bool) -> Array:
     places = np.stack(_seen(scene, now, moments)).mean(0)  # (4, N): x, y, radius, angle
     later = np.stack(_seen(scene, then, moments + np.float32(_STEP))).mean(0)
     first = now[0]
-    fold = (3 if first.shape == "triangle" else 1) * (first.shape in TURNING_SHAPES)
+    fold = _fold(first.shape)
     camera, after = scene.camera(moments), scene.camera(moments + np.float32(_STEP))
     rates = (later - places) / _STEP
     facts = (
@@ -141,6 +158,11 @@ def frame_facts(scene: Scene, moments: Array, *, square: bool) -> Array:
         np.log(after.zoom / camera.zoom) / _STEP,
     )
     return np.stack(facts, axis=-1).astype(np.float32)
+
+
+def _fold(shape: str) -> int:
+    """In how many angles the shape looks the same; 0 where no angle is told."""
+    return (3 if shape == "triangle" else 1) * (shape in TURNING_SHAPES)
 
 
 def _seen(scene: Scene, actors: Sequence[Actor], moments: Array) -> list[tuple[Array, Array, Array, Array]]:
@@ -165,33 +187,36 @@ class FactReader(nn.Module):
         self.numbers = [FIELDS.index(field) for field in fields]
         self.sizes = [FIELD_SIZES[number] for number in self.numbers]
         self.norm = nn.LayerNorm(width)
-        self.to_token = nn.Linear(width, 1 + len(COLOURS) + 1 + len(SHAPES) + _PLACES + _TURNS + _RATES)
+        self.token_sizes = (1 + len(COLOURS), 1 + len(SHAPES), _SECTORS, _SECTORS, _SENSES, _PLACES, _RATES)
+        self.to_token = nn.Linear(width, sum(self.token_sizes))
         self.to_codes = nn.Sequential(nn.Linear(means * width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes)))
         self.to_frame = nn.Linear(width, _FRAME_FACTS)
         self.means = means
 
     def token_loss(self, tokens: Tensor, facts: Sequence[TokenFacts], *, moving: bool) -> Tensor:
         """tokens (B, N, P, D), one TokenFacts of (N, P) a clip; without `moving` nothing that takes two frames."""
-        sizes = (1 + len(COLOURS), 1 + len(SHAPES), _PLACES, _TURNS, _RATES)
-        colour, shape, places, turns, rates = self.to_token(self.norm(tokens)).float().split(sizes, dim=-1)
-        wanted = [
-            torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
+        said = self.to_token(self.norm(tokens)).float().split(self.token_sizes, dim=-1)
+        colour, shape, sector, before, sense, places, rates = said
+        wanted = {
+            name: torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
             for name in TokenFacts.__slots__
-        ]
-        things = (wanted[0] > 0).unsqueeze(-1).float()
+        }
+        things = (wanted["colour"] > 0).unsqueeze(-1).float()
         weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
-        loss = (
-            F.cross_entropy(colour.flatten(0, -2), wanted[0].flatten(), reduction="none") * weight
-        ).sum() / weight.sum()
-        loss = (
-            loss
-            + (F.cross_entropy(shape.flatten(0, -2), wanted[1].flatten(), reduction="none") * weight).sum()
-            / weight.sum()
-        )
-        share = things.sum().clamp(min=1)
-        measured = [(places, wanted[2], 1.0), (turns, wanted[3], 1.0)] + ([(rates, wanted[4], 1.0)] if moving else [])
-        for said, true, part in measured:
-            loss = loss + part * ((said - true).abs() * things).sum() / share
+        loss = tokens.new_zeros(())
+        for logits, name in ((colour, "colour"), (shape, "shape")):
+            each = F.cross_entropy(logits.flatten(0, -2), wanted[name].flatten(), reduction="none")
+            loss = loss + (each * weight).sum() / weight.sum()
+        for said, name in [(places, "places")] + ([(rates, "rates")] if moving else []):
+            loss = loss + ((said - wanted[name]).abs() * things).sum() / things.sum().clamp(min=1)
+        loss = loss + _TURNS_WEIGHT * _asked(sector, wanted["sector"])
+        if moving:
+            turning = wanted["sector"] >= 0
+            loss = loss + _TURNS_WEIGHT * (
+                0.5 * _asked(before, wanted["before"])
+                + _asked(sense, wanted["sense"].where(turning, -1))
+                + 0.3 * _asked(sense, wanted["sense"].where(~turning, -1))
+            )
         return loss
 
     def frame_loss(self, tokens: Tensor, facts: Sequence[Array], *, moving: bool) -> Tensor:
@@ -208,6 +233,12 @@ class FactReader(nn.Module):
         means = self.norm(tokens).unflatten(1, (self.means, -1)).mean(2).flatten(1)
         logits = self.to_codes(means).float().split(self.sizes, dim=1)
         return torch.stack([F.cross_entropy(x, facts[:, n]) for x, n in zip(logits, self.numbers, strict=True)])
+
+
+def _asked(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Mean cross-entropy over the places where `wanted` is not -1; 0 where there are none."""
+    each = F.cross_entropy(logits.flatten(0, -2), wanted.flatten(), ignore_index=-1, reduction="sum")
+    return each / (wanted >= 0).sum().clamp(min=1)
 
 
 def draw_meanings(rng: np.random.Generator, size: int) -> list[Meaning]:
@@ -246,7 +277,7 @@ def video_losses(
     """What the video encoder's tokens tell of clips, of which any `keep` frames of each chunk may have been chosen."""
     meanings = draw_meanings(rng, size)
     showings = [Showing(meaning, rng, config) for meaning in meanings]
-    chosen = [any_frames(rng, config) for _ in meanings]
+    chosen = [learning_frames(rng, config) for _ in meanings]
     pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)])
     tokens = encoder(pixels.to(_device(encoder))).float().unflatten(1, (len(chosen[0]), -1))
     return video_token_losses(tokens, reader, showings, chosen, config)
