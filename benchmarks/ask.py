@@ -40,7 +40,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
-from vidsearch.answering.base import AnswerLimits, Clip, Precision, Viewing, open_answerer
+from vidsearch.answering.answerer import open_answerer
+from vidsearch.answering.interface import AnswerLimits, Clip, Precision, Viewing
 from vidsearch.answering.memory import keep_freed_memory
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.words import Words

@@ -50,8 +50,8 @@ def finish(benchmark: str, **figures: Any) -> None:
 @contextmanager
 def model_with_drawn_weights(name: str) -> Iterator[Path]:
     """A folder of models that holds `name` with weights drawn from one seed, unless it is bundled."""
+    from vidsearch.models.conversion.install import write_model_folder
     from vidsearch.models.folder import BUNDLED_DIR
-    from vidsearch.models.install import write_model_folder
     from vidsearch.models.load import build
 
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidsearch.answering.base import AnswerLimits, Clip, SeenClip, open_answerer
+    from vidsearch.answering.answerer import open_answerer
+    from vidsearch.answering.interface import AnswerLimits, Clip, SeenClip
     from vidsearch.answering.moment import TimeRange
     from vidsearch.embedding.base import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AnswerLimits": "answering.base",
-    "Clip": "answering.base",
-    "SeenClip": "answering.base",
-    "open_answerer": "answering.base",
+    "AnswerLimits": "answering.interface",
+    "Clip": "answering.interface",
+    "SeenClip": "answering.interface",
+    "open_answerer": "answering.answerer",
     "TimeRange": "answering.moment",
     "open_clip_embedder": "embedding.base",
     "open_text_embedder": "embedding.base",

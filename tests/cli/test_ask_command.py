@@ -14,7 +14,8 @@ from asking_model import make_answering_folder
 from support import CLIPS, RunVidsearch
 from typer.testing import CliRunner
 
-from vidsearch.answering.base import Clip, open_answerer
+from vidsearch.answering.answerer import open_answerer
+from vidsearch.answering.interface import Clip
 from vidsearch.answering.moment import TimeRange
 from vidsearch.cli import show
 from vidsearch.cli.app import app

@@ -11,8 +11,8 @@ import pytest
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import RunVidsearch
 
+from vidsearch.models.conversion.install import write_model_folder
 from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
-from vidsearch.models.install import write_model_folder
 
 
 @pytest.fixture(scope="module")

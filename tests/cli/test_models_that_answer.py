@@ -11,8 +11,8 @@ import pytest
 from published import SMALL, byte_tokenizer, publish, seeded_videogpt
 from support import RunVidsearch
 
+from vidsearch.models.conversion.install import install
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.install import install
 from vidsearch.models.mobilevideogpt.config import CONFIGS
 
 NAME = "mobilevideogpt-0.5b"

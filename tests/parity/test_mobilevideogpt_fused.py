@@ -12,6 +12,7 @@ from recipe import shared_json
 from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, vector, weight
 from torch import Tensor
 
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import (
     ClipImageConfig,
@@ -19,7 +20,6 @@ from vidsearch.models.mobilevideogpt.config import (
     MobileVideoGPTConfig,
     VideoMambaConfig,
 )
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.frame_selection import score_frames
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 

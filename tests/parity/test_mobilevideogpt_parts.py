@@ -15,7 +15,7 @@ import torch
 from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, normal, vector
 from torch import Tensor, nn
 
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.mamba_mixer import selective_scan
 from vidsearch.models.mobilevideogpt.parts import (
     ClipImageTower,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vidsearch.models.folder import find_model
 from vidsearch.models.mobilevideogpt.config import CONFIGS
-from vidsearch.models.selftest import kept_findings
+from vidsearch.models.selftest.findings import kept_findings
 
 FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 NAME, SEED = "mobilevideogpt-0.5b", 2

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidsearch.answering.base import AnswerLimits, Clip, Precision, SeenClip
 from vidsearch.answering.frames import MomentPixels, read_moment
+from vidsearch.answering.interface import AnswerLimits, Clip, Precision, SeenClip
 from vidsearch.answering.speaking import Speaker, open_speaker
 from vidsearch.answering.visual_cache import VisualCache, cache_key
 from vidsearch.answering.words import GenerationRules, Words, generation_rules

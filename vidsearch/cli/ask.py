@@ -17,7 +17,7 @@ from vidsearch.cli import options, pull, show
 from vidsearch.errors import ModelError, VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.answering.base import Answerer, Clip, Precision, SeenClip
+    from vidsearch.answering.interface import Answerer, Clip, Precision, SeenClip
     from vidsearch.answering.moment import Coverage, TimeRange
     from vidsearch.records import Hit
     from vidsearch.workflows.ask import Outcome
@@ -55,7 +55,8 @@ def ask(
 
     Examples: vidsearch ask clip.mp4 "what happens?"; vidsearch ask 2 "what colour is the car?" --pad 2
     """
-    from vidsearch.answering.base import AnswerLimits, open_answerer
+    from vidsearch.answering.answerer import open_answerer
+    from vidsearch.answering.interface import AnswerLimits
     from vidsearch.answering.memory import keep_freed_memory
     from vidsearch.workflows.ask import ask_about, check_question
 
@@ -86,7 +87,7 @@ def ask(
 
 def wanted_clip(clip: str, start: str | None, end: str | None, pad: float | None, coverage: str) -> Clip:
     """The clip that the arguments name. VidsearchError for a hit that there is not, BadParameter for wrong usage."""
-    from vidsearch.answering.base import Clip
+    from vidsearch.answering.interface import Clip
 
     path, found = _hit(int(clip)) if re.fullmatch(r"\d+", clip) else _path_and_range(clip)
     given = _range(start, end) if start is not None or end is not None else None
@@ -260,7 +261,8 @@ class HitAsker:
 
     def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
-        from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
+        from vidsearch.answering.answerer import open_answerer
+        from vidsearch.answering.interface import AnswerLimits, Clip
         from vidsearch.answering.memory import keep_freed_memory
         from vidsearch.answering.moment import TimeRange
         from vidsearch.workflows.ask import ask_about

@@ -91,7 +91,7 @@ def index(
 
 
 def _install(model: str, source: Path) -> None:
-    from vidsearch.models.install import install
+    from vidsearch.models.conversion.install import install
 
     show.say(f"Installing {model} from {source} ...")
     install(model, source, places.models_dir())

@@ -76,9 +76,9 @@ def info(name: Name, as_json: options.Json = False) -> None:
 
 def _facts(folder: ModelFolder) -> dict[str, Any]:
     """The stable JSON form; documented in docs/json.md."""
-    from vidsearch.models.install import kept_hashes
+    from vidsearch.models.conversion.install import kept_hashes
     from vidsearch.models.inventory import exports, parameters
-    from vidsearch.models.selftest import kept_findings
+    from vidsearch.models.selftest.findings import kept_findings
 
     return {
         "name": folder.name,
@@ -169,9 +169,9 @@ def add(
     vidsearch models add mobilevideogpt-0.5b --from ~/Downloads/mobilevideogpt
     """
     precision = pull.precision(half, as_stored)
-    from vidsearch.models.install import install
+    from vidsearch.models.conversion.install import install
     from vidsearch.models.json_files import read_renames
-    from vidsearch.models.selftest import kept_findings
+    from vidsearch.models.selftest.findings import kept_findings
 
     given = None if renames is None else read_renames(options.absolute(renames))
     show.say(f"Reading {source} ...")
@@ -195,8 +195,8 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Compare every file of the models that are here with its hash. Exit code 5 when one has changed."""
+    from vidsearch.models.conversion.install import wrong_files
     from vidsearch.models.folder import find_model
-    from vidsearch.models.install import wrong_files
     from vidsearch.models.inventory import entries
 
     directory = places.models_dir()

@@ -19,8 +19,8 @@ from vidsearch.errors import ModelError, VidsearchError
 if TYPE_CHECKING:
     from vidsearch.fetching.fetch import Fetched, FetchPlan
     from vidsearch.fetching.remote import RemoteFile, Report
+    from vidsearch.models.conversion.install import Precision
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.install import Precision
     from vidsearch.models.registry import Kind
 
     Planner = Callable[[Report], FetchPlan]
@@ -161,7 +161,7 @@ def _install_local(model: str | None, folder: Path, models_dir: Path, wishes: _W
         raise VidsearchError(
             f"{folder} does not tell which model it holds; name it: vidsearch models pull NAME --from {folder}"
         )
-    from vidsearch.models.install import install
+    from vidsearch.models.conversion.install import install
 
     show.say(f"Reading {folder} ...")
     _say_installed(install(model, folder, models_dir, dtype=wishes.precision))
@@ -211,8 +211,8 @@ def _fetch_and_install(plan: FetchPlan, report: FetchReport, wishes: _Wishes) ->
 
 
 def _install_fetched(fetched: Fetched, precision: Precision) -> None:
-    from vidsearch.models.checkpoint import BadFileError
-    from vidsearch.models.install import install
+    from vidsearch.models.conversion.checkpoint import BadFileError
+    from vidsearch.models.conversion.install import install
 
     plan = fetched.plan
     show.say(f"Installing {plan.model} ...")
@@ -261,7 +261,7 @@ def _proof(file: RemoteFile) -> str:
 
 
 def _say_installed(folder: ModelFolder) -> None:
-    from vidsearch.models.selftest import kept_findings
+    from vidsearch.models.selftest.findings import kept_findings
 
     for finding in kept_findings(folder):
         verdict = {True: "ok", False: "WRONG", None: "measured"}[finding.ok]

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.folder import ModelFolder
+from vidsearch.models.keys import compare
 from vidsearch.models.load import read_safetensors
-from vidsearch.models.matcher import compare
 from vidsearch.models.mobilevideogpt.config import (
     ClipImageConfig,
     LanguageModelConfig,
     MobileVideoGPTConfig,
     VideoMambaConfig,
 )
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 
 _IMAGE_TOWER = "vision_model."

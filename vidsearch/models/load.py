@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.matcher import compare
+from vidsearch.models.keys import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.fold import fold_branches
 from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 
 if TYPE_CHECKING:
     from vidsearch.models.mobilevideogpt.model import MobileVideoGPT

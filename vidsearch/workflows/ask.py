@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vidsearch.errors import VideoError, VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.answering.base import Answerer, AnswerLimits, Clip, SeenClip
+    from vidsearch.answering.interface import Answerer, AnswerLimits, Clip, SeenClip
 
 # What indexing would have the user do about a file says nothing to somebody who asks about it.
 _ADVICE = {

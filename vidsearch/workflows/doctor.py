@@ -92,9 +92,10 @@ def _write_clip(path: Path) -> None:
 
 def _model(name: str, models_dir: Path) -> str:
     """The files are whole and the model passes its self-test."""
+    from vidsearch.models.conversion.install import wrong_files
     from vidsearch.models.folder import find_model
-    from vidsearch.models.install import wrong_files
-    from vidsearch.models.selftest import require, self_test
+    from vidsearch.models.selftest import self_test
+    from vidsearch.models.selftest.findings import require
 
     folder = find_model(name, models_dir)
     changed = wrong_files(folder)

@@ -14,8 +14,9 @@ from asking_model import CONFIG, make_answering_folder, seeded_network
 from support import CLIPS
 
 from vidsearch.answering import mobilevideogpt
-from vidsearch.answering.base import AnswerLimits, Clip, open_answerer
+from vidsearch.answering.answerer import open_answerer
 from vidsearch.answering.frames import MomentPixels, read_moment
+from vidsearch.answering.interface import AnswerLimits, Clip
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.moment import TimeRange
 from vidsearch.answering.visual_cache import VisualCache

@@ -21,8 +21,8 @@ from vidsearch.embedding.torch_clips import (
     fast_dtype,
 )
 from vidsearch.errors import ModelError, VidsearchError
+from vidsearch.models.conversion.install import write_model_folder
 from vidsearch.models.folder import ModelFolder, find_model
-from vidsearch.models.install import write_model_folder
 from vidsearch.models.load import Network
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP

@@ -14,8 +14,8 @@ from seeded import TEXT_PRUNED, seeded, small_config
 from vidsearch.embedding.base import open_text_embedder
 from vidsearch.embedding.onnx_text import BATCH_TEXTS, OnnxTextEmbedder
 from vidsearch.errors import ModelError
+from vidsearch.models.conversion.install import write_model_folder
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.install import write_model_folder
 from vidsearch.models.load import Network
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
 

@@ -97,7 +97,7 @@ def test_a_config_that_is_not_text_is_refused(folder: Path) -> None:
 
 
 def test_models_are_found_without_torch() -> None:
-    modules = "vidsearch.models.registry, vidsearch.models.folder, vidsearch.models.matcher"
+    modules = "vidsearch.models.registry, vidsearch.models.folder, vidsearch.models.conversion.matcher"
     code = f"import {modules}, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "numpy"}.isdisjoint(json.loads(done.stdout))

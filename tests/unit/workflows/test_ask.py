@@ -8,7 +8,7 @@ import pytest
 from asking_model import make_answering_folder
 from support import CLIPS
 
-from vidsearch.answering.base import AnswerLimits, Clip
+from vidsearch.answering.interface import AnswerLimits, Clip
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.visual_cache import VisualCache
 from vidsearch.workflows.ask import Answered, Outcome, Piece, ask_about

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.mobileviclip.blocks import ConvNorm, MobileOneBlock, RepMixer
 from vidsearch.models.mobileviclip.image_encoder import LargeKernelPatch, PositionEncoding
 from vidsearch.models.mobileviclip.temporal import TemporalMixer, add_temporal_embedding, shifted_sum
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 
 Folded = tuple[Tensor, Tensor]  # kernel and bias, float64
 

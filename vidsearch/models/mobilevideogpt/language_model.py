@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
+from vidsearch.models.deferred import DeferredModule
 from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
-from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 
 _TIED_HEAD = "lm_head.weight"
 

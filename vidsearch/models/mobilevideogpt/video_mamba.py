@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidsearch.models.deferred import DeferredModule
 from vidsearch.models.mobilevideogpt.config import VideoMambaConfig
-from vidsearch.models.mobilevideogpt.deferred import DeferredModule
 from vidsearch.models.mobilevideogpt.mamba_mixer import MambaMixer
 
 _PRETRAINING_WIDTH = 512  # of the text side that VideoMamba was pre-trained against

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from vidsearch.models.conversion.install import write_hashes
 from vidsearch.models.folder import CARD_FILE, CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
-from vidsearch.models.install import write_hashes
 from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.vocabulary import END, PADDING, build_tokenizer

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.parts import LanguageModel
 
 CONFIG = {

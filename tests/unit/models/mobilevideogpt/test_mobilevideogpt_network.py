@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import (
     IMAGE_TOKEN,
@@ -18,7 +19,6 @@ from vidsearch.models.mobilevideogpt.config import (
     MobileVideoGPTConfig,
     VideoMambaConfig,
 )
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.pixels import pad_frames
 

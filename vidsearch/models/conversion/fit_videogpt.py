@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
+from vidsearch.models.conversion.weight_files import WeightSet, find_weights, listed
+from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.json_files import read_object
+from vidsearch.models.keys import Shape, compare
 from vidsearch.models.language import named_tensors
-from vidsearch.models.matcher import Shape, compare
 from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES, MobileVideoGPTConfig, published_name
-from vidsearch.models.mobilevideogpt.deferred import deferred_weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.weight_files import WeightSet, find_weights, listed
 
 Part = Literal["language model", "image tower", "video encoder"]
 Tensors = dict[str, Tensor]

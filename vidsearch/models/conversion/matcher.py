@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vidsearch.errors import ModelError
+from vidsearch.models.keys import Keys, Shape, listed, misfit
 
-Shape = tuple[int, ...]
-Keys = Mapping[str, Shape]
 Form = Literal["train", "inference"]
 
 VISION = "vision_encoder."
@@ -39,7 +38,6 @@ _CANONICAL_TEMPORAL = re.compile(
     r"(?P<block>vision_encoder\.network\.[024]\.\d+)\.temporal\.(?P<part>norm|conv)\.\w+|.+\.temporal_embedding"
 )
 _NORM_FIELDS = ("weight", "bias", "running_mean", "running_var")
-_SHOWN = 3  # keys, and reasons, that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def match(source: Keys, bases: Sequence[Base], *, file: str, renames: Mapping[st
     """
     renames = renames or {}
     if strange := [key for key in renames if key not in source]:
-        raise ModelError(f"{file} has no {_listed(strange)}, which the renames name; correct them")
+        raise ModelError(f"{file} has no {listed(strange)}, which the renames name; correct them")
     named = {renames.get(key, key): shape for key, shape in source.items()}
     base, form = _choose_base(named, bases, file)
     keys, has_text = _base_keys(source, renames, base, form, file)
@@ -150,23 +148,10 @@ def match(source: Keys, bases: Sequence[Base], *, file: str, renames: Mapping[st
     _take_by_structure({key: shape for key, shape in left.items() if renames.get(key, key) == key}, base, found)
     _check_whole(found, left)
     if found.problems:
-        raise ModelError(_sentence(file, base.name, found.problems))
+        raise ModelError(misfit(file, base.name, found.problems))
     keys |= {origin: canonical for canonical, origin in found.sources.items()}
     notes = _notes(found.shapes, base, unused, has_temperature="temp" in keys.values())
     return Match(base.name, form, keys, found.shapes, unused, has_text, notes)
-
-
-def compare(source: Keys, wanted: Keys, *, file: str, model: str) -> None:
-    """ModelError, which lists the first keys at fault, unless the names and shapes of `source` are those `wanted`."""
-    problems = [
-        (key, source[key], f"expected shape {shape}")
-        for key, shape in wanted.items()
-        if source.get(key, shape) != shape
-    ]
-    problems += [(key, shape, "missing") for key, shape in wanted.items() if key not in source]
-    problems += [(key, shape, "not of this network") for key, shape in source.items() if key not in wanted]
-    if problems:
-        raise ModelError(_sentence(file, model, problems))
 
 
 def carries_identity(centre_taps: Mapping[str, Sequence[float]], *, file: str) -> bool:
@@ -179,7 +164,7 @@ def carries_identity(centre_taps: Mapping[str, Sequence[float]], *, file: str) -
     if len(set(folded.values())) > 1:
         minority = sorted(block for block, value in folded.items() if value != (sum(folded.values()) * 2 > len(folded)))
         raise ModelError(
-            f"{file}: some temporal convolutions carry the identity and others do not ({_listed(minority)}); "
+            f"{file}: some temporal convolutions carry the identity and others do not ({listed(minority)}); "
             "such a file cannot be told folded from unfolded; say which with --folded or --unfolded"
         )
     return any(folded.values())
@@ -230,7 +215,7 @@ def _base_keys(
     twice = {name for name, count in Counter(keys.values()).items() if count > 1}
     problems += [(key, source[key], f"several candidates for {name}") for key, name in keys.items() if name in twice]
     if problems:
-        raise ModelError(_sentence(file, base.name, sorted(problems)))
+        raise ModelError(misfit(file, base.name, sorted(problems)))
     return keys, has_text
 
 
@@ -372,7 +357,7 @@ def _notes(shapes: Keys, base: Base, unused: Sequence[str], *, has_temperature: 
     bare = [block for block in base.blocks if f"{block}.temporal.conv.weight" not in shapes]
     notes = []
     if bare:
-        notes.append(f"{len(bare)} of {len(base.blocks)} RepMixer blocks have no temporal convolution: {_listed(bare)}")
+        notes.append(f"{len(bare)} of {len(base.blocks)} RepMixer blocks have no temporal convolution: {listed(bare)}")
     if not any(key.endswith("temporal_embedding") for key in shapes):
         notes.append("no temporal position encoding")
     if unused:
@@ -382,19 +367,5 @@ def _notes(shapes: Keys, base: Base, unused: Sequence[str], *, has_temperature: 
     return tuple(notes)
 
 
-def _sentence(file: str, model: str, problems: Sequence[tuple[str, Shape, str]]) -> str:
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for key, shape, reason in problems:
-        by_reason[reason].append(f"{key} {shape}")
-    shown = [f"{reason}: {_listed(keys)}" for reason, keys in list(by_reason.items())[:_SHOWN]]
-    more = "; and more" if len(by_reason) > _SHOWN else ""
-    return f"{file} does not fit {model}: {'; '.join(shown)}{more}; give the weights that were published for {model}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _first_keys(source: Keys) -> str:
-    return f"its first keys are {_listed(list(source))}" if source else "it holds no tensor"
+    return f"its first keys are {listed(list(source))}" if source else "it holds no tensor"

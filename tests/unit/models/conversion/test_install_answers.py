@@ -13,6 +13,7 @@ from published import SMALL, byte_tokenizer, clip_tensors, language_tensors, pub
 from safetensors.torch import load_file, save_file
 
 from vidsearch.errors import ModelError
+from vidsearch.models.conversion.install import Precision, install, wrong_files
 from vidsearch.models.folder import (
     CONFIG_FILE,
     GENERATION_FILE,
@@ -22,11 +23,11 @@ from vidsearch.models.folder import (
     WEIGHTS_FILE,
     find_model,
 )
-from vidsearch.models.install import Precision, install, wrong_files
 from vidsearch.models.inventory import parameters
 from vidsearch.models.language import config_from_fields, load_language_model, named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS
-from vidsearch.models.selftest import kept_findings, self_test
+from vidsearch.models.selftest import self_test
+from vidsearch.models.selftest.findings import kept_findings
 from vidsearch.models.tokenizer_files import parse_tokenizer
 
 NAME = "mobilevideogpt-0.5b"

@@ -1,4 +1,4 @@
-"""Does an installed model do what it should? Its forms against each other, its vectors, and simple pictures and words.
+"""Does a model that embeds do what it should? Its forms against each other, its vectors, and simple pictures and words.
 
 What a wrong or damaged file passes last is asked here: vectors must be finite and tell different inputs apart, the
 folded forms must equal the training form, ONNX must equal torch. Whether words find pictures is measured and kept, and
@@ -7,11 +7,7 @@ refuses nothing: weights that were never trained are valid weights.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -19,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidsearch.errors import ModelError
-from vidsearch.models.export import INPUT
-from vidsearch.models.folder import SELF_TEST_FILE, ModelFolder
+from vidsearch.models.folder import ModelFolder
 from vidsearch.models.load import Network, load_network
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import tokenize
+from vidsearch.models.selftest.findings import Finding
 
 Vectors = NDArray[np.float32]
 
@@ -44,25 +39,8 @@ _COLOURS: dict[str, tuple[float, float, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `ok` None: measured, and neither right nor wrong."""
-
-    what: str
-    ok: bool | None
-    note: str
-
-
-class SelfTestError(ModelError):
-    """A model does not do what it should."""
-
-
-def self_test(folder: ModelFolder) -> list[Finding]:
-    """Load every form of an installed model and examine it. Raises ModelError where it cannot be loaded."""
-    if folder.kind == "answers":
-        from vidsearch.models.selftest_answers import self_test_of_answers  # late: another network, another tokenizer
-
-        return self_test_of_answers(folder)
+def self_test_of_retrieval(folder: ModelFolder) -> list[Finding]:
+    """Load every form of a model that embeds and examine it. Raises ModelError where it cannot be loaded."""
     network = load_network(folder, form="train")
     return examine(network, network.reparameterize(), folder.text_encoder)
 
@@ -85,27 +63,6 @@ def examine(network: Network, inference: Network, text_encoder: Path) -> list[Fi
     ]
 
 
-def require(findings: Sequence[Finding], name: str) -> None:
-    """SelfTestError with the first finding that is wrong."""
-    for finding in findings:
-        if finding.ok is False:
-            raise SelfTestError(f"{name} fails its self-test: {finding.what}: {finding.note}; get its files again")
-
-
-def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """Keep a self-test's result as JSON."""
-    path.write_text(json.dumps([asdict(finding) for finding in findings], indent=1) + "\n", encoding="utf-8")
-
-
-def kept_findings(folder: ModelFolder) -> list[Finding]:
-    """The result kept in a model's folder; none where none was kept or it cannot be read."""
-    try:
-        rows: list[Mapping[str, Any]] = json.loads((folder.path / SELF_TEST_FILE).read_text(encoding="utf-8"))
-        return [Finding(row["what"], row["ok"], row["note"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
 def moving_and_still(config: MobileCLIPConfig) -> Tensor:
     """(2, T, 3, side, side): a still and a moving pattern of other colours, within preprocessing's range."""
     frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
@@ -126,7 +83,7 @@ def clip_vectors(network: Network, clips: Tensor) -> Vectors:
 def onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
     """(B, 77) token ids → (B, E) by the exported text encoder."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {INPUT: ids})[0])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: ids})[0])
 
 
 def _finite(what: str, vectors: Vectors) -> Finding:

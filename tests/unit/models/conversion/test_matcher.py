@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from vidsearch.errors import ModelError
-from vidsearch.models.fit import clip_bases
-from vidsearch.models.matcher import Base, Match, Shape, carries_identity, match
+from vidsearch.models.conversion.fit import clip_bases
+from vidsearch.models.conversion.matcher import Base, Match, Shape, carries_identity, match
 
-CASES = Path(__file__).parents[3] / "../shared/parity/mobileclip/matcher_cases.json"
+CASES = Path(__file__).parents[4] / "../shared/parity/mobileclip/matcher_cases.json"
 FILE = "given.pt"
 Keys = dict[str, Shape]
 

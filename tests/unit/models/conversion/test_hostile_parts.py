@@ -23,7 +23,7 @@ from seeded import TEXT_MCT, seeded, small_config
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.install import install
+from vidsearch.models.conversion.install import install
 from vidsearch.models.mobilevideogpt.config import CONFIGS
 
 NAME = "mobilevideogpt-0.5b"

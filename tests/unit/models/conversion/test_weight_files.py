@@ -12,7 +12,7 @@ from published import write_weights
 from safetensors.torch import save_file
 
 from vidsearch.errors import ModelError
-from vidsearch.models.weight_files import find_weights
+from vidsearch.models.conversion.weight_files import find_weights
 
 TENSORS = {f"layer{number}.weight": torch.full((2, 3), float(number)) for number in range(7)}
 INDEX = "model.safetensors.index.json"

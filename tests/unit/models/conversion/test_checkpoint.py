@@ -13,7 +13,7 @@ from seeded import seeded, small_config
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.checkpoint import from_open_clip, read_checkpoint, read_folder
+from vidsearch.models.conversion.checkpoint import from_open_clip, read_checkpoint, read_folder
 
 APPLE = {"image_encoder.model.head.proj": torch.ones(2, 3), "text_encoder.projection_layer": torch.zeros(3, 3)}
 CLIPS = {"vision_encoder.head.proj": torch.ones(2, 3)}

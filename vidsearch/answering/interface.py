@@ -1,4 +1,4 @@
-"""What answers questions about a clip, and how to open it by a model's name; no torch until it is opened."""
+"""What answers questions about a clip: what it is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from vidsearch import places
 from vidsearch.answering.moment import Coverage, TimeRange
-from vidsearch.models.folder import find_model
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -80,24 +78,3 @@ class Answerer(Protocol):
     def unknown_words(self, question: str) -> list[str]:
         """The words of a question that the model does not know; always [] for one with a full vocabulary."""
         ...
-
-
-def open_answerer(
-    model: str,
-    *,
-    models_dir: Path | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    cache_dir: Path | None = None,
-) -> Answerer:
-    """The answerer of an installed or bundled model. `cache_dir` None: the place that `places` says.
-
-    `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
-    for a device that this machine lacks or a precision that it cannot run.
-    """
-    folder = find_model(model, models_dir or places.models_dir(), "answers")
-    from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
-    from vidsearch.answering.visual_cache import VisualCache
-
-    cache = VisualCache(cache_dir or places.cache_dir())
-    return MobileVideoGPTAnswerer(folder, device=device, precision=precision, cache=cache)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.fit_videogpt import FittedParts
+from vidsearch.models.conversion.fit_videogpt import FittedParts
+from vidsearch.models.conversion.stream_save import save_streamed
 from vidsearch.models.folder import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
-from vidsearch.models.stream_save import save_streamed
 from vidsearch.models.tokenizer_files import generation_settings, generation_text, read_tokenizer, rows_needed
 
 _VIDEO_ENCODER = "model.vision_tower."

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.checkpoint import SUFFIXES, Tensors, read_tensors
+from vidsearch.models.conversion.checkpoint import SUFFIXES, Tensors, read_tensors
 from vidsearch.models.json_files import read_object
 
 _INDEX = ".index.json"

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.stream_save import save_streamed
+from vidsearch.models.conversion.stream_save import save_streamed
 
 
 def as_it_is(key: str, tensor: Tensor) -> torch.dtype:

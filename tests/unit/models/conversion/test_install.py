@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from seeded import SIDE_PX, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.errors import ModelError
+from vidsearch.models.conversion.install import install, write_model_folder, wrong_files
 from vidsearch.models.folder import (
     CONFIG_FILE,
     HASHES_FILE,
@@ -23,12 +24,12 @@ from vidsearch.models.folder import (
     find_model,
     open_folder,
 )
-from vidsearch.models.install import install, write_model_folder, wrong_files
 from vidsearch.models.load import Form, Network, build, load_network
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.selftest import kept_findings, self_test
+from vidsearch.models.selftest import self_test
+from vidsearch.models.selftest.findings import kept_findings
 
 FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 

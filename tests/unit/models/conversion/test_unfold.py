@@ -8,11 +8,11 @@ import pytest
 import torch
 from seeded import SIDE_PX, TEXT, TEXT_MCT, seeded, small_config
 
-from vidsearch.models.fit import network_shapes
+from vidsearch.models.conversion.fit import network_shapes
+from vidsearch.models.conversion.unfold import folded_keys, unfold
 from vidsearch.models.load import empty_network, fill
 from vidsearch.models.mobileviclip.config import MobileViCLIPConfig, TemporalConfig, TextConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.unfold import folded_keys, unfold
 
 
 @pytest.mark.parametrize("text", [TEXT, TEXT_MCT], ids=["transformer", "mct"])

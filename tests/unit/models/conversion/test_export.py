@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from seeded import TEXT, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
-from vidsearch.models.export import export_text_encoder
+from vidsearch.models.conversion.export import export_text_encoder
 from vidsearch.models.load import Network
 from vidsearch.models.mobileviclip.config import TextConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
@@ -54,7 +54,7 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_file_holds_no_path_of_this_machine(tmp_path: Path) -> None:
     assert (
-        str(Path(__file__).parents[3]).encode()
+        str(Path(__file__).parents[4]).encode()
         not in exported(seeded(small_config("mobileclip-s0")), tmp_path / "a").read_bytes()
     )
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.checkpoint import Checkpoint
+from vidsearch.models.conversion.checkpoint import Checkpoint
+from vidsearch.models.conversion.matcher import STAGE_TPE, TEXT, VISION, Base, Match, carries_identity, match
+from vidsearch.models.conversion.unfold import folded_keys, neutral_norm, unfold
+from vidsearch.models.keys import Shape, compare
 from vidsearch.models.load import build_from
-from vidsearch.models.matcher import STAGE_TPE, TEXT, VISION, Base, Match, Shape, carries_identity, compare, match
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, TemporalConfig
-from vidsearch.models.unfold import folded_keys, neutral_norm, unfold
 
 _IMAGE = "image_encoder.model."
 _NO_TIME = TemporalConfig(repmixer=False, joint_attention=False, tpe=False)

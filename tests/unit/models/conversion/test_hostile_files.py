@@ -20,7 +20,7 @@ from seeded import TEXT_MCT, seeded, small_config
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.install import install
+from vidsearch.models.conversion.install import install
 from vidsearch.models.mobileviclip.config import CONFIGS
 
 NAME = "mobileclip-s0"

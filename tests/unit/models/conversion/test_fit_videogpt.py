@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.fit_videogpt import FittedParts, fit_parts
+from vidsearch.models.conversion.fit_videogpt import FittedParts, fit_parts
 from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS
 

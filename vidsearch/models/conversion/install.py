@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.checkpoint import read_checkpoint, read_folder
-from vidsearch.models.export import export_text_encoder
-from vidsearch.models.fit import Fitted, fit
+from vidsearch.models.conversion.checkpoint import read_checkpoint, read_folder
+from vidsearch.models.conversion.export import export_text_encoder
+from vidsearch.models.conversion.fit import Fitted, fit
 from vidsearch.models.folder import (
     BUNDLED_DIR,
     CARD_FILE,
@@ -43,17 +43,9 @@ from vidsearch.models.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 from vidsearch.models.registry import known_model, require_storable
-from vidsearch.models.selftest import (
-    TEXTS,
-    Finding,
-    SelfTestError,
-    clip_vectors,
-    examine,
-    moving_and_still,
-    require,
-    self_test,
-    write_findings,
-)
+from vidsearch.models.selftest import self_test
+from vidsearch.models.selftest.findings import Finding, SelfTestError, require, write_findings
+from vidsearch.models.selftest.retrieval import TEXTS, clip_vectors, examine, moving_and_still
 
 Dtype = Literal["float32", "float16"]
 Precision = Dtype | Literal["stored"]  # as the published files have it
@@ -136,8 +128,10 @@ def _install_parts(
     name: str, source: Path, target: Path, dtype: Precision, fetched: Sequence[Mapping[str, Any]]
 ) -> ModelFolder:
     """The published files of a model that answers → its folder. They stay mapped, and are copied tensor by tensor."""
-    from vidsearch.models.answering_folder import write_files  # late, as the tokenizers library: searching needs none
-    from vidsearch.models.fit_videogpt import fit_parts
+    from vidsearch.models.conversion.answering_folder import (
+        write_files,  # late, as the tokenizers library: searching needs none
+    )
+    from vidsearch.models.conversion.fit_videogpt import fit_parts
 
     if not source.is_dir():
         raise ModelError(f"{source} is one file of several; give the folder that holds the files of {name}")

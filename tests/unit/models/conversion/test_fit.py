@@ -11,8 +11,8 @@ from seeded import SIDE_PX, TEXT_MCT, seeded, small_config
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.checkpoint import Checkpoint, Layout
-from vidsearch.models.fit import Fitted, fit
+from vidsearch.models.conversion.checkpoint import Checkpoint, Layout
+from vidsearch.models.conversion.fit import Fitted, fit
 from vidsearch.models.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig
 from vidsearch.models.mobileviclip.model import MobileViCLIP

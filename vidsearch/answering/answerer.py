@@ -1,0 +1,30 @@
+"""How an answerer is opened by its model's name; no torch until then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidsearch import places
+from vidsearch.answering.interface import Answerer, Precision
+from vidsearch.models.folder import find_model
+
+
+def open_answerer(
+    model: str,
+    *,
+    models_dir: Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    cache_dir: Path | None = None,
+) -> Answerer:
+    """The answerer of an installed or bundled model. `cache_dir` None: the place that `places` says.
+
+    `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
+    for a device that this machine lacks or a precision that it cannot run.
+    """
+    folder = find_model(model, models_dir or places.models_dir(), "answers")
+    from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
+    from vidsearch.answering.visual_cache import VisualCache
+
+    cache = VisualCache(cache_dir or places.cache_dir())
+    return MobileVideoGPTAnswerer(folder, device=device, precision=precision, cache=cache)

@@ -1,0 +1,1 @@
+"""Published weights, or a trained network → a model folder that has proved itself."""

@@ -1,0 +1,41 @@
+"""The names and shapes of weights, and the sentence that says where two sets of them differ. No torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from vidsearch.errors import ModelError
+
+Shape = tuple[int, ...]
+Keys = Mapping[str, Shape]
+_SHOWN = 3  # keys, and reasons, that a message lists
+
+
+def compare(source: Keys, wanted: Keys, *, file: str, model: str) -> None:
+    """ModelError, which lists the first keys at fault, unless the names and shapes of `source` are those `wanted`."""
+    problems = [
+        (key, source[key], f"expected shape {shape}")
+        for key, shape in wanted.items()
+        if source.get(key, shape) != shape
+    ]
+    problems += [(key, shape, "missing") for key, shape in wanted.items() if key not in source]
+    problems += [(key, shape, "not of this network") for key, shape in source.items() if key not in wanted]
+    if problems:
+        raise ModelError(misfit(file, model, problems))
+
+
+def misfit(file: str, model: str, problems: Sequence[tuple[str, Shape, str]]) -> str:
+    """One sentence from (key, its shape, what is wrong with it) of each key at fault."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for key, shape, reason in problems:
+        by_reason[reason].append(f"{key} {shape}")
+    shown = [f"{reason}: {listed(keys)}" for reason, keys in list(by_reason.items())[:_SHOWN]]
+    more = "; and more" if len(by_reason) > _SHOWN else ""
+    return f"{file} does not fit {model}: {'; '.join(shown)}{more}; give the weights that were published for {model}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
