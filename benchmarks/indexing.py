@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from machine import finish, machine, model_with_drawn_weights
 
-from vidsearch.embedding.base import ClipEmbedder, open_clip_embedder
+from vidsearch.embedding.embedder import open_clip_embedder
+from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.records import VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.video.discover import find_videos

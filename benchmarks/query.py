@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from machine import finish
 
-from vidsearch.embedding.base import open_text_embedder
+from vidsearch.embedding.embedder import open_text_embedder
 from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.workflows.query import QueryOptions, find_moments

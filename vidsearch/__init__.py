@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vidsearch.answering.answerer import open_answerer
     from vidsearch.answering.interface import AnswerLimits, Clip, SeenClip
     from vidsearch.answering.moment import TimeRange
-    from vidsearch.embedding.base import open_clip_embedder, open_text_embedder
+    from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
     from vidsearch.models.load import build
     from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Hit, VideoFacts, VideoFile, WindowSpec
@@ -30,8 +30,8 @@ _HOMES = {
     "SeenClip": "answering.interface",
     "open_answerer": "answering.answerer",
     "TimeRange": "answering.moment",
-    "open_clip_embedder": "embedding.base",
-    "open_text_embedder": "embedding.base",
+    "open_clip_embedder": "embedding.embedder",
+    "open_text_embedder": "embedding.embedder",
     "LibraryError": "errors",
     "ModelError": "errors",
     "VideoError": "errors",

@@ -15,7 +15,7 @@ from vidsearch import places
 from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.base import ClipEmbedder
+    from vidsearch.embedding.interface import ClipEmbedder
     from vidsearch.store.library import Library
 
 EXIT_SOME_FAILED = 3
@@ -78,7 +78,7 @@ def index(
     )
 
     def open_embedder() -> ClipEmbedder:
-        from vidsearch.embedding.base import open_clip_embedder
+        from vidsearch.embedding.embedder import open_clip_embedder
 
         return open_clip_embedder(model, models_dir=places.models_dir(), device=device)
 

@@ -73,7 +73,7 @@ def query(
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"
     """
-    from vidsearch.embedding.base import open_text_embedder
+    from vidsearch.embedding.embedder import open_text_embedder
     from vidsearch.models.folder import find_model
     from vidsearch.workflows.query import QueryOptions, find_moments
 

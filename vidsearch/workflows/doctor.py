@@ -108,7 +108,7 @@ def _model(name: str, models_dir: Path) -> str:
 
 def _device(models_dir: Path) -> str:
     """What `--device auto` gives, and why."""
-    from vidsearch.embedding.base import open_clip_embedder
+    from vidsearch.embedding.embedder import open_clip_embedder
     from vidsearch.models.registry import BUNDLED_MODEL
 
     return open_clip_embedder(BUNDLED_MODEL, models_dir=models_dir).device

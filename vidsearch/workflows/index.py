@@ -23,7 +23,7 @@ from vidsearch.video.pool import DecodePool, VideoDone, VideoOpened, WindowDecod
 from vidsearch.video.pool import VideoFailed as DecodeFailed
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.base import ClipEmbedder
+    from vidsearch.embedding.interface import ClipEmbedder
 
 # Windows embedded together. Larger batches gain nothing on a CPU and cost memory: 8 windows of 256 px are 13 MB.
 BATCH_WINDOWS = 8

@@ -11,7 +11,7 @@ from vidsearch.records import Hit
 from vidsearch.workflows.moments import merge_windows
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.base import TextEmbedder
+    from vidsearch.embedding.interface import TextEmbedder
     from vidsearch.store.library import Library
 
 # Windows fetched for each hit wanted: one moment may swallow many neighbouring windows.

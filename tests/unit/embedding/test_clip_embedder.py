@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from seeded import SIDE_PX, TEXT_PRUNED, seeded, small_config
 
-from vidsearch.embedding.base import open_clip_embedder
+from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.torch_clips import (
     BATCH_CLIPS,
     ClipEncoder,

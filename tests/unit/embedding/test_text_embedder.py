@@ -11,7 +11,7 @@ import pytest
 import torch
 from seeded import TEXT_PRUNED, seeded, small_config
 
-from vidsearch.embedding.base import open_text_embedder
+from vidsearch.embedding.embedder import open_text_embedder
 from vidsearch.embedding.onnx_text import BATCH_TEXTS, OnnxTextEmbedder
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.install import write_model_folder
@@ -22,7 +22,7 @@ from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokeniz
 MODELS_WITHOUT_TORCH = """
 import sys
 from pathlib import Path
-from vidsearch.embedding.base import open_text_embedder
+from vidsearch.embedding.embedder import open_text_embedder
 embedder = open_text_embedder(sys.argv[1], models_dir=Path(sys.argv[2]))
 print(embedder.embed([sys.argv[3]])[0].tolist())
 print(embedder.unknown_words(sys.argv[3]))

@@ -1,0 +1,41 @@
+"""How embedders are opened by their model's name.
+
+The backends are imported only then: torch for clips, ONNX Runtime alone for words, so that a query answers before torch
+would have been imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidsearch import places
+from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+from vidsearch.models.folder import find_model
+
+
+def open_clip_embedder(
+    model: str, *, models_dir: Path | None = None, device: str = "auto", threads: int | None = None
+) -> ClipEmbedder:
+    """The clip embedder of an installed or bundled model.
+
+    `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
+    Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
+    """
+    folder = find_model(model, models_dir or places.models_dir(), "search")
+    from vidsearch.embedding.torch_clips import TorchClipEmbedder
+
+    return TorchClipEmbedder(folder, device=device, threads=threads)
+
+
+def open_text_embedder(
+    model: str, *, models_dir: Path | None = None, simplify: bool = True, threads: int | None = None
+) -> TextEmbedder:
+    """The text embedder of an installed or bundled model; torch is not imported.
+
+    `simplify` writes texts as MobileViCLIP's training captions were written (lower case, few signs); the models for
+    pictures were trained without that and ignore it. Raises ModelError when the model is not there or damaged.
+    """
+    folder = find_model(model, models_dir or places.models_dir(), "search")
+    from vidsearch.embedding.onnx_text import OnnxTextEmbedder
+
+    return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
