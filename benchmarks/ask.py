@@ -3,6 +3,7 @@
     python benchmarks/ask.py                                 mobilevideogpt-0.5b, all cores, about 10 minutes
     python benchmarks/ask.py --tokens 8 --dtype int8         shorter; another precision
     python benchmarks/ask.py --folder DIR                    keep the model folder that is made, or use it again
+    python benchmarks/ask.py --profile                       only where the time of a first question goes
 
 The network has its full size and the weights of the parity recipe (tests/parity): speed does not depend on them. In one
 process, on one clip, three things are timed:
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--without-reference", action="store_true", help="ours alone")
+    parser.add_argument("--profile", action="store_true", help="only the operators of a first question, by time")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)  # what the fresh process does
     wanted = parser.parse_args()
     if wanted.threads:
@@ -82,6 +84,8 @@ def main() -> None:
         folder = model_folder(wanted.folder or Path(scratch) / "models", wanted.model)
         if wanted.memory_only:
             print(json.dumps(memory_of_two_questions(folder, wanted, Path(scratch))))
+        elif wanted.profile:
+            print(operators_of_first_question(folder, wanted, Path(scratch)))
         else:
             report(folder, wanted, Path(scratch))
 
@@ -107,6 +111,19 @@ def report(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> No
 
 
 # ── ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def operators_of_first_question(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> str:
+    """A table of torch's operators by time, of a first question in a process that has answered one before."""
+    for run in ("first", "second"):
+        answerer = opened(folder, wanted, scratch / run)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+            started = time.perf_counter()
+            viewing = answerer.look(Clip(wanted.clip))
+            looking_s = time.perf_counter() - started
+            first_s = looking_s + first_token(viewing, QUESTIONS[0])
+    table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60)
+    return f"{table}\nfirst question {first_s:.2f} s, of which looking {looking_s:.2f} s"
 
 
 def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> dict[str, float]:

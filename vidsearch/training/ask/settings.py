@@ -47,7 +47,7 @@ PUBLISHED_STAGES = (
 NANO_STAGES = (
     Stage("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
     Stage("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
-    Stage("video-encoder", steps=1800, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
+    Stage("video-encoder", steps=3600, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
     Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
@@ -59,7 +59,7 @@ NANO_STAGES = (
         questions=8,
         projector_rate=1.5e-3,
         encoder_rate=5e-4,
-        facts_weight=0.1,
+        facts_weight=0.15,
     ),
 )
 
