@@ -48,6 +48,15 @@ _STILL_FACTS, _FRAME_FACTS = 6, 13  # of `frame_facts`: what one frame shows, al
 _PLACES, _RATES = 3, 4  # (x, y, log radius); how x, y, radius and angle change
 _SECTORS = 8  # of a turn: a thing that turns is asked in which its angle lies
 _SENSES = 3  # no turn, clockwise, counter-clockwise
+_TOKEN_SIZES = {
+    "colour": 1 + len(COLOURS),
+    "shape": 1 + len(SHAPES),
+    "sector": _SECTORS,
+    "before": _SECTORS,
+    "sense": _SENSES,
+    "places": _PLACES,
+    "rates": _RATES,
+}  # of the answers to what TokenFacts holds
 _TURNS_WEIGHT = 2.0  # what turns is rare and hard to see
 
 
@@ -187,35 +196,34 @@ class FactReader(nn.Module):
         self.numbers = [FIELDS.index(field) for field in fields]
         self.sizes = [FIELD_SIZES[number] for number in self.numbers]
         self.norm = nn.LayerNorm(width)
-        self.token_sizes = (1 + len(COLOURS), 1 + len(SHAPES), _SECTORS, _SECTORS, _SENSES, _PLACES, _RATES)
-        self.to_token = nn.Linear(width, sum(self.token_sizes))
+        self.to_token = nn.Linear(width, sum(_TOKEN_SIZES.values()))
         self.to_codes = nn.Sequential(nn.Linear(means * width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes)))
         self.to_frame = nn.Linear(width, _FRAME_FACTS)
         self.means = means
 
     def token_loss(self, tokens: Tensor, facts: Sequence[TokenFacts], *, moving: bool) -> Tensor:
         """tokens (B, N, P, D), one TokenFacts of (N, P) a clip; without `moving` nothing that takes two frames."""
-        said = self.to_token(self.norm(tokens)).float().split(self.token_sizes, dim=-1)
-        colour, shape, sector, before, sense, places, rates = said
+        answers = self.to_token(self.norm(tokens)).float().split(list(_TOKEN_SIZES.values()), dim=-1)
+        said = dict(zip(_TOKEN_SIZES, answers, strict=True))
         wanted = {
             name: torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
-            for name in TokenFacts.__slots__
+            for name in _TOKEN_SIZES
         }
         things = (wanted["colour"] > 0).unsqueeze(-1).float()
         weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
         loss = tokens.new_zeros(())
-        for logits, name in ((colour, "colour"), (shape, "shape")):
-            each = F.cross_entropy(logits.flatten(0, -2), wanted[name].flatten(), reduction="none")
+        for name in ("colour", "shape"):
+            each = F.cross_entropy(said[name].flatten(0, -2), wanted[name].flatten(), reduction="none")
             loss = loss + (each * weight).sum() / weight.sum()
-        for said, name in [(places, "places")] + ([(rates, "rates")] if moving else []):
-            loss = loss + ((said - wanted[name]).abs() * things).sum() / things.sum().clamp(min=1)
-        loss = loss + _TURNS_WEIGHT * _asked(sector, wanted["sector"])
+        for name in ("places", "rates") if moving else ("places",):
+            loss = loss + ((said[name] - wanted[name]).abs() * things).sum() / things.sum().clamp(min=1)
+        loss = loss + _TURNS_WEIGHT * _asked(said["sector"], wanted["sector"])
         if moving:
             turning = wanted["sector"] >= 0
             loss = loss + _TURNS_WEIGHT * (
-                0.5 * _asked(before, wanted["before"])
-                + _asked(sense, wanted["sense"].where(turning, -1))
-                + 0.3 * _asked(sense, wanted["sense"].where(~turning, -1))
+                0.5 * _asked(said["before"], wanted["before"])
+                + _asked(said["sense"], wanted["sense"].where(turning, -1))
+                + 0.3 * _asked(said["sense"], wanted["sense"].where(~turning, -1))
             )
         return loss
 
