@@ -118,10 +118,7 @@ def operators_of_first_question(folder: ModelFolder, wanted: argparse.Namespace,
     for run in ("first", "second"):
         answerer = opened(folder, wanted, scratch / run)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            started = time.perf_counter()
-            viewing = answerer.look(Clip(wanted.clip))
-            looking_s = time.perf_counter() - started
-            first_s = looking_s + first_token(viewing, QUESTIONS[0])
+            _, looking_s, first_s = first_question(answerer, wanted.clip)
     table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60)
     return f"{table}\nfirst question {first_s:.2f} s, of which looking {looking_s:.2f} s"
 
@@ -131,10 +128,7 @@ def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> d
     started = time.perf_counter()
     answerer = opened(folder, wanted, cache)
     opening_s = time.perf_counter() - started
-    started = time.perf_counter()
-    viewing = answerer.look(Clip(wanted.clip))
-    looking_s = time.perf_counter() - started
-    first_s = looking_s + first_token(viewing, QUESTIONS[0])
+    viewing, looking_s, first_s = first_question(answerer, wanted.clip)
     next_s = min(first_token(viewing, QUESTIONS[1]) for _ in range(2))
     figures = {"opening_s": opening_s, "looking_s": looking_s, "first_s": first_s, "next_s": next_s}
     figures["tokens_per_s"] = speed_of_speech(viewing, wanted.tokens)
@@ -155,6 +149,14 @@ def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> Mobi
         cache_dir=cache,
     )
     return cast("MobileVideoGPTAnswerer", answerer)
+
+
+def first_question(answerer: MobileVideoGPTAnswerer, clip: Path) -> tuple[Viewing, float, float]:
+    """The clip as it was looked at; seconds of looking; seconds until the first token, looking included."""
+    started = time.perf_counter()
+    viewing = answerer.look(Clip(clip))
+    looking_s = time.perf_counter() - started
+    return viewing, looking_s, looking_s + first_token(viewing, QUESTIONS[0])
 
 
 def first_token(viewing: Viewing, question: str) -> float:

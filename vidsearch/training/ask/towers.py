@@ -97,11 +97,10 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
     turns = scene.meaning.motion in TURNS
     sense = 1 + TURNS.index(scene.meaning.motion) if turns else 0
     nearest = np.full(tokens, _REACH, np.float32)
-    after = scene.actors(moments + np.float32(_STEP))
-    camera_after = _seen(scene, after, moments + np.float32(_STEP))
-    for actor, seen, then in zip(
-        scene.actors(moments), _seen(scene, scene.actors(moments), moments), camera_after, strict=True
-    ):
+    later = moments + np.float32(_STEP)
+    actors = scene.actors(moments)
+    seen_later = _seen(scene, scene.actors(later), later)
+    for actor, seen, then in zip(actors, _seen(scene, actors, moments), seen_later, strict=True):
         away = np.hypot(x - seen[0][:, None], y - seen[1][:, None]) / seen[2][:, None]
         # At least the token in which the middle lies, however small the thing is.
         away = np.where(

@@ -10,11 +10,11 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hostile import Payload
 from safetensors.torch import save as as_safetensors
 from seeded import TEXT_MCT, seeded, small_config
 from torch import Tensor
@@ -136,16 +136,6 @@ def no_weights(rng: np.random.Generator) -> Damaged:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(50_000_000))
     yield "a bomb", packed.getvalue()
-
-
-class Payload:
-    """Runs a call when it is unpickled by a reader that lets it."""
-
-    def __init__(self, call: Callable[..., Any], *arguments: object) -> None:
-        self.call = call, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
-        return self.call
 
 
 def payloads(rng: np.random.Generator) -> Damaged:

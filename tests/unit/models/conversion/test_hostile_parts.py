@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile import Payload
 from published import SMALL, clip_tensors, config_fields, mamba_tensors, publish, seeded_videogpt
 from safetensors.torch import save as as_safetensors
 from safetensors.torch import save_file
@@ -242,16 +243,6 @@ def swapped(rng: np.random.Generator) -> Spoilt:
     for fields in ({"hidden_size": 10**30}, {"num_hidden_layers": "2"}, {"vocab_size": {}, "hidden_size": []}):
         config = json.dumps({**config_fields(), **fields}).encode()
         yield f"a config with {fields}", put(f"{REPOSITORY}/config.json", config)
-
-
-class Payload:
-    """Runs a call when it is unpickled by a reader that lets it."""
-
-    def __init__(self, call: Callable[..., Any], *arguments: object) -> None:
-        self.call = call, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
-        return self.call
 
 
 def payloads(rng: np.random.Generator) -> Spoilt:

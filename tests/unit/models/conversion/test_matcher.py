@@ -11,7 +11,8 @@ import pytest
 
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.fit import clip_bases
-from vidsearch.models.conversion.matcher import Base, Match, Shape, carries_identity, match
+from vidsearch.models.conversion.matcher import Base, Match, carries_identity, match
+from vidsearch.models.keys import Shape
 
 CASES = Path(__file__).parents[4] / "../shared/parity/mobileclip/matcher_cases.json"
 FILE = "given.pt"
