@@ -23,9 +23,9 @@ import numpy as np
 from machine import finish
 
 from vidsearch.embedding.embedder import open_text_embedder
-from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, Query, Term, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
-from vidsearch.workflows.query import QueryOptions, find_moments
+from vidsearch.workflows.query import find_moments
 
 MODEL = "mobileviclip-nano"
 QUERY = "a red square moves to the left"
@@ -69,7 +69,7 @@ def warm(home: Path, runs: int) -> float:
     with Library.open(home, create=False) as library:
         for _ in range(runs + 1):
             started = time.perf_counter()
-            find_moments(library, embedder, QUERY, QueryOptions())
+            find_moments(library, embedder, Query((Term(QUERY),)))
             times.append(time.perf_counter() - started)
     return statistics.median(times[1:])
 

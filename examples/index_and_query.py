@@ -28,7 +28,8 @@ def main(folder: Path, words: str) -> None:
                     print(f"{path.name}: {kind}: {message}")
 
         text = vidsearch.open_text_embedder(MODEL, models_dir=INSTALLED)
-        for hit in vidsearch.find_moments(library, text, words, vidsearch.QueryOptions(top=3)):
+        query = vidsearch.Query((vidsearch.Term(words),), top=3)
+        for hit in vidsearch.find_moments(library, text, query):
             print(f"{hit.number}. {hit.path.name} {hit.start_s:.1f}-{hit.end_s:.1f} s, score {hit.score:.3f}")
 
 

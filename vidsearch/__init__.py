@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
     from vidsearch.models.load import build
-    from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Hit, VideoFacts, VideoFile, WindowSpec
+    from vidsearch.records import (
+        ClipFrames,
+        ClipWindow,
+        FrameSpec,
+        Hit,
+        Query,
+        Term,
+        Under,
+        VideoFacts,
+        VideoFile,
+        WindowSpec,
+    )
     from vidsearch.store.library import Library
     from vidsearch.video.reader import open_reader, read_windows
     from vidsearch.workflows.ask import ask_about
@@ -41,6 +52,9 @@ _HOMES = {
     "ClipWindow": "records",
     "FrameSpec": "records",
     "Hit": "records",
+    "Query": "records",
+    "Term": "records",
+    "Under": "records",
     "VideoFacts": "records",
     "VideoFile": "records",
     "WindowSpec": "records",
@@ -65,9 +79,12 @@ __all__ = [
     "Library",
     "LibraryError",
     "ModelError",
+    "Query",
     "QueryOptions",
     "SeenClip",
+    "Term",
     "TimeRange",
+    "Under",
     "VideoError",
     "VideoFacts",
     "VideoFile",

@@ -85,6 +85,48 @@ class ClipFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """Something to look for, in words. `weight` is its share in the sum of the terms' vectors.
+
+    Other kinds of term (a picture, a range of a clip, a hit) are classes of their own beside this one.
+    """
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """Only videos at or below `path`, which is absolute."""
+
+    path: Path
+
+
+Filter = Under  # the union of all kinds of filter; a video is searched if it passes every filter of a query
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for, in which videos, and how much of it to show.
+
+    `top` moments, at most `per_video` of one video, only those that score `min_score` or more. `exact` compares with
+    every window, whatever the size of the library.
+    """
+
+    terms: tuple[Term, ...]
+    filters: tuple[Filter, ...] = ()
+    top: int = 10
+    per_video: int = 3
+    min_score: float | None = None
+    exact: bool = False
+
+    @property
+    def text(self) -> str:
+        """The query as it is shown to people."""
+        return " + ".join(term.text for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredWindow:
     """One window with its cosine to the query: what a search of the library gives."""
 

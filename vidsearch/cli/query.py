@@ -13,6 +13,7 @@ from vidsearch import places
 from vidsearch.cli import options, show
 from vidsearch.cli.ask import HitAsker
 from vidsearch.errors import VidsearchError
+from vidsearch.records import Query, Term, Under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def query(
     """
     from vidsearch.embedding.embedder import open_text_embedder
     from vidsearch.models.folder import find_model
-    from vidsearch.workflows.query import QueryOptions, find_moments
+    from vidsearch.workflows.query import find_moments
 
     if as_json + as_jsonl + (files_only or null) > 1:
         raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
@@ -86,12 +87,14 @@ def query(
     if text == "-":
         text = sys.stdin.read().strip()
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
-    wanted = QueryOptions(top, per_video, options.absolute(under) if under else None, min_score, exact)
+    filters = (Under(options.absolute(under)),) if under else ()
+    wanted = Query((Term(text),), filters, top, per_video, min_score, exact)
     with options.open_library() as library:
         levels = find_model(model, places.models_dir(), "search").score_levels
         embedder = open_text_embedder(model, models_dir=places.models_dir())
         _warn_of_unknown_words(embedder.unknown_words(text), model, searches=not embedder.knows_none_of(text))
-        hits = find_moments(library, embedder, text, wanted)
+        hits = find_moments(library, embedder, wanted)
+        library.save_hits(wanted.text, hits)
 
     if page is not None:
         _write_page(page, text, hits)
