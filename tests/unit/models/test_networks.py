@@ -10,6 +10,7 @@ import torch
 
 from vidsearch.errors import ModelError
 from vidsearch.models.load import build, build_from
+from vidsearch.models.mobileviclip.blocks import ConvNorm
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig, TextConfig
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.text_encoder import TextEncoder, cut
@@ -123,3 +124,20 @@ def test_published_parameter_counts() -> None:
             for tower in (build("mobileclip-s0").image_encoder, build("mobileclip-s0").text_encoder)
         )
     assert (image, text) == (11_406_464, 42_441_216)
+
+
+def test_a_strided_branch_of_one_pixel_has_the_gradient_of_the_convolution() -> None:
+    """In torch 2.13 the convolution's own gradient crashed here, in channels last with three input channels."""
+    torch.manual_seed(0)
+    branch = ConvNorm(3, 24, (1, 1), stride=2).to(memory_format=torch.channels_last).eval()
+    pixels = torch.randn(32, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    for _ in range(8):
+        branch.zero_grad()
+        out = branch(pixels)
+        out.square().sum().backward()
+    plain = torch.nn.Conv2d(3, 24, 1, 2, bias=False).double()
+    plain.load_state_dict({"weight": branch.conv.weight})
+    expected = plain(pixels.double()) / (1 + branch.bn.eps) ** 0.5
+    expected.square().sum().backward()
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(branch.conv.weight.grad.double(), plain.weight.grad, rtol=1e-4, atol=1e-2)
