@@ -379,18 +379,6 @@ def test_the_command_trains_and_ships_a_model_that_loads(tmp_path: Path, capsys:
         torch.testing.assert_close(shipped[key], value, rtol=1e-3, atol=1e-4)
 
 
-def test_the_whole_training_in_one_command_leaves_a_model_that_ships(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    main(["ask", "--out", str(run), "--steps", "1", "--batch", "4", "--every", "1"])
-    names = [stage.name for stage in default_settings("mobilevideogpt-nano").stages]
-    told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in told] == names and all(math.isfinite(line["loss"]) for line in told)
-    assert sorted(path.stem for path in (run / "stages").iterdir()) == sorted(names)
-    main(["ship-ask", str(run), str(tmp_path / "model")])
-    network = load_language_model(open_folder(tmp_path / "model"))
-    assert network.layout == NANO
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
