@@ -23,7 +23,7 @@ import numpy as np
 from machine import finish
 
 from vidsearch.embedding.embedder import open_text_embedder
-from vidsearch.records import ClipWindow, Query, Term, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.workflows.query import find_moments
 
@@ -36,7 +36,7 @@ def fill(home: Path, windows: int, dim: int) -> None:
     """Videos whose windows walk about a centre of their own, as neighbouring windows of real videos do."""
     random = np.random.default_rng(0)
     facts = VideoFacts(0.0, 404.0, 25.0, 10100, 640, 360, "h264", "mp4", 0, "decord")
-    spans = [ClipWindow(4.0 * i, 4.0 * i + 8, ()) for i in range(WINDOWS_A_VIDEO)]
+    spans = tuple(ClipWindow(4.0 * i, 4.0 * i + 8, ()) for i in range(WINDOWS_A_VIDEO))
     with Library.open(home) as library, library.writing():
         for number in range(windows // WINDOWS_A_VIDEO):
             steps = 0.2 * random.standard_normal((WINDOWS_A_VIDEO, dim)).cumsum(axis=0) / np.sqrt(dim)
@@ -44,7 +44,7 @@ def fill(home: Path, windows: int, dim: int) -> None:
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             file = VideoFile(home / "videos" / f"{number}.mp4", 1000 + number, number)
             library.record_indexed(
-                file, f"{number:032x}", facts, spans, vectors.astype(np.float32), model=MODEL, window_spec=WindowSpec()
+                IndexedVideo(file, f"{number:032x}", facts, spans, vectors.astype(np.float32), MODEL, WindowSpec())
             )
 
 

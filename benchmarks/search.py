@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store import searching, vector_index
 from vidsearch.store.library import Library
 
@@ -61,18 +61,20 @@ def make_queries(vectors: Vectors, count: int, rng: np.random.Generator) -> dict
 
 def fill(home: Path, vectors: Vectors) -> float:
     """Writes the library and its index; seconds for the index."""
-    windows = [ClipWindow(4.0 * n, 4.0 * n + 8, ()) for n in range(WINDOWS_PER_VIDEO)]
+    windows = tuple(ClipWindow(4.0 * n, 4.0 * n + 8, ()) for n in range(WINDOWS_PER_VIDEO))
     searching.EXACT_BELOW = ALWAYS
     with Library.open(home) as library, library.writing():
         for number, first in enumerate(range(0, len(vectors), WINDOWS_PER_VIDEO)):
             library.record_indexed(
-                VideoFile(Path(f"/videos/{number:06}.mp4"), number, number),
-                f"{number:064}",
-                FACTS,
-                windows,
-                vectors[first : first + WINDOWS_PER_VIDEO],
-                model=MODEL,
-                window_spec=WindowSpec(),
+                IndexedVideo(
+                    VideoFile(Path(f"/videos/{number:06}.mp4"), number, number),
+                    f"{number:064}",
+                    FACTS,
+                    windows,
+                    vectors[first : first + WINDOWS_PER_VIDEO],
+                    MODEL,
+                    WindowSpec(),
+                )
             )
     searching.EXACT_BELOW = NEVER
     with Library.open(home) as library:

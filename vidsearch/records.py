@@ -85,6 +85,19 @@ class ClipFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexedVideo:
+    """One video as it goes into the library: what it is, its windows, and their vectors by one model."""
+
+    file: VideoFile
+    fingerprint: str  # of the content that was decoded
+    facts: VideoFacts
+    windows: tuple[ClipWindow, ...]
+    vectors: NDArray[np.floating]  # (windows, E), of any length but zero
+    model: str
+    window_spec: WindowSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """Something to look for, in words. `weight` is its share in the sum of the terms' vectors.
 

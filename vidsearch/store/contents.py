@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import IndexedVideo, VideoFile, WindowSpec
 from vidsearch.store.paths import from_stored, to_stored, within_sql
 from vidsearch.store.plan import IndexPlan, Known, Moved
 from vidsearch.store.presence import Presence, Root, describe_root
@@ -83,28 +80,17 @@ def known_videos(connection: sqlite3.Connection, model: str, spec: WindowSpec) -
     ]
 
 
-def record_indexed(
-    connection: sqlite3.Connection,
-    file: VideoFile,
-    device: str,
-    fingerprint: str,
-    facts: VideoFacts,
-    windows: Sequence[ClipWindow],
-    vectors: NDArray[np.floating],
-    *,
-    model: str,
-    spec: WindowSpec,
-) -> None:
+def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: str) -> None:
     """Puts a video in the place of whatever its path and this model held before."""
+    windows, vectors, spec = video.windows, video.vectors, video.window_spec
     if vectors.ndim != 2 or len(vectors) != len(windows):
         raise ValueError(f"{len(windows)} windows but vectors of shape {vectors.shape}")
     blob = pack(vectors)
-    video_id = _put_video(
-        connection, file, device, fingerprint, {"state": "indexed"} | {name: getattr(facts, name) for name in _FACTS}
-    )
-    model_id = _put_model(connection, model, vectors.shape[1])
+    facts = {"state": "indexed"} | {name: getattr(video.facts, name) for name in _FACTS}
+    video_id = _put_video(connection, video.file, device, video.fingerprint, facts)
+    model_id = _put_model(connection, video.model, vectors.shape[1])
     connection.execute("DELETE FROM indexings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
-    first = _draw_label(connection, model_id, len(windows), file.path)
+    first = _draw_label(connection, model_id, len(windows), video.file.path)
     indexing_id = connection.execute(
         """INSERT INTO indexings
             (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_label, vectors)
@@ -160,19 +146,6 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
             (copy_id, original),
         )
     return True
-
-
-def find_twin(
-    connection: sqlite3.Connection, file: VideoFile, fingerprint: str, model: str, spec: WindowSpec
-) -> Path | None:
-    """Another video with this content that has vectors of this model and these windows."""
-    row = connection.execute(
-        f"""SELECT path FROM videos v JOIN indexings i ON i.video_id = v.id JOIN models m ON m.id = i.model_id
-        WHERE fingerprint = :fingerprint AND path <> :path AND state = 'indexed' AND m.name = :model AND {_SPEC}
-        ORDER BY v.id LIMIT 1""",
-        asdict(spec) | {"fingerprint": fingerprint, "path": to_stored(file.path), "model": model},
-    ).fetchone()
-    return None if row is None else from_stored(row[0])
 
 
 def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, presence: Presence) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import ClipWindow, Hit, ScoredWindow, VideoFacts, VideoFile, VideoRow, VideoState, WindowSpec
+from vidsearch.records import Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, VideoState, WindowSpec
 from vidsearch.store import contents
 from vidsearch.store.database import Database
 from vidsearch.store.migrations import SCHEMA_VERSION
@@ -181,35 +181,15 @@ class Library:
             if not plan.offline and any(root.path == plan.root for root in roots):
                 contents.renew_root(connection, plan.root)
 
-    def record_indexed(
-        self,
-        file: VideoFile,
-        fingerprint: str,
-        facts: VideoFacts,
-        windows: Sequence[ClipWindow],
-        vectors: NDArray[np.floating],
-        *,
-        model: str,
-        window_spec: WindowSpec,
-    ) -> None:
-        """Puts a video, its windows and their (n, E) vectors in the place of what was there, in one transaction."""
+    def record_indexed(self, video: IndexedVideo) -> None:
+        """Puts a video, its windows and their vectors in the place of what was there, in one transaction."""
         with self._lock.held(), self._database.atomic() as connection:
-            device = Presence(()).device_near(file.path) or ""
-            contents.record_indexed(
-                connection, file, device, fingerprint, facts, windows, vectors, model=model, spec=window_spec
-            )
+            contents.record_indexed(connection, video, Presence(()).device_near(video.file.path) or "")
 
     def record_failed(self, file: VideoFile, error: VideoError, *, fingerprint: str | None) -> None:
         """Notes why a video could not be indexed; vectors of an older content leave with it."""
         with self._lock.held(), self._database.atomic() as connection:
             contents.record_failed(connection, file, Presence(()).device_near(file.path) or "", error, fingerprint)
-
-    def adopt_twin(self, file: VideoFile, fingerprint: str, *, model: str, window_spec: WindowSpec) -> bool:
-        """Copies the rows of another video with the same content; False if there is none, then decode the file."""
-        with self._lock.held(), self._database.atomic() as connection:
-            twin = contents.find_twin(connection, file, fingerprint, model, window_spec)
-            device = Presence(()).device_near(file.path) or ""
-            return twin is not None and contents.copy_video(connection, twin, file, device, fingerprint)
 
     def remove(self, path: Path) -> int:
         """Forgets a video, or all videos and roots below a folder; how many videos. Touches no file of theirs."""

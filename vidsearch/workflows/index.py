@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidsearch.errors import VideoError, VideoErrorKind, VidsearchError
-from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import IndexPlan, Library
 from vidsearch.video.discover import FoundProblem, find_videos
 from vidsearch.video.fingerprint import fingerprint
@@ -238,13 +238,15 @@ class _Run:
         assert pending.facts is not None  # a whole video was read to its end
         path = pending.file.path
         self.library.record_indexed(
-            pending.file,
-            self.fingerprints.get(path) or fingerprint(path),
-            pending.facts,
-            pending.windows,
-            np.stack(pending.vectors),
-            model=self.options.model,
-            window_spec=self.options.window_spec,
+            IndexedVideo(
+                pending.file,
+                self.fingerprints.get(path) or fingerprint(path),
+                pending.facts,
+                tuple(pending.windows),
+                np.stack(pending.vectors),
+                self.options.model,
+                self.options.window_spec,
+            )
         )
         return VideoIndexed(pending.file, pending.facts, len(pending.windows))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.errors import VideoError
-from vidsearch.records import ClipWindow, Hit, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, Hit, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.store.migrations import APPLICATION_ID, SCHEMA_VERSION
 
@@ -28,16 +28,18 @@ def main() -> None:
 
 def fill(home: Path) -> None:
     facts = VideoFacts(0.5, 18.25, 29.97, 547, 640, 360, "h264", "mov,mp4", 90, "pyav")
-    windows = [ClipWindow(0.0, 8.0, (0.0,)), ClipWindow(4.0, 12.0, (4.0,))]
+    windows = (ClipWindow(0.0, 8.0, (0.0,)), ClipWindow(4.0, 12.0, (4.0,)))
     with Library.open(home) as library:
         library.record_indexed(
-            VideoFile(Path("/videos/a.mp4"), 1000, 1_700_000_000_000_000_000),
-            "1000:abc",
-            facts,
-            windows,
-            np.eye(4, dtype=np.float32)[:2],
-            model="nano",
-            window_spec=WindowSpec(),
+            IndexedVideo(
+                VideoFile(Path("/videos/a.mp4"), 1000, 1_700_000_000_000_000_000),
+                "1000:abc",
+                facts,
+                windows,
+                np.eye(4, dtype=np.float32)[:2],
+                "nano",
+                WindowSpec(),
+            )
         )
         broken = VideoFile(Path("/videos/b.mp4"), 2000, 1_700_000_000_000_000_000)
         library.record_failed(broken, VideoError("corrupt", "/videos/b.mp4 is broken"), fingerprint="2000:def")

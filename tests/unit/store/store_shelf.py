@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import ClipWindow, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.store.plan import IndexPlan
 
@@ -30,8 +30,8 @@ def as_file(path: Path) -> VideoFile:
     return VideoFile(path, status.st_size, status.st_mtime_ns)
 
 
-def windows_of(count: int) -> list[ClipWindow]:
-    return [ClipWindow(4.0 * n, 4.0 * n + 8, tuple(4.0 * n + t for t in range(8))) for n in range(count)]
+def windows_of(count: int) -> tuple[ClipWindow, ...]:
+    return tuple(ClipWindow(4.0 * n, 4.0 * n + 8, tuple(4.0 * n + t for t in range(8))) for n in range(count))
 
 
 def vectors_of(path: Path, count: int, dim: int = DIM) -> NDArray[np.float32]:
@@ -86,13 +86,9 @@ class Shelf:
 
     def record(self, path: Path, *, model: str = "nano", spec: WindowSpec = SPEC, count: int = 3) -> None:
         self.library.record_indexed(
-            as_file(path),
-            fingerprint(path),
-            FACTS,
-            windows_of(count),
-            vectors_of(path, count),
-            model=model,
-            window_spec=spec,
+            IndexedVideo(
+                as_file(path), fingerprint(path), FACTS, windows_of(count), vectors_of(path, count), model, spec
+            )
         )
 
     def index(self, root: Path | None = None, *, model: str = "nano", spec: WindowSpec = SPEC) -> IndexPlan:

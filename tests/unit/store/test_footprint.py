@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from store_shelf import FACTS, SPEC, windows_of
 
-from vidsearch.records import VideoFile
+from vidsearch.records import IndexedVideo, VideoFile
 from vidsearch.store.library import Library
 from vidsearch.store.searching import EXACT_BELOW
 from vidsearch.store.vector_index import Labels, VectorIndex, files_of
@@ -34,13 +34,15 @@ def test_an_hour_takes_three_megabytes_with_its_index(tmp_path: Path, minutes: i
     with Library.open(tmp_path) as library, library.writing():
         for number in range(hours * 60 // minutes):
             library.record_indexed(
-                VideoFile(Path(f"/videos/a folder with a usual name/video {number}.mp4"), 10**9, number),
-                f"{number:064}",
-                FACTS,
-                windows,
-                rng.standard_normal((len(windows), DIM)),
-                model="mobileviclip-small",
-                window_spec=SPEC,
+                IndexedVideo(
+                    VideoFile(Path(f"/videos/a folder with a usual name/video {number}.mp4"), 10**9, number),
+                    f"{number:064}",
+                    FACTS,
+                    windows,
+                    rng.standard_normal((len(windows), DIM)),
+                    "mobileviclip-small",
+                    SPEC,
+                )
             )
     with Library.open(tmp_path) as library:
         database_bytes = library.info().database_bytes

@@ -11,7 +11,7 @@ import pytest
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import Hit, VideoFacts, VideoRow, WindowSpec
+from vidsearch.records import Hit, IndexedVideo, VideoFacts, VideoRow, WindowSpec
 from vidsearch.store.library import Library, ModelInfo, RootInfo
 
 ODD_NAMES = [
@@ -61,7 +61,7 @@ def test_an_indexed_video_is_listed_with_its_facts(shelf: Shelf) -> None:
     path = shelf.write("a.mp4", "a")
     damaged = VideoFacts(0.0, 9.0, 25.0, 225, 64, 48, "mpeg4", "avi", 0, "decord", damage="the end is missing")
     shelf.library.record_indexed(
-        as_file(path), "f", damaged, windows_of(2), vectors_of(path, 2), model="nano", window_spec=SPEC
+        IndexedVideo(as_file(path), "f", damaged, windows_of(2), vectors_of(path, 2), "nano", SPEC)
     )
     assert shelf.library.videos() == [VideoRow(path, "indexed", None, "the end is missing", 9.0, 2, "decord", "nano")]
 
@@ -112,9 +112,7 @@ def test_what_cannot_be_a_vector_is_refused_and_nothing_is_written(shelf: Shelf)
     path = shelf.write("a.mp4", "a")
     for vectors in (np.zeros((3, DIM)), np.full((3, DIM), np.nan), np.ones((2, DIM)), np.ones(DIM)):
         with pytest.raises(ValueError, match=r"vector|windows"):
-            shelf.library.record_indexed(
-                as_file(path), "f", FACTS, windows_of(3), vectors, model="nano", window_spec=SPEC
-            )
+            shelf.library.record_indexed(IndexedVideo(as_file(path), "f", FACTS, windows_of(3), vectors, "nano", SPEC))
     assert shelf.library.videos() == []
 
 
@@ -123,10 +121,10 @@ def test_vectors_of_another_length_do_not_join_a_model(shelf: Shelf) -> None:
     shelf.record(one)
     longer = vectors_of(two, 3, DIM * 2)
     with pytest.raises(LibraryError, match="vectors of 32 values for the model nano, these have 64"):
-        shelf.library.record_indexed(as_file(two), "f", FACTS, windows_of(3), longer, model="nano", window_spec=SPEC)
+        shelf.library.record_indexed(IndexedVideo(as_file(two), "f", FACTS, windows_of(3), longer, "nano", SPEC))
     assert shelf.paths() == [one]  # the transaction went back whole
     shelf.library.remove(one)
-    shelf.library.record_indexed(as_file(two), "f", FACTS, windows_of(3), longer, model="nano", window_spec=SPEC)
+    shelf.library.record_indexed(IndexedVideo(as_file(two), "f", FACTS, windows_of(3), longer, "nano", SPEC))
     assert shelf.library.info().models[0].dim == DIM * 2
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_shelf import DIM, SPEC, Shelf, as_file, fingerprint
+from store_shelf import DIM, Shelf, as_file, fingerprint
 
 from vidsearch.errors import VideoError
 from vidsearch.records import VideoFile, WindowSpec
@@ -150,15 +150,6 @@ def test_a_second_file_with_the_same_content_is_not_decoded(shelf: Shelf, link: 
     shelf.index()
     assert shelf.paths() == [twin]
     assert shelf.library.check() == []
-
-
-def test_a_twin_found_in_the_same_run_is_adopted(shelf: Shelf) -> None:
-    path, twin = shelf.write("a.mp4", "same"), shelf.write("b.mp4", "same")
-    assert not shelf.library.adopt_twin(as_file(twin), fingerprint(twin), model="nano", window_spec=SPEC)
-    shelf.record(path)
-    assert not shelf.library.adopt_twin(as_file(twin), fingerprint(twin), model="small", window_spec=SPEC)
-    assert shelf.library.adopt_twin(as_file(twin), fingerprint(twin), model="nano", window_spec=SPEC)
-    assert [(row.path, row.windows) for row in shelf.library.videos()] == [(path, 3), (twin, 3)]
 
 
 def test_other_windows_and_other_models_are_work_to_do(shelf: Shelf) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError
-from vidsearch.records import ScoredWindow
+from vidsearch.records import IndexedVideo, ScoredWindow
 from vidsearch.store import searching
 from vidsearch.store.library import Library
 
@@ -63,7 +63,7 @@ def test_equal_scores_are_ordered_by_path_and_start(shelf: Shelf) -> None:
     same = np.ones((4, DIM), dtype=np.float32)
     for name in ("b.mp4", "a.mp4", "c.mp4"):
         path = shelf.write(name, name)
-        shelf.library.record_indexed(as_file(path), name, FACTS, windows_of(4), same, model="nano", window_spec=SPEC)
+        shelf.library.record_indexed(IndexedVideo(as_file(path), name, FACTS, windows_of(4), same, "nano", SPEC))
     hits = shelf.library.search(np.ones(DIM), model="nano", limit=6)
     assert [(hit.path.name, hit.start_s) for hit in hits] == [
         *[("a.mp4", start) for start in (0.0, 4.0, 8.0, 12.0)],
@@ -122,9 +122,7 @@ def test_a_search_sees_what_another_process_wrote(shelf: Shelf, small_threshold:
         shelf.library.remove(best.path)
         assert reader.search(query, model="nano", limit=1)[0].path != best.path
         path = shelf.write("new.mp4", "new")
-        shelf.library.record_indexed(
-            as_file(path), "f", FACTS, windows_of(1), query[None], model="nano", window_spec=SPEC
-        )
+        shelf.library.record_indexed(IndexedVideo(as_file(path), "f", FACTS, windows_of(1), query[None], "nano", SPEC))
         assert reader.search(query, model="nano", limit=1)[0].path == path
 
 
@@ -151,7 +149,7 @@ def test_models_do_not_meet(shelf: Shelf) -> None:
     shelf.record(path)
     other = shelf.write("b.mp4", "b")
     shelf.library.record_indexed(
-        as_file(other), "f", FACTS, windows_of(2), vectors_of(other, 2, 64), model="small", window_spec=SPEC
+        IndexedVideo(as_file(other), "f", FACTS, windows_of(2), vectors_of(other, 2, 64), "small", SPEC)
     )
     assert {hit.path for hit in shelf.library.search(np.ones(DIM), model="nano", limit=9)} == {path}
     assert {hit.path for hit in shelf.library.search(np.ones(64), model="small", limit=9)} == {other}
@@ -162,13 +160,7 @@ def test_a_model_leaves_alone(shelf: Shelf) -> None:
     shelf.record(both)
     for path in (both, alone):
         shelf.library.record_indexed(
-            as_file(path),
-            fingerprint(path),
-            FACTS,
-            windows_of(2),
-            vectors_of(path, 2, 64),
-            model="small",
-            window_spec=SPEC,
+            IndexedVideo(as_file(path), fingerprint(path), FACTS, windows_of(2), vectors_of(path, 2, 64), "small", SPEC)
         )
     leftover = shelf.library.folder / "index-2.hnsw"
     leftover.touch()
@@ -180,8 +172,8 @@ def test_a_model_leaves_alone(shelf: Shelf) -> None:
     assert shelf.library.check() == []
     with pytest.raises(LibraryError, match="no vectors of small; it holds those of: nano"):
         shelf.library.remove_model("small")
-    shelf.library.record_indexed(  # it may come back, also with vectors of another length
-        as_file(alone), "f", FACTS, windows_of(2), vectors_of(alone, 2, 32), model="small", window_spec=SPEC
+    shelf.library.record_indexed(
+        IndexedVideo(as_file(alone), "f", FACTS, windows_of(2), vectors_of(alone, 2, 32), "small", SPEC)
     )
     assert len(shelf.library.search(np.ones(32), model="small", limit=9)) == 2
 
@@ -201,7 +193,7 @@ def test_the_order_of_indexing_does_not_change_the_answer(tmp_path: Path) -> Non
                 path.write_text(str(number))
                 vectors = vectors_of(path, 3)
                 library.record_indexed(
-                    as_file(path), str(number), FACTS, windows_of(3), vectors, model="nano", window_spec=SPEC
+                    IndexedVideo(as_file(path), str(number), FACTS, windows_of(3), vectors, "nano", SPEC)
                 )
             hits = library.search(np.ones(DIM), model="nano", limit=30)
             answers.append([(hit.path, hit.start_s, hit.score) for hit in hits])
