@@ -16,11 +16,11 @@ from vidsearch.answering.interface import Precision
 from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.load import read_some
 from vidsearch.models.mobilevideogpt.language_model import KeyValueCache
 from vidsearch.models.mobilevideogpt.linears import Weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel
+from vidsearch.models.weights import read_some
 
 NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
 

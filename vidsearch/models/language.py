@@ -17,7 +17,6 @@ from vidsearch.errors import ModelError
 from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.keys import compare
-from vidsearch.models.load import read_safetensors
 from vidsearch.models.mobilevideogpt.config import (
     ClipImageConfig,
     LanguageModelConfig,
@@ -25,6 +24,7 @@ from vidsearch.models.mobilevideogpt.config import (
     VideoMambaConfig,
 )
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.weights import read_safetensors
 
 _IMAGE_TOWER = "vision_model."
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,6 +17,7 @@ from vidsearch.models.mobileviclip.fold import fold_branches
 from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
+from vidsearch.models.weights import read_safetensors
 
 if TYPE_CHECKING:
     from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
@@ -93,38 +93,3 @@ def fill(network: Network, tensors: Mapping[str, Tensor], *, file: str) -> None:
     compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, wanted, file=file, model=network.config.name)
     own = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     network.load_state_dict(own, strict=True, assign=True)
-
-
-def read_some(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
-    """Some tensors of a file, mapped on their own: when they are let go of, so is the memory they were read into.
-
-    ModelError for a file that cannot be read, is damaged, or has no tensor of such a name.
-    """
-    from safetensors import SafetensorError, safe_open  # late, as below
-
-    try:
-        with safe_open(path, framework="pt") as tensors:
-            return {name: tensors.get_tensor(name) for name in names}
-    except OSError as error:
-        raise ModelError(
-            f"the weight file {path} cannot be read ({error.strerror or error}); check the path"
-        ) from error
-    except (SafetensorError, ValueError) as error:
-        raise ModelError(f"{path} is damaged or cut short ({error}); get or install it again") from error
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, memory-mapped. ModelError for a file that cannot be read, is damaged or cut short."""
-    from safetensors import (
-        SafetensorError,
-    )  # late: training builds networks on machines that have numpy and torch alone
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise ModelError(
-            f"the weight file {path} cannot be read ({error.strerror or error}); check the path"
-        ) from error
-    except (SafetensorError, ValueError) as error:
-        raise ModelError(f"{path} is damaged or cut short ({error}); get or install it again") from error

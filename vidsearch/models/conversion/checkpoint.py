@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import WEIGHTS_FILE, is_model_folder
-from vidsearch.models.load import read_safetensors
+from vidsearch.models.weights import read_safetensors
 
 Layout = Literal["apple", "mobileviclip", "open_clip", "text"]
 Tensors = dict[str, Tensor]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGENET_PIXELS, PixelStatistics
+from vidsearch.models.pixels import normalise_pixels
 
 SIDE_PX = 224
 Frame = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -53,14 +54,10 @@ def _checked(frame: Frame) -> Frame:
 
 
 def _normalised(squares: Sequence[Frame], statistics: PixelStatistics, side_px: int) -> Tensor:
-    """N × (S, S, 3) uint8 → (N, 3, S, S) float32; in float64, as the reference's video path, and rounded once."""
+    """N × (S, S, 3) uint8 → (N, 3, S, S) float32."""
     if not squares:
         return torch.empty(0, 3, side_px, side_px)
-    levels = np.arange(256.0)[:, None] / 255.0
-    table = ((levels - np.array(statistics.mean)) / np.array(statistics.std)).astype(np.float32)  # (256, 3)
-    stacked = np.stack(squares)
-    planes = [table[stacked[..., channel], channel] for channel in range(3)]  # 3 × (N, S, S)
-    return torch.from_numpy(np.stack(planes, axis=1))
+    return normalise_pixels(torch.from_numpy(np.stack(squares)), statistics.mean, statistics.std).contiguous()
 
 
 # ── Pillow: bicubic, antialiased ─────────────────────────────────────────────────────────────────────────────────────
