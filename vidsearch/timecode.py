@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+TimeFormat = Literal["hms", "seconds"]
 
 
 def clock(seconds: float) -> str:
@@ -14,10 +17,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{tail}" if hours else tail
 
 
+def time_text(seconds: float, time_format: TimeFormat) -> str:
+    """A time in the format that was asked for: `01:23.5`, or `83.500` seconds."""
+    return clock(seconds) if time_format == "hms" else f"{seconds:.3f}"
+
+
 def seconds(text: str) -> float:
     """The seconds of `83.5`, `01:23.5` or `1:02:03`; ValueError for anything else."""
     if not re.fullmatch(r"(\d+:)?(\d{1,2}:)?\d+(\.\d*)?", text):
-        raise ValueError(f"{text!r} is no time; write seconds (83.5), or minutes and seconds (01:23.5)")
+        raise ValueError(f"{text!r} is not a time; write seconds (83.5), or minutes and seconds (01:23.5)")
     total = 0.0
     for part in text.split(":"):
         total = 60 * total + float(part)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import places
+from vidsearch import json_forms, places
 from vidsearch.cli import options, pull, show
+from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import ClipEmbedder
@@ -23,7 +24,7 @@ EXIT_SOME_FAILED = 3
 
 def index(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders to walk, or single files.")],
-    model: options.Model = options.DEFAULT_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="FILE|FOLDER", help="Install the model from this checkpoint first."),
@@ -86,7 +87,7 @@ def index(
         for outcome in index_folders(roots, library, open_embedder, wanted):
             report.add(outcome)
     if as_json:
-        show.write_json(report.as_dict())
+        show.write_json({"version": json_forms.VERSION, **report.as_dict()})
     raise typer.Exit(EXIT_SOME_FAILED if report.failed else 0)
 
 

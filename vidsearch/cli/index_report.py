@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.timecode import clock
 from vidsearch.workflows.index import (
@@ -137,24 +138,8 @@ class IndexReport:
         show.say(" ".join(parts))
 
     def as_dict(self) -> dict[str, Any]:
-        """The stable JSON form of a run; documented in docs/json.md."""
-        plans = [item.plan for item in self.planned]
-        return {
-            "version": 1,
-            "dry_run": self.dry_run,
-            "to_index": [str(file.path) for plan in plans for file in plan.to_index],
-            "indexed": [
-                {"path": str(item.file.path), "windows": item.windows, "damage": item.facts.damage}
-                for item in self.indexed
-            ],
-            "failed": [{"path": str(item.path), "kind": item.kind, "error": item.message} for item in self.failed],
-            "unchanged": sum(len(plan.unchanged) + len(plan.refingerprinted) for plan in plans),
-            "failed_before": sum(len(plan.failed_before) for plan in plans),
-            "moved": sum(len(plan.moved) for plan in plans),
-            "copied": sum(len(plan.copied) for plan in plans),
-            "gone": sum(len(plan.gone) for plan in plans),
-            "offline": [str(item.root) for item in self.planned if item.plan.offline],
-        }
+        """The JSON form of the run so far."""
+        return json_forms.index_run(self.planned, self.indexed, self.failed, dry_run=self.dry_run)
 
 
 def _count(number: int, noun: str) -> str:

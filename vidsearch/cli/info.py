@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vidsearch import json_forms
 from vidsearch.cli import options, show
+from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
-    from vidsearch.store.library import LibraryInfo, ModelInfo
+    from vidsearch.store.library import LibraryInfo
 
 
 def info(as_json: options.Json = False) -> None:
@@ -16,34 +18,9 @@ def info(as_json: options.Json = False) -> None:
     with options.open_library() as library:
         facts = library.info()
     if as_json:
-        show.write_json({"version": 1, **as_dict(facts)})
+        show.write_json({"version": json_forms.VERSION, **json_forms.library(facts, DEFAULT_MODEL)})
     else:
         show.table_or_lines(("", ""), rows(facts))
-
-
-def as_dict(facts: LibraryInfo) -> dict[str, Any]:
-    """The stable JSON form; documented in docs/json.md."""
-    return {
-        "folder": str(facts.folder),
-        "schema": facts.schema,
-        "default_model": options.DEFAULT_MODEL,
-        "roots": [{"path": str(root.path), "offline": root.offline} for root in facts.roots],
-        "models": [_model(model) for model in facts.models],
-        "videos": {"indexed": facts.indexed, "failed": facts.failed, "offline": facts.offline},
-        "duration_s": round(facts.duration_s, 3),
-        "database_bytes": facts.database_bytes,
-        "index_bytes": facts.index_bytes,
-    }
-
-
-def _model(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "videos": model.videos,
-        "windows": model.windows,
-        "dim": model.dim,
-        "window_specs": [{"window_s": spec.length_s, "stride_s": spec.stride_s} for spec in model.window_specs],
-    }
 
 
 def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
@@ -56,5 +33,5 @@ def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
         *(("folder", f"{root.path}{' (offline)' if root.offline else ''}") for root in facts.roots),
         *(("model", f"{model.name}: {model.windows} windows of {model.videos} videos") for model in facts.models),
         ("size", size),
-        ("default model", options.DEFAULT_MODEL),
+        ("default model", DEFAULT_MODEL),
     ]

@@ -5,27 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidsearch import places
+from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.store.library import Library
 
-DEFAULT_MODEL = "mobileviclip-small"
-DEFAULT_ASK_MODEL = "mobilevideogpt-0.5b"
 DEFAULT_MAX_NEW_TOKENS = 256
-
-
-class TimeFormat(StrEnum):
-    """How times are printed."""
-
-    hms = "hms"
-    seconds = "seconds"
 
 
 Model = Annotated[
@@ -66,7 +57,7 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 def ask_model(given: str | None) -> str:
     """The model that answers for a command where it is not the first thing: flag, then variable, then default."""
-    return given or os.environ.get("VIDSEARCH_ASK_MODEL") or DEFAULT_ASK_MODEL
+    return given or os.environ.get("VIDSEARCH_ASK_MODEL") or DEFAULT_ANSWERING_MODEL
 
 
 def device_of_environment() -> str:

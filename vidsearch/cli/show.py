@@ -9,13 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import typer
-
-from vidsearch.timecode import clock
-
-TimeFormat = Literal["hms", "seconds"]
 
 
 def write(text: str) -> None:
@@ -58,10 +54,6 @@ def on_terminal(text: str) -> str:
 def one_line(text: str) -> str:
     """A field of a tab-separated line: backslash, tab, newline and carriage return escaped."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def time_text(seconds: float, time_format: TimeFormat) -> str:
-    return clock(seconds) if time_format == "hms" else f"{seconds:.3f}"
 
 
 def size_text(size_bytes: float) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidsearch import json_forms
 from vidsearch.cli import options, show
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
-    from vidsearch.records import VideoRow
+    pass
 
 
 def videos(
@@ -24,7 +25,7 @@ def videos(
     if failed:
         rows = [row for row in rows if row.state == "failed"]
     if as_json:
-        show.write_json({"version": 1, "videos": [as_dict(row) for row in rows]})
+        show.write_json({"version": json_forms.VERSION, "videos": [json_forms.video(row) for row in rows]})
         return
     show.table_or_lines(
         ("state", "length", "windows", "file", "note"),
@@ -40,17 +41,3 @@ def videos(
         ],
         right={"length": True, "windows": True},
     )
-
-
-def as_dict(row: VideoRow) -> dict[str, Any]:
-    """The stable JSON form of a video; documented in docs/json.md."""
-    return {
-        "path": str(row.path),
-        "state": row.state,
-        "error": row.error,
-        "error_kind": row.error_kind,
-        "duration_s": None if row.duration_s is None else round(row.duration_s, 3),
-        "windows": row.windows,
-        "reader": row.reader,
-        "model": row.model,
-    }

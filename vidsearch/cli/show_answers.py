@@ -1,0 +1,105 @@
+"""How answers about a clip look: on a terminal, in a pipe; what was looked at goes to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from vidsearch import timecode
+from vidsearch.cli import show
+
+if TYPE_CHECKING:
+    from vidsearch.answering.interface import SeenClip
+    from vidsearch.workflows.ask import Outcome
+
+
+def show_answers(
+    outcomes: Iterable[Outcome],
+    *,
+    several: bool,
+    verbose: bool = False,
+    lines: bool = False,
+    indent: str = "",
+    longer: str = "--max-new-tokens",
+) -> None:
+    """Answers to stdout as they come, `indent` before each line; what was looked at goes to stderr.
+
+    `several`: each question goes there, too. `lines`: an answer is one line of a pipe, its own ends of lines escaped.
+    `longer`: what lets an answer that was cut go on.
+    """
+    from vidsearch.workflows.ask import Answered, ClipLooked, Piece, QuestionPut
+
+    begun = False
+    try:
+        for outcome in outcomes:
+            match outcome:
+                case ClipLooked(clip, device):
+                    _say_seen(clip, device, verbose=verbose)
+                case QuestionPut(question, unknown):
+                    if several:
+                        show.say(f"> {question}")
+                    if unknown:
+                        show.say(f"vidsearch: the model does not know: {', '.join(unknown)}; it answers without them.")
+                case Piece(text):
+                    shown = show.one_line(text) if lines else show.on_terminal(text).replace("\n", f"\n{indent}")
+                    first, begun = not begun, True  # before the writing, which Ctrl-C may stop when it is done
+                    show.write(indent + shown if first else shown)
+                case Answered(_, _, tokens, cut_short, full, stopped):
+                    show.write("\n" if begun else f"{indent}\n")
+                    begun = False
+                    if stopped:
+                        show.say("Stopped. Ask on, or end with Ctrl-C or Ctrl-D.")
+                    elif cut_short:
+                        way_on = ": the model takes no more" if full else f"; {longer} lets it go on"
+                        show.say(f"The answer was cut after {tokens} tokens{way_on}.")
+    finally:
+        if begun:  # stopped in the middle of an answer, by Ctrl-C or an error: the line is ended
+            show.write("\n")
+
+
+def seen_line(clip: SeenClip, device: str) -> str:
+    """One line that says what was looked at, and by what."""
+    frames = f"{len(clip.times_s)} frame{'s' if len(clip.times_s) > 1 else ''}"
+    kept = f"{len(clip.chosen_s)} of them kept for motion"
+    source = "encoded before" if clip.from_cache else "encoded"
+    line = (
+        f"Looked at {timecode.clock(clip.start_s)}-{timecode.clock(clip.end_s)} of {clip.path.name}: "
+        f"{frames} {source}, {kept}; {clip.model} on {device}."
+    )
+    if unseen := _unseen_tail(clip):
+        line += f" Nothing after {timecode.clock(unseen)} was looked at; --coverage full spreads the frames."
+    if clip.damage:
+        line += f" {clip.damage}"
+    return line
+
+
+def _say_seen(clip: SeenClip, device: str, *, verbose: bool) -> None:
+    show.say(seen_line(clip, device))
+    if verbose:
+        show.say(frames_line(clip))
+
+
+def frames_line(clip: SeenClip) -> str:
+    """The time of every frame; those kept for motion have a star."""
+    times = (f"{time:.3f}{'*' if time in clip.chosen_s else ''}" for time in clip.times_s)
+    return f"Frames at {' '.join(times)} s (* kept for motion)."
+
+
+def _unseen_tail(clip: SeenClip) -> float | None:
+    """The time of the last frame, where what comes after it is longer than two steps between frames."""
+    times = clip.times_s
+    if len(times) < 2:
+        return None
+    step = max(later - earlier for earlier, later in pairwise(times))
+    return times[-1] if clip.end_s - times[-1] > 2 * step + 1e-3 else None
+
+
+def with_frames_said(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """The same outcomes, with what was looked at said on stderr."""
+    from vidsearch.workflows.ask import ClipLooked
+
+    for outcome in outcomes:
+        if isinstance(outcome, ClipLooked):
+            _say_seen(outcome.seen, outcome.device, verbose=True)
+        yield outcome

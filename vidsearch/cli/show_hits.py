@@ -1,0 +1,73 @@
+"""How the hits of a query look: a table or lines, JSON, or names alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from vidsearch import json_forms
+from vidsearch.cli import show
+from vidsearch.timecode import TimeFormat, time_text
+from vidsearch.workflows.relevance import Levels, match_level
+
+if TYPE_CHECKING:
+    from vidsearch.cli.hit_asker import HitAsker
+    from vidsearch.records import Hit
+
+HitsFormat = Literal["table", "json", "jsonl", "names", "names0"]  # names0: each ended by a NUL byte
+
+HEADERS = ("#", "score", "match", "start", "end", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class HitsShown:
+    """The hits of one query and how they are printed; `asker` answers questions about the best of them."""
+
+    text: str
+    model: str
+    hits: Sequence[Hit]
+    levels: Levels
+    time_format: TimeFormat
+    asker: HitAsker | None = None
+
+    def write(self, form: HitsFormat) -> None:
+        """To stdout, each answer as it comes."""
+        match form:
+            case "json":
+                head = {"version": json_forms.VERSION, "query": self.text, "model": self.model}
+                show.write_json(head | {"hits": list(self._forms())})
+            case "jsonl":
+                for line in self._forms():
+                    show.write_json(line)
+            case "names" | "names0":
+                end = "\0" if form == "names0" else "\n"
+                show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in self.hits)))
+            case "table":
+                self._write_table()
+
+    def _forms(self) -> Iterator[dict[str, Any]]:
+        for hit in self.hits:
+            yield json_forms.hit(hit, self.levels) | (self.asker.as_dict(hit) if self.asker else {})
+
+    def _write_table(self) -> None:
+        """A table, on a terminal under a header; in a pipe a line for each hit. Answers follow their hit."""
+        right = dict.fromkeys(("#", "start", "end"), True)
+        if self.asker is None:
+            show.table_or_lines(HEADERS, [self._row(hit) for hit in self.hits], right=right)
+            return
+        for hit in self.hits:
+            first = hit is self.hits[0]
+            show.table_or_lines(HEADERS if first else ("",) * len(HEADERS), [self._row(hit)], right=right)
+            self.asker.show(hit)
+
+    def _row(self, hit: Hit) -> tuple[str, ...]:
+        return (
+            str(hit.number),
+            f"{hit.score:.3f}",
+            match_level(hit.score, self.levels) or "-",
+            time_text(hit.start_s, self.time_format),
+            time_text(hit.end_s, self.time_format),
+            f"{hit.path} (offline)" if hit.offline and sys.stdout.isatty() else str(hit.path),
+        )

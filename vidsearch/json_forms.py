@@ -1,0 +1,122 @@
+"""The JSON form of results, the same on every surface: docs/json.md documents each field.
+
+Fields are added, never renamed or removed within one VERSION. Times are seconds, rounded to milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vidsearch.workflows.relevance import Levels, match_level
+
+if TYPE_CHECKING:
+    from vidsearch.answering.interface import SeenClip
+    from vidsearch.records import Hit, VideoRow
+    from vidsearch.store.library import LibraryInfo, ModelInfo
+    from vidsearch.workflows.ask import Outcome as AskOutcome
+    from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
+
+VERSION = 1
+
+
+def hit(found: Hit, levels: Levels) -> dict[str, Any]:
+    """A moment that a query found; `levels` are those of the hit's model."""
+    return {
+        "number": found.number,
+        "path": str(found.path),
+        "start_s": round(found.start_s, 3),
+        "end_s": round(found.end_s, 3),
+        "best_s": round(found.best_s, 3),
+        "score": round(found.score, 4),
+        "level": match_level(found.score, levels),
+        "model": found.model,
+        "offline": found.offline,
+    }
+
+
+def video(row: VideoRow) -> dict[str, Any]:
+    """A line of `vidsearch videos`."""
+    return {
+        "path": str(row.path),
+        "state": row.state,
+        "error": row.error,
+        "error_kind": row.error_kind,
+        "duration_s": None if row.duration_s is None else round(row.duration_s, 3),
+        "windows": row.windows,
+        "reader": row.reader,
+        "model": row.model,
+    }
+
+
+def library(facts: LibraryInfo, default_model: str) -> dict[str, Any]:
+    """What a library holds."""
+    return {
+        "folder": str(facts.folder),
+        "schema": facts.schema,
+        "default_model": default_model,
+        "roots": [{"path": str(root.path), "offline": root.offline} for root in facts.roots],
+        "models": [_model(model) for model in facts.models],
+        "videos": {"indexed": facts.indexed, "failed": facts.failed, "offline": facts.offline},
+        "duration_s": round(facts.duration_s, 3),
+        "database_bytes": facts.database_bytes,
+        "index_bytes": facts.index_bytes,
+    }
+
+
+def _model(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "videos": model.videos,
+        "windows": model.windows,
+        "dim": model.dim,
+        "window_specs": [{"window_s": spec.length_s, "stride_s": spec.stride_s} for spec in model.window_specs],
+    }
+
+
+def index_run(
+    planned: Sequence[RootPlanned], indexed: Sequence[VideoIndexed], failed: Sequence[VideoFailed], *, dry_run: bool
+) -> dict[str, Any]:
+    """What a run of `vidsearch index` did, or would do."""
+    plans = [item.plan for item in planned]
+    return {
+        "dry_run": dry_run,
+        "to_index": [str(file.path) for plan in plans for file in plan.to_index],
+        "indexed": [
+            {"path": str(item.file.path), "windows": item.windows, "damage": item.facts.damage} for item in indexed
+        ],
+        "failed": [{"path": str(item.path), "kind": item.kind, "error": item.message} for item in failed],
+        "unchanged": sum(len(plan.unchanged) + len(plan.refingerprinted) for plan in plans),
+        "failed_before": sum(len(plan.failed_before) for plan in plans),
+        "moved": sum(len(plan.moved) for plan in plans),
+        "copied": sum(len(plan.copied) for plan in plans),
+        "gone": sum(len(plan.gone) for plan in plans),
+        "offline": [str(item.root) for item in planned if item.plan.offline],
+    }
+
+
+def answers(outcomes: Iterable[AskOutcome]) -> dict[str, Any]:
+    """What was looked at, and the answers; runs through `outcomes`, and so asks."""
+    from vidsearch.workflows.ask import Answered, ClipLooked, QuestionPut
+
+    seen: dict[str, Any] = {}
+    answered: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        match outcome:
+            case ClipLooked(clip, device):
+                seen = {**_seen(clip), "device": device}
+            case QuestionPut(question, unknown):
+                answered.append({"question": question, "unknown_words": list(unknown)})
+            case Answered(_, text, tokens, cut_short, _):
+                answered[-1] |= {"answer": text, "tokens": tokens, "cut_short": cut_short}
+    return {**seen, "answers": answered}
+
+
+def _seen(clip: SeenClip) -> dict[str, Any]:
+    seen = asdict(clip) | {"path": str(clip.path)}
+    for name in ("start_s", "end_s"):
+        seen[name] = round(seen[name], 3)
+    seen["frames_s"] = [round(time, 3) for time in seen.pop("times_s")]
+    seen["kept_s"] = [round(time, 3) for time in seen.pop("chosen_s")]
+    return seen
