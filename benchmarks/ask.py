@@ -43,9 +43,9 @@ from torch import Tensor
 
 from vidsearch.answering.answerer import open_answerer
 from vidsearch.answering.interface import AnswerLimits, Clip, Precision, Viewing
-from vidsearch.answering.memory import keep_freed_memory
 from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
 from vidsearch.answering.words import Words
+from vidsearch.cli.memory import keep_freed_memory
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
 from vidsearch.models.language import load_language_model, named_tensors
 from vidsearch.models.load import build

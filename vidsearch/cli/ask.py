@@ -54,7 +54,7 @@ def ask(
     """
     from vidsearch.answering.answerer import open_answerer
     from vidsearch.answering.interface import AnswerLimits
-    from vidsearch.answering.memory import keep_freed_memory
+    from vidsearch.cli.memory import keep_freed_memory
     from vidsearch.workflows.ask import ask_about, check_question
 
     given = list(questions or [])

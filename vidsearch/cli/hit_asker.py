@@ -70,8 +70,8 @@ class HitAsker:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
         from vidsearch.answering.answerer import open_answerer
         from vidsearch.answering.interface import AnswerLimits, Clip
-        from vidsearch.answering.memory import keep_freed_memory
         from vidsearch.answering.moment import TimeRange
+        from vidsearch.cli.memory import keep_freed_memory
         from vidsearch.workflows.ask import ask_about
 
         keep_freed_memory()

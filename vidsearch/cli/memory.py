@@ -15,7 +15,7 @@ _NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library of this process to use freed memory again; False where it is not glibc and has no such wish.
+    """Tell the C library of this process to use freed memory again; False if it is not glibc.
 
     It holds for the whole process, so it is for the program to decide and not for a library within another one.
     """
