@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.answering.interface import Answerer, Precision
 from vidsearch.models.folder import find_model
 
@@ -17,14 +17,14 @@ def open_answerer(
     precision: Precision = "auto",
     cache_dir: Path | None = None,
 ) -> Answerer:
-    """The answerer of an installed or bundled model. `cache_dir` None: the place that `places` says.
+    """The answerer of an installed or bundled model. `cache_dir` None: the folder that `dirs` gives.
 
     `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
     for a device that this machine lacks or a precision that it cannot run.
     """
-    folder = find_model(model, models_dir or places.models_dir(), "answers")
+    folder = find_model(model, models_dir or dirs.models_dir(), "answers")
     from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
     from vidsearch.answering.visual_cache import VisualCache
 
-    cache = VisualCache(cache_dir or places.cache_dir())
+    cache = VisualCache(cache_dir or dirs.cache_dir())
     return MobileVideoGPTAnswerer(folder, device=device, precision=precision, cache=cache)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.cli import options, show
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def doctor(as_json: options.Json = False) -> None:
     from vidsearch.workflows.doctor import check_up
 
     found: list[Checked] = []
-    for checked in check_up(places.home_dir(), places.models_dir()):
+    for checked in check_up(dirs.home_dir(), dirs.models_dir()):
         found.append(checked)
         if not as_json:
             show.write(f"{_word(checked.ok)}\t{checked.part}\t{show.one_line(checked.note)}\n")

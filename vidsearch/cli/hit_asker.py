@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from vidsearch import json_forms, places
+from vidsearch import dirs, json_forms
 from vidsearch.cli import options, show
 from vidsearch.cli.show_answers import show_answers
 from vidsearch.errors import ModelError, VidsearchError
@@ -27,7 +27,7 @@ class HitAsker:
 
         for question in questions:
             check_question(question)
-        find_model(model, places.models_dir(), "answers")
+        find_model(model, dirs.models_dir(), "answers")
         self.failed = False  # a hit could not be looked at
         self._questions, self._top, self._model = questions, top, model
         self._device = options.device_of_environment()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import json_forms, places
+from vidsearch import dirs, json_forms
 from vidsearch.cli import options, pull, show
 from vidsearch.models.registry import DEFAULT_MODEL
 
@@ -65,7 +65,7 @@ def index(
         )
     if weights is not None:
         _install(model, options.absolute(weights))
-    folder = find_model(model, places.models_dir(), "search") if dry_run else pull.find_or_offer(model, "search")
+    folder = find_model(model, dirs.models_dir(), "search") if dry_run else pull.find_or_offer(model, "search")
     preprocessing = config_from_dict(dict(folder.network)).preprocessing
     wanted = IndexOptions(
         model=model,
@@ -81,7 +81,7 @@ def index(
     def open_embedder() -> ClipEmbedder:
         from vidsearch.embedding.embedder import open_clip_embedder
 
-        return open_clip_embedder(model, models_dir=places.models_dir(), device=device)
+        return open_clip_embedder(model, models_dir=dirs.models_dir(), device=device)
 
     with _library(dry_run=dry_run) as library, IndexReport(dry_run=dry_run, live=not as_json) as report:
         for outcome in index_folders(roots, library, open_embedder, wanted):
@@ -95,14 +95,14 @@ def _install(model: str, source: Path) -> None:
     from vidsearch.models.conversion.install import install
 
     show.say(f"Installing {model} from {source} ...")
-    install(model, source, places.models_dir())
+    install(model, source, dirs.models_dir())
 
 
 @contextmanager
 def _library(*, dry_run: bool) -> Iterator[Library]:
     """The user's library, made where there is none; a dry run makes an empty one that is thrown away."""
     with ExitStack() as stack:
-        home = places.home_dir()
+        home = dirs.home_dir()
         if dry_run and not home.exists():
             home = Path(stack.enter_context(TemporaryDirectory(prefix="vidsearch-dry-run-")))
         yield stack.enter_context(options.open_library(home, create=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.cli import options, pull, show
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def list_models(as_json: options.Json = False) -> None:
     """All models that vidsearch knows: what each is for, whether it is here, its size, source and licence."""
     from vidsearch.models.inventory import entries
 
-    found = entries(places.models_dir())
+    found = entries(dirs.models_dir())
     if as_json:
         show.write_json({"version": 1, "models": [_entry_as_dict(entry) for entry in found]})
         return
@@ -67,7 +67,7 @@ def info(name: Name, as_json: options.Json = False) -> None:
     """What is known of a model that is here: its network, where it came from, and what its self-test found."""
     from vidsearch.models.folder import find_model
 
-    facts = _facts(find_model(name, places.models_dir()))
+    facts = _facts(find_model(name, dirs.models_dir()))
     if as_json:
         show.write_json({"version": 1, **facts})
     else:
@@ -175,7 +175,7 @@ def add(
 
     given = None if renames is None else read_renames(options.absolute(renames))
     show.say(f"Reading {source} ...")
-    folder = install(name, options.absolute(source), places.models_dir(), renames=given, folded=folded, dtype=precision)
+    folder = install(name, options.absolute(source), dirs.models_dir(), renames=given, folded=folded, dtype=precision)
     for finding in kept_findings(folder):
         show.say(f"  {_word(finding.ok)}: {finding.what}: {finding.note}")
     show.say(f"Installed {folder.name} in {folder.path}.")
@@ -186,7 +186,7 @@ def remove(name: Name) -> None:
     """Delete an installed model. Vectors made with it stay in the library; see vidsearch remove --model."""
     from vidsearch.models.inventory import remove_model
 
-    show.say(f"Removed {remove_model(name, places.models_dir())}.")
+    show.say(f"Removed {remove_model(name, dirs.models_dir())}.")
 
 
 @app.command()
@@ -199,7 +199,7 @@ def verify(
     from vidsearch.models.folder import find_model
     from vidsearch.models.inventory import entries
 
-    directory = places.models_dir()
+    directory = dirs.models_dir()
     wanted = names or [entry.known.name for entry in entries(directory) if entry.path is not None]
     problems = {name: wrong_files(find_model(name, directory)) for name in wanted}
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
@@ -104,4 +104,4 @@ def open_library(folder: Path | None = None, *, create: bool = False) -> Library
     """The library in `VIDSEARCH_HOME`, or in a folder."""
     from vidsearch.store.library import Library
 
-    return Library.open(folder or places.home_dir(), create=create)
+    return Library.open(folder or dirs.home_dir(), create=create)

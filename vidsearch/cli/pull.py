@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.cli import options, show
 from vidsearch.cli.fetch_report import FetchReport
 from vidsearch.errors import ModelError, VidsearchError
@@ -64,7 +64,7 @@ def pull(
     Example: vidsearch models pull mobileviclip-small
     """
     wishes = _Wishes(yes, again, accept_changed, precision(half, as_stored))
-    models_dir = places.models_dir()
+    models_dir = dirs.models_dir()
     model, where = _understood(name, source)
     if model is not None and not again and _is_here(model, models_dir):
         return
@@ -99,11 +99,11 @@ def find_or_offer(model: str, kind: Kind) -> ModelFolder:
     from vidsearch.models.folder import WeightsMissingError, find_model
 
     try:
-        return find_model(model, places.models_dir(), kind)
+        return find_model(model, dirs.models_dir(), kind)
     except WeightsMissingError:
         if not _offered(model):
             raise
-    return find_model(model, places.models_dir(), kind)
+    return find_model(model, dirs.models_dir(), kind)
 
 
 def _offered(model: str) -> bool:
@@ -126,7 +126,7 @@ def _offered(model: str) -> bool:
     def planned(report: Report) -> FetchPlan:
         from vidsearch.fetching.fetch import plan_published
 
-        return plan_published(model, places.models_dir(), report=report)
+        return plan_published(model, dirs.models_dir(), report=report)
 
     return _pull(planned, model, _Wishes(yes=True))
 
@@ -176,7 +176,7 @@ def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     require_network(name)
     if not (wishes.yes or _terminal()):
         raise VidsearchError(f"without a terminal nobody can be asked; add --yes to fetch {name}")
-    models_dir = places.models_dir()
+    models_dir = dirs.models_dir()
     with FetchReport() as report:
         plan = planned(report.add)
         require_storable(plan.model, wishes.precision)

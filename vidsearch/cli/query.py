@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.cli import options, show
 from vidsearch.cli.hit_asker import HitAsker
 from vidsearch.cli.show_hits import HitsFormat, HitsShown
@@ -125,8 +125,8 @@ def _find(query: Query, model: str) -> tuple[list[Hit], Levels]:
     from vidsearch.workflows.query import find_moments
 
     with options.open_library() as library:
-        levels = find_model(model, places.models_dir(), "search").score_levels
-        embedder = open_text_embedder(model, models_dir=places.models_dir())
+        levels = find_model(model, dirs.models_dir(), "search").score_levels
+        embedder = open_text_embedder(model, models_dir=dirs.models_dir())
         _warn_of_unknown_words(query.text, embedder)
         hits = find_moments(library, embedder, query)
         library.save_hits(query.text, hits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
 from vidsearch.models.folder import find_model
 
@@ -21,7 +21,7 @@ def open_clip_embedder(
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
     Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
     """
-    folder = find_model(model, models_dir or places.models_dir(), "search")
+    folder = find_model(model, models_dir or dirs.models_dir(), "search")
     from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
     return TorchClipEmbedder(folder, device=device, threads=threads)
@@ -35,7 +35,7 @@ def open_text_embedder(
     `simplify` writes texts as MobileViCLIP's training captions were written (lower case, few signs); the models for
     pictures were trained without that and ignore it. Raises ModelError when the model is not there or damaged.
     """
-    folder = find_model(model, models_dir or places.models_dir(), "search")
+    folder = find_model(model, models_dir or dirs.models_dir(), "search")
     from vidsearch.embedding.onnx_text import OnnxTextEmbedder
 
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
