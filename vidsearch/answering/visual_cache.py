@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidsearch.errors import VidsearchError
+from vidsearch.files import replacing
 
 log = logging.getLogger(__name__)
 
 LIMIT_VARIABLE = "VIDSEARCH_CACHE_MB"
 DEFAULT_LIMIT_MB = 512  # about 120 clips of mobilevideogpt-0.5b
 _SUFFIX = ".visual"
-_UNFINISHED = ".new-"
 _FORMAT = 1
 
 
@@ -67,14 +66,8 @@ class VisualCache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=self._folder, prefix=_UNFINISHED, delete=False) as file:
-                try:
-                    file.write(data)
-                    file.close()
-                    Path(file.name).replace(self._folder / (key + _SUFFIX))
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+            with replacing(self._folder / (key + _SUFFIX), private=True) as partial:
+                partial.write_bytes(data)
             self._shrink()
         except OSError as error:
             log.info("the clip is not cached: %s", error)
@@ -86,7 +79,7 @@ class VisualCache:
         """
         entries = []
         for path in self._folder.iterdir():
-            if path.suffix == _SUFFIX or path.name.startswith(_UNFINISHED):
+            if path.suffix == _SUFFIX or path.name.startswith("."):
                 status = path.stat()
                 entries.append((status.st_mtime_ns, status.st_size, path))
         left = self._limit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,6 +53,7 @@ def index(
     """
     roots = [options.absolute(path) for path in paths]
     from vidsearch.cli.index_report import IndexReport
+    from vidsearch.machine import cores
     from vidsearch.models.folder import find_model
     from vidsearch.models.mobileviclip.config import config_from_dict
     from vidsearch.records import WindowSpec
@@ -75,7 +75,7 @@ def index(
         include_hidden=include_hidden,
         retry_failed=retry_failed,
         dry_run=dry_run,
-        jobs=jobs or _cores(),
+        jobs=jobs or cores(),
     )
 
     def open_embedder() -> ClipEmbedder:
@@ -106,7 +106,3 @@ def _library(*, dry_run: bool) -> Iterator[Library]:
         if dry_run and not home.exists():
             home = Path(stack.enter_context(TemporaryDirectory(prefix="vidsearch-dry-run-")))
         yield stack.enter_context(options.open_library(home, create=True))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import dirs
+from vidsearch import dirs, files
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ Seed = Annotated[
 
 def absolute(path: Path) -> Path:
     """The path as the library stores it: absolute, `~` expanded, `..` removed, symbolic links left as they are."""
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - Path.absolute keeps `..`, resolve follows links
+    return files.absolute(path.expanduser())
 
 
 def open_library(folder: Path | None = None, *, create: bool = False) -> Library:

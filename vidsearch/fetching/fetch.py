@@ -21,6 +21,7 @@ from vidsearch.errors import ModelError
 from vidsearch.fetching import first_seen, hub, published, repository, web
 from vidsearch.fetching.remote import FetchedFile, Patience, RemoteFile, Report, Waiting, report_nothing
 from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
+from vidsearch.files import why_not_writable
 from vidsearch.models.registry import (
     LANGUAGE_FOLDER,
     HubPlace,
@@ -222,7 +223,5 @@ def _clear_others(folder: Path, wanted: set[Path]) -> None:
 
 
 def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"{folder} cannot be made ({error.strerror}); set VIDSEARCH_MODEL_DIR to another") from error
+    if why := why_not_writable(folder):
+        raise ModelError(f"{folder} {why}; set VIDSEARCH_MODEL_DIR to another")

@@ -7,13 +7,13 @@ stays when a model is removed.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching.remote import FetchedFile
+from vidsearch.files import replacing
 
 _FILE = "fetched.json"
 Seen = dict[str, dict[str, str | None]]
@@ -39,9 +39,8 @@ def remember(models_dir: Path, files: Iterable[FetchedFile]) -> None:
             first = seen.get(_key(file))
             if first is None or first["sha256"] != file.sha256:
                 seen[_key(file)] = {"sha256": file.sha256, "etag": file.remote.etag, "date": today()}
-    partial = models_dir / f".{_FILE}.{os.getpid()}"
-    partial.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
-    partial.replace(models_dir / _FILE)
+    with replacing(models_dir / _FILE) as partial:
+        partial.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
 
 
 def today() -> str:

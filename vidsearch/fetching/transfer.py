@@ -23,6 +23,7 @@ from typing import Any
 from vidsearch.errors import ModelError
 from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, Patience, RemoteFile, Report, Waiting
 from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, opened, shown, translated, wait
+from vidsearch.files import digest_of, sha256
 
 _CHUNK_BYTES = 1 << 18
 _SNIFFED_BYTES = 64
@@ -263,7 +264,7 @@ def _copied(remote: RemoteFile, source: Path, part: _Part, report: Report) -> _P
 
 def _kept(part: _Part, path: Path, kept_note: Path, remote: RemoteFile) -> FetchedFile:
     """Check the whole file and give it its name. A wrong one is deleted: continuing it would never make it right."""
-    length, digest = part.length(), _sha256(part.data)
+    length, digest = part.length(), sha256(part.data)
     if remote.size_bytes is not None and length != remote.size_bytes:
         part.drop()
         raise ModelError(
@@ -299,24 +300,13 @@ def _already_whole(path: Path, folder: Path, remote: RemoteFile) -> FetchedFile 
         return None
     note = _read_note(_note_of(folder, remote))
     same = all(note.get(key) == value for key, value in _identity(remote).items())
-    if same and _sha256(path) == note.get("found_sha256"):
+    if same and sha256(path) == note.get("found_sha256"):
         return FetchedFile(path, replace(remote, size_bytes=path.stat().st_size), note["found_sha256"])
     path.unlink()
     return None
 
 
-def _sha256(path: Path) -> str:
-    return _digested(path, hashlib.sha256())
-
-
 def _sha1s(path: Path) -> set[str]:
     """As git names a content, by its kind, its length and its bytes; and of the bytes alone, as some mirrors tag it."""
     header = b"blob %d\0" % path.stat().st_size
-    return {_digested(path, hashlib.sha1(start, usedforsecurity=False)) for start in (header, b"")}
-
-
-def _digested(path: Path, digest: hashlib._Hash) -> str:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return {digest_of(path, hashlib.sha1(start, usedforsecurity=False)) for start in (header, b"")}

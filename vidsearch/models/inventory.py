@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 from filelock import FileLock
 
 from vidsearch.errors import ModelError
+from vidsearch.files import remove_folder
 from vidsearch.models.folder import BUNDLED_DIR, TEXT_FILE, ModelFolder, find_model, open_folder
 from vidsearch.models.registry import KNOWN_MODELS, KnownModel, known_model
 
@@ -94,8 +94,5 @@ def remove_model(name: str, models_dir: Path) -> Path:
     if not path.is_dir():
         find_model(name, models_dir)  # says what there is instead
     with FileLock(models_dir / ".install.lock"):
-        leaving = path.with_name(f".{name}.leaving")
-        shutil.rmtree(leaving, ignore_errors=True)
-        path.rename(leaving)  # in one step: a half-removed model does not exist
-        shutil.rmtree(leaving)
+        remove_folder(path)
     return path

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vidsearch.errors import ModelError
 
 Shape = tuple[int, ...]
 Keys = Mapping[str, Shape]
-_SHOWN = 3  # keys, and reasons, that a message lists
+_SHOWN, _LONGEST = 3, 120  # keys, and reasons, that a message lists; letters of each
 
 
 def compare(source: Keys, wanted: Keys, *, file: str, model: str) -> None:
@@ -35,7 +35,9 @@ def misfit(file: str, model: str, problems: Sequence[tuple[str, Shape, str]]) ->
     return f"{file} does not fit {model}: {'; '.join(shown)}{more}; give the weights that were published for {model}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def listed(names: Iterable[str]) -> str:
+    """The first few names for a message, each on one line and of bounded length: they are other people's."""
+    names = list(names)
+    shown = [name[:_LONGEST] if name.isprintable() else repr(name[:_LONGEST]) for name in names[:_SHOWN]]
+    more = len(names) - _SHOWN
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

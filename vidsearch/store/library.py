@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError, VideoError
+from vidsearch.files import UNFINISHED_SUFFIX, absolute
 from vidsearch.records import Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, VideoState, WindowSpec
 from vidsearch.store import contents
 from vidsearch.store.database import Database
 from vidsearch.store.migrations import SCHEMA_VERSION
-from vidsearch.store.paths import absolute, from_stored, sort_key, to_stored, within_sql
+from vidsearch.store.paths import from_stored, sort_key, to_stored, within_sql
 from vidsearch.store.plan import Fingerprint, IndexPlan, make_plan
 from vidsearch.store.presence import Presence, describe_root
 from vidsearch.store.searching import Searcher, model_rows
@@ -335,7 +336,7 @@ class Library:
             self._database.vacuum()
 
     def _refresh(self, *, anew: bool) -> None:
-        for leftover in self.folder.glob(".*.tmp"):  # of a process that was killed while it saved
+        for leftover in self.folder.glob(f".*{UNFINISHED_SUFFIX}"):  # of a process that was killed while it saved
             leftover.unlink(missing_ok=True)
         with self._database.reading() as connection:
             for model in model_rows(connection):

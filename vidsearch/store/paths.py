@@ -8,11 +8,6 @@ from pathlib import Path
 StoredPath = str | bytes
 
 
-def absolute(path: Path) -> Path:
-    """The path from the root of the file system; links in it stay, since they may be how the user knows the place."""
-    return Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute() leaves `..` in
-
-
 def to_stored(path: Path) -> StoredPath:
     """TEXT where the name is valid UTF-8, else BLOB with the bytes of the file system."""
     name = str(path)

@@ -13,7 +13,6 @@ import json
 import logging
 import mmap
 import os
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vidsearch.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -165,18 +166,13 @@ class VectorIndex:
     def save(self, folder: Path, name: str, model: str) -> None:
         """Writes both files whole or not at all; OSError if the disk refuses."""
         graph_file = _graph_file(folder, name)
-        temporary = _temporary_beside(graph_file)
-        try:
-            self._graph.save_index(str(temporary))
-            size = temporary.stat().st_size
+        with replacing(graph_file, durable=True, private=True) as partial:
+            self._graph.save_index(str(partial))
+            size = partial.stat().st_size
             if size != self._graph.index_file_size():  # hnswlib does not notice a full disk
                 raise OSError(f"{graph_file} could not be written whole")
             runs = [[run.first, run.count] for run in self.runs]
-            card = _Card(FORMAT, model, self.dim, self.built, runs, size, _checksum(temporary))
-            _sync(temporary)
-            temporary.replace(graph_file)
-        finally:
-            temporary.unlink(missing_ok=True)
+            card = _Card(FORMAT, model, self.dim, self.built, runs, size, _checksum(partial))
         # The card last: until it is there the old one does not fit the new graph, and the index counts as torn.
         _write_card(_card_file(folder, name), card)
 
@@ -217,14 +213,8 @@ def _read_card(file: Path) -> _Card | None:
 
 def _write_card(file: Path, card: _Card) -> None:
     body = json.dumps(asdict(card), sort_keys=True).encode()
-    temporary = _temporary_beside(file)
-    try:
-        temporary.write_bytes(body + b"\n%08x\n" % zlib.crc32(body))
-        _sync(temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(file.parent)
+    with replacing(file, durable=True, private=True) as partial:
+        partial.write_bytes(body + b"\n%08x\n" % zlib.crc32(body))
 
 
 def _vouches_for(card: _Card, file: Path) -> bool:
@@ -248,17 +238,3 @@ def _checksum(file: Path) -> int:
             return 0
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return zlib.crc32(content)
-
-
-def _temporary_beside(file: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
-    os.close(handle)
-    return Path(name)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vidsearch.errors import VidsearchError
+from vidsearch.files import replacing
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training.data import Batch, BatchSource
 from vidsearch.training.loss import contrast, keep_above_floor
@@ -132,9 +133,8 @@ class Trainer:
             "step": self.step,
             "steps": self.steps,
         }
-        half = path.with_suffix(".part")
-        torch.save(state, half)
-        half.replace(path)
+        with replacing(path) as partial:
+            torch.save(state, partial)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same run; VidsearchError where it cannot be read or is of another network."""

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.conversion.weight_files import WeightSet, find_weights, listed
+from vidsearch.models.conversion.weight_files import WeightSet, find_weights
 from vidsearch.models.deferred import deferred_weights
 from vidsearch.models.json_files import read_object
-from vidsearch.models.keys import Shape, compare
+from vidsearch.models.keys import Shape, compare, listed
 from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES, MobileVideoGPTConfig, published_name
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT

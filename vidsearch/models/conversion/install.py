@@ -7,9 +7,7 @@ torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidsearch.errors import ModelError
+from vidsearch.files import replacing_folder, restore_folder, sha256, why_not_writable
 from vidsearch.models.conversion.checkpoint import read_checkpoint, read_folder
 from vidsearch.models.conversion.export import export_text_encoder
 from vidsearch.models.conversion.fit import Fitted, fit
@@ -50,7 +49,6 @@ from vidsearch.models.selftest.retrieval import TEXTS, clip_vectors, examine, mo
 Dtype = Literal["float32", "float16"]
 Precision = Dtype | Literal["stored"]  # as the published files have it
 HALF_COSINE = 0.9999  # of vectors from half-precision weights with those from the weights given
-_HASH_CHUNK_BYTES = 1 << 20
 
 
 def install(
@@ -79,7 +77,7 @@ def install(
         raise ModelError(f"the names in {source} are those of {name}; leave out --renames, --folded and --unfolded")
     _make(models_dir)
     with FileLock(models_dir / ".install.lock"):
-        _clear_leftovers(models_dir, name)
+        restore_folder(models_dir / name)
         try:
             if is_model_folder(source):
                 return _install_folder(name, source, models_dir / name, fetched)
@@ -176,15 +174,6 @@ def write_model_folder(
     return open_folder(folder)
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _fetched_note(fetched: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"fetched": [dict(file) for file in fetched]} if fetched else {}
 
@@ -252,57 +241,20 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"the folder {folder} cannot be made ({error.strerror}); choose another for models") from error
-    if not os.access(folder, os.W_OK):
-        raise ModelError(f"the folder {folder} may not be written; choose another for models")
+    if why := why_not_writable(folder):
+        raise ModelError(f"the folder {folder} {why}; choose another for models")
 
 
 @contextmanager
 def _written_beside(folder: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
     _make(folder.parent)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        yield partial
-        _replace(partial, folder)
+        with replacing_folder(folder) as partial:
+            yield partial
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"the model folder {folder} cannot be written ({why}); make room or choose another") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _clear_leftovers(models_dir: Path, name: str) -> None:
-    """What installations that were killed left beside the model's folder; the lock is held, so that nobody writes.
-
-    One killed between the two renames of `_replace` left the old model aside: it comes back.
-    """
-    for old in models_dir.glob(f".{name}.*.old"):
-        if not (models_dir / name).exists():
-            old.rename(models_dir / name)
-        shutil.rmtree(old, ignore_errors=True)
-    for partial in models_dir.glob(f".{name}.*.part"):
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _replace(partial: Path, folder: Path) -> None:
-    """Folders cannot be exchanged in one step everywhere: the old one moves aside, and back if the new one cannot."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    folder.rename(old)
-    try:
-        partial.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _stored(network: Network, dtype: Dtype) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.checkpoint import SUFFIXES, Tensors, read_tensors
 from vidsearch.models.json_files import read_object
+from vidsearch.models.keys import listed
 
 _INDEX = ".index.json"
 _PLAIN_NAME = re.compile(r"[\w-][\w.-]{1,200}", re.ASCII)  # no separator of any system, no "..", nothing hidden
@@ -24,7 +25,6 @@ _SHARD = re.compile(r"-\d+-of-(\d+)\.\w+$")
 # What the Trainer of transformers leaves beside the weights: pickles of its own state, and no weights in them.
 _NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state\w*)\.(bin|pt|pth)")
 _DEPTH = 4  # folders below the one given; the hub's cache has three
-_SHOWN, _LONGEST = 3, 120  # names in a message, and letters of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,3 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 def _is_plain_name(name: object) -> bool:
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and Path(name).suffix in SUFFIXES
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few names for a message, each on one line and of bounded length: they are other people's."""
-    names = list(names)
-    shown = [name[:_LONGEST] if name.isprintable() else repr(name[:_LONGEST]) for name in names[:_SHOWN]]
-    more = len(names) - _SHOWN
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

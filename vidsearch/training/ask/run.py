@@ -16,6 +16,7 @@ import torch
 from torch import nn, optim
 
 from vidsearch.errors import VidsearchError
+from vidsearch.files import replacing
 from vidsearch.training.ask.lora import save_adapter
 from vidsearch.training.ask.settings import AskSettings, Stage
 from vidsearch.training.ask.stages import Workshop
@@ -158,9 +159,8 @@ def _states(workshop: Workshop) -> dict[str, Any]:
 def _write(state: dict[str, Any], path: Path) -> None:
     """A reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    torch.save(state, half)
-    half.replace(path)
+    with replacing(path) as partial:
+        torch.save(state, partial)
 
 
 def _metrics(stage: Stage, step: int, losses: list[float], seconds: float) -> Metrics:

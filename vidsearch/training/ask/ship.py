@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from vidsearch.files import replacing_folder
 from vidsearch.models.conversion.install import write_hashes
 from vidsearch.models.folder import CARD_FILE, CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
 from vidsearch.models.language import named_tensors
@@ -20,14 +21,22 @@ from vidsearch.training.ask.vocabulary import END, PADDING, build_tokenizer
 
 def ship(network: MobileVideoGPT, run: dict[str, Any], folder: Path, card: str | None) -> None:
     """Write the folder anew; it is complete before it takes the old one's place. A tied head is not written twice."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(folder) as partial:
+        _write(network, run, partial)
+        if card is not None:
+            (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        elif (folder / CARD_FILE).is_file():
+            shutil.copy2(folder / CARD_FILE, partial / CARD_FILE)
+        write_hashes(partial)
+
+
+def _write(network: MobileVideoGPT, run: dict[str, Any], folder: Path) -> None:
     tensors = {
         name: tensor.to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
         for name, tensor in named_tensors(network).items()
     }
-    save_file(tensors, partial / WEIGHTS_FILE)
+    save_file(tensors, folder / WEIGHTS_FILE)
     model = run["settings"]["model"]
     provenance = {
         "source": "trained by vidsearch on its own synthetic world",
@@ -36,16 +45,9 @@ def ship(network: MobileVideoGPT, run: dict[str, Any], folder: Path, card: str |
         "settings": run["settings"],
     }
     text = config_text(model, asdict(network.layout), provenance, kind="answers")
-    (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     tokenizer = build_tokenizer()
-    tokenizer.save(str(partial / TOKENIZER_FILE))
+    tokenizer.save(str(folder / TOKENIZER_FILE))
     stop = [tokenizer.token_to_id(END), tokenizer.token_to_id(PADDING)]
     generation = {"eos_token_id": stop, "pad_token_id": stop[1], "do_sample": False}
-    (partial / GENERATION_FILE).write_text(json.dumps(generation, indent=1) + "\n", encoding="utf-8")
-    if card is not None:
-        (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    elif (folder / CARD_FILE).is_file():
-        shutil.copy2(folder / CARD_FILE, partial / CARD_FILE)
-    write_hashes(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    (folder / GENERATION_FILE).write_text(json.dumps(generation, indent=1) + "\n", encoding="utf-8")
