@@ -1,39 +1,108 @@
-"""Do real clips index without a failure, with the right durations? A line a file of the shared test material.
+"""Do real clips index without a failure, and do the search models that are here find them by a sentence about each?
 
-    python benchmarks/real_clips.py [../shared/videos]
+    python benchmarks/real_clips.py [../shared/videos] [--models NAME...] [--absent FILE.csv]
 
-Reads the folder's manifest.json, indexes its clips/ with the bundled model (which understands nothing of them) into a
-library of its own and compares each duration with the manifest's. Prints a table, then one JSON line.
+Reads the folder's manifest.json (files with a length and a query each), indexes its clips/ into a library of its own
+with every search model on this machine and compares each length with the manifest's. Then every model is asked the
+queries of the clips and those of absent_queries.csv, about things that are in none of them. Printed are:
+
+- R@1, R@5 and the median rank of the right clip;
+- the levels (high, medium, low) that the model has, and those that the rule of vidsearch/evaluation/calibration.py
+  measures here: how many right and wrong hits each holds among the first ten of every query;
+- what levels do to queries that they were not measured with: each query left out in turn, and levels from one half of
+  the clips and queries judged on the other.
+
+mobileviclip-nano understands nothing of real clips and shows what chance gives. Ends with one JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from machine import finish
+
+from vidsearch import places
+from vidsearch.embedding.embedder import open_text_embedder
+from vidsearch.evaluation.calibration import (
+    RULE,
+    KnownAnswers,
+    Outcome,
+    leave_one_out,
+    measure_levels,
+    outcome,
+    split_half,
+    tally,
+)
+from vidsearch.evaluation.known_answers import JudgedQuery, ask, read_queries
+from vidsearch.evaluation.retrieval import recall
+from vidsearch.models.folder import find_model
+from vidsearch.models.inventory import entries
+from vidsearch.models.score_levels import ScoreLevels, levels_of
+from vidsearch.store.library import Library
+
+HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[2] / "shared" / "videos")
-    folder: Path = parser.parse_args().folder.resolve()
+    given = _arguments()
+    folder: Path = given.folder.resolve()
     manifest = json.loads((folder / "manifest.json").read_text())
+    clips = [entry for entry in manifest["files"] if entry["path"].startswith("clips/")]
+    queries = [JudgedQuery(entry["query"], folder / entry["path"]) for entry in clips if entry.get("query")]
+    queries += read_queries(given.absent)
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "VIDSEARCH_HOME": home, "VIDSEARCH_MODEL": "mobileviclip-nano"}
-        program = [sys.executable, "-m", "vidsearch"]
-        subprocess.run([*program, "index", str(folder / "clips")], env=environment, check=False)
-        listed = subprocess.run([*program, "videos", "--json"], env=environment, capture_output=True, check=True)
-    videos = {Path(video["path"]).name: video for video in json.loads(listed.stdout)["videos"]}
+        for model in given.models:
+            _vidsearch("index", str(folder / "clips"), "--model", model, home=Path(home))
+        durations = compare_durations(clips, Path(home), given.models[0])
+        found = {model: judge(model, queries, Path(home)) for model in given.models}
+    finish("real clips", **durations, rule=RULE, models=found)
 
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=HERE.parents[1] / "shared" / "videos")
+    parser.add_argument("--models", nargs="+", default=models_here(), help="default: every search model that is here")
+    parser.add_argument("--absent", type=Path, default=HERE / "absent_queries.csv", help="a CSV with file and text")
+    return parser.parse_args()
+
+
+def models_here() -> list[str]:
+    return [
+        entry.known.name
+        for entry in entries(places.models_dir())
+        if entry.known.kind == "search" and entry.state in ("bundled", "installed")
+    ]
+
+
+def _vidsearch(*arguments: str, home: Path) -> str:
+    """Run the program on a library of its own, with the models of this machine, and return its stdout."""
+    environment = {**os.environ, "VIDSEARCH_MODEL_DIR": str(places.models_dir()), "VIDSEARCH_HOME": str(home)}
+    command = [sys.executable, "-m", "vidsearch", *arguments]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (0, 3):  # 3: some videos failed, which the table shows
+        sys.exit(done.returncode)
+    return done.stdout
+
+
+# ── lengths ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def compare_durations(clips: list[dict[str, Any]], home: Path, model: str) -> dict[str, Any]:
+    """A line a clip: its reader, its length beside the manifest's, its windows."""
+    rows = json.loads(_vidsearch("videos", "--json", home=home))["videos"]
+    videos = {Path(row["path"]).name: row for row in rows if row["model"] in (model, None)}
     off = []
     print(f"{'file':36} {'reader':7} {'manifest':>9} {'measured':>9} {'frames off':>10} {'windows':>8}  state")
-    for entry in sorted((e for e in manifest["files"] if e["path"].startswith("clips/")), key=lambda e: e["name"]):
+    for entry in sorted(clips, key=lambda entry: entry["name"]):
         video = videos[entry["name"]]
         frames_off = abs((video["duration_s"] or 0) - entry["duration"]) * entry["fps"]
         if frames_off > 1.01:
@@ -44,7 +113,49 @@ def main() -> None:
         )
     failed = [name for name, video in videos.items() if video["state"] != "indexed"]
     print(f"{len(videos)} clips, {len(failed)} failed, {len(off)} more than one frame off: {', '.join(off) or 'none'}")
-    finish("real clips", clips=len(videos), failed=failed, more_than_a_frame_off=off)
+    return {"clips": len(videos), "failed": failed, "more_than_a_frame_off": off}
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
+    """Ask one model everything, print what it found, and return the figures."""
+    embedder = open_text_embedder(model, models_dir=places.models_dir())
+    with Library.open(home, create=False) as library:
+        known = ask(library, embedder, queries)
+    present = int(known.present.sum())
+    figures: dict[str, Any] = {name: value / 100 for name, value in recall(known.places, at=(1, 5)).items()}
+    figures["median rank"] = float(np.median(known.places)) + 1
+    print(f"\n{model}: {present} queries of {known.scores.shape[1]} clips, {len(queries) - present} absent ones")
+    print("  " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+    kept = levels_of(find_model(model, places.models_dir(), "search"), places.models_dir())
+    if kept is not None:
+        figures["levels that it has"] = _print_levels("levels that it has", known, kept)
+    figures["levels measured here"] = _print_levels("levels measured here", known, measure_levels(known))
+    for name, checked in (("each query left out", leave_one_out(known)), ("half judges half", split_half(known))):
+        print(f"  {name + ':':24} {_sentence(checked)}")
+        figures[name] = dataclasses.asdict(checked)
+    return figures
+
+
+def _print_levels(name: str, known: KnownAnswers, levels: ScoreLevels) -> dict[str, Any]:
+    """A line a level: from which score on, and what the hits in it are."""
+    shown = outcome(known, levels)
+    print(f"  {name + ':':24} {_sentence(shown)}")
+    print(f"    {'level':8} {'from':>7} {'right':>6} {'other clip':>11} {'absent query':>13}")
+    for level, count in tally(known, levels).items():
+        least = "" if level == "none" else f"{getattr(levels, level):.4f}"
+        print(f"    {level:8} {least:>7} {count.right:6} {count.wrong:11} {count.absent:13}")
+    hits = {level: dataclasses.asdict(count) for level, count in tally(known, levels).items()}
+    return {**levels.to_dict(), "hits": hits, **dataclasses.asdict(shown)}
+
+
+def _sentence(shown: Outcome) -> str:
+    return (
+        f"absent queries with a hit at high {shown.absent_at_high:.1%}, with any hit {shown.absent_shown:.1%}; "
+        f"present ones without a hit {shown.present_without_any:.1%}, without their own {shown.present_without_own:.1%}"
+    )
 
 
 if __name__ == "__main__":
