@@ -25,9 +25,9 @@ from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.decord_reader import DecordReader
 from vidsearch.video.discover import find_videos
-from vidsearch.video.header import look
+from vidsearch.video.doubts import doubts
+from vidsearch.video.header import probe
 from vidsearch.video.interface import VideoReader
-from vidsearch.video.probe import doubts
 from vidsearch.video.pyav_reader import PyavReader
 from vidsearch.video.reader import open_reader, read_windows
 from vidsearch.video.windows import cut_windows
@@ -58,14 +58,14 @@ def through(open_it: Callable[[Path, FrameSpec], VideoReader]) -> Callable[[Path
 
 
 def only_decord(path: Path, spec: FrameSpec) -> VideoReader:
-    header = look(path)
+    header = probe(path)
     return DecordReader(path, header, spec, lambda: PyavReader(path, header, spec))
 
 
 WAYS: dict[str, Callable[[Path, FrameSpec], float]] = {
     "plain decord": plain_decord,
     "decord": through(only_decord),
-    "pyav": through(lambda path, spec: PyavReader(path, look(path), spec)),
+    "pyav": through(lambda path, spec: PyavReader(path, probe(path), spec)),
     "chosen": through(open_reader),
 }
 
@@ -80,7 +80,7 @@ def trusted(folder: Path) -> list[Path]:
     found = []
     for file in find_videos(folder):
         try:
-            if isinstance(file, VideoFile) and not doubts(look(file.path)):
+            if isinstance(file, VideoFile) and not doubts(probe(file.path)):
                 found.append((file.size_bytes, file.path))
         except VideoError as error:
             print(f"left out: {error}")

@@ -164,7 +164,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     changed = bytearray(published_files["mobileviclip_tiny.pt"])
     changed[-1] ^= 0xFF  # another content of the same length
     server.add_drive_folder(FOLDER, {"mobileviclip_tiny.pt": bytes(changed)})
-    refused = models_published(hosts, "pull", NAME, "--yes", "--again")
+    refused = models_published(hosts, "pull", NAME, "--yes", "--force")
     assert refused.returncode == 5
     assert "is not what it was when it was first fetched" in refused.stderr.decode()
     assert "mobileviclip_tiny.pt" not in {Path(name).name for name in files_below(own_home / "models")}
@@ -195,10 +195,10 @@ def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew(
     for content in (changed.read_bytes(), None):  # what can be read stays, for whoever wants to look at it
         said = refused(content)
         assert "mobileviclip_tiny.pt is damaged: vision_encoder.patch_embed.0" in said
-        assert said.endswith("used by the next pull; --again fetches anew what has no hash)")
+        assert said.endswith("used by the next pull; --force fetches anew what has no hash)")
     damaged = bytearray(whole)
     damaged[len(damaged) // 2] ^= 0xFF
-    said = refused(bytes(damaged), "--again")
+    said = refused(bytes(damaged), "--force")
     assert "mobileviclip_tiny.pt is damaged (" in said
     assert said.endswith("(it was deleted; the other files are used by the next pull)")
     assert not list((own_home / "models" / ".downloads" / NAME).glob("mobileviclip*"))

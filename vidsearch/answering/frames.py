@@ -20,8 +20,8 @@ from vidsearch.answering.moment import Coverage, TimeRange, choose_frames, outsi
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
 from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.pool import DecodePool, VideoDone, VideoFailed, VideoOpened, WindowDecoded
-from vidsearch.video.wording import os_refusal
+from vidsearch.video.messages import os_refusal
+from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded
 
 _AS_IS = FrameSpec(side_px=1, fit="as-is")
 
@@ -61,9 +61,9 @@ def read_moment(path: Path, wanted: TimeRange, coverage: Coverage, config: Mobil
                     pixels.add(clip.frames[0])
                 case VideoDone(_, done):
                     facts = done
-                case VideoFailed(_, error):
+                case DecodeFailed(_, error):
                     raise error
-    assert facts is not None  # the pool ends every file with VideoDone or VideoFailed
+    assert facts is not None  # the pool ends every file with VideoDone or DecodeFailed
     return MomentPixels(facts, *span, tuple(times), *pixels.padded())
 
 

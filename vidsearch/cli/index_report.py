@@ -11,7 +11,7 @@ from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.timecode import clock
 from vidsearch.workflows.index import (
-    Outcome,
+    IndexOutcome,
     RootPlanned,
     VideoFailed,
     VideoIndexed,
@@ -59,7 +59,7 @@ class IndexReport:
         elif kind is KeyboardInterrupt:
             show.say(f"Stopped. {len(self.indexed)} videos are in the library; run the same command again to go on.")
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: IndexOutcome) -> None:
         match outcome:
             case RootPlanned(root, plan):
                 self.planned.append(outcome)

@@ -208,5 +208,5 @@ def verify(
         for name, found in problems.items():
             show.write(f"{name}\t{'; '.join(found) or 'whole'}\n")
     if any(problems.values()):
-        show.say("Install again what has changed: vidsearch models pull NAME --again, or add NAME --from FOLDER.")
+        show.say("Install again what has changed: vidsearch models pull NAME --force, or add NAME --from FOLDER.")
         raise typer.Exit(EXIT_MODEL)

@@ -37,7 +37,7 @@ class _Wishes:
     """How to pull."""
 
     yes: bool = False  # without a question
-    again: bool = False  # also what is here already
+    force: bool = False  # also what is here already
     accept_changed: bool = False
     precision: Precision = "float32"
 
@@ -49,7 +49,7 @@ def pull(
         typer.Option("--from", metavar="ORG/NAME|FOLDER", help="Take the model NAME from here, not from its authors."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Fetch without a question.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Fetch a model that is here already.")] = False,
+    force: Annotated[bool, typer.Option("--force", "--again", help="Fetch a model that is here already.")] = False,
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="Take a file without published hash that is not what it was.")
     ] = False,
@@ -63,10 +63,10 @@ def pull(
 
     Example: vidsearch models pull mobileviclip-small
     """
-    wishes = _Wishes(yes, again, accept_changed, precision(half, as_stored))
+    wishes = _Wishes(yes, force, accept_changed, precision(half, as_stored))
     models_dir = dirs.models_dir()
     model, where = _understood(name, source)
-    if model is not None and not again and _is_here(model, models_dir):
+    if model is not None and not force and _is_here(model, models_dir):
         return
     if isinstance(where, Path):
         _install_local(model, where, models_dir, wishes)
@@ -169,7 +169,7 @@ def _install_local(model: str | None, folder: Path, models_dir: Path, wishes: _W
 
 def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     """Plan, show, ask, fetch, install. False where the answer was no."""
-    from vidsearch.fetching.fetch import alone
+    from vidsearch.fetching.fetch import model_lock
     from vidsearch.fetching.web import require_network
     from vidsearch.models.registry import require_storable
 
@@ -180,8 +180,8 @@ def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     with FetchReport() as report:
         plan = planned(report.add)
         require_storable(plan.model, wishes.precision)
-        with alone(plan.model, models_dir, report.add):
-            if not wishes.again and _is_here(plan.model, models_dir):  # since another process was faster
+        with model_lock(plan.model, models_dir, report.add):
+            if not wishes.force and _is_here(plan.model, models_dir):  # since another process was faster
                 return True
             _say_plan(plan)
             if not (wishes.yes or _agreed(f"Fetch {show.size_text(plan.size_bytes)} into {models_dir}?")):
@@ -198,7 +198,7 @@ def _fetch_and_install(plan: FetchPlan, report: FetchReport, wishes: _Wishes) ->
             plan,
             report=report.add,
             accept_changed=wishes.accept_changed,
-            anew=wishes.again,
+            force=wishes.force,
             narrow=wishes.precision != "float32",
         )
     except KeyboardInterrupt:
@@ -222,7 +222,7 @@ def _install_fetched(fetched: Fetched, precision: Precision) -> None:
         error.path.unlink(missing_ok=True)  # it is in the folder of what was fetched
         raise ModelError(f"{error} (it was deleted; the other files are used by the next pull)") from error
     except ModelError as error:
-        anew = "" if all(file.hash_published for file in fetched.files) else "; --again fetches anew what has no hash"
+        anew = "" if all(file.hash_published for file in fetched.files) else "; --force fetches anew what has no hash"
         raise ModelError(
             f"{error} (what was fetched is kept in {fetched.folder} and used by the next pull{anew})"
         ) from error
@@ -237,7 +237,7 @@ def _is_here(model: str, models_dir: Path) -> bool:
         folder = find_model(model, models_dir)
     except ModelError:  # missing or damaged: both are mended by fetching
         return False
-    show.say(f"{model} is here already ({folder.path}); vidsearch models verify {model} checks it, --again fetches it.")
+    show.say(f"{model} is here already ({folder.path}); vidsearch models verify {model} checks it, --force fetches it.")
     return True
 
 

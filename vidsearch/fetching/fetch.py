@@ -19,12 +19,12 @@ from filelock import FileLock, Timeout
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import first_seen, hub, published, repository, web
-from vidsearch.fetching.remote import FetchedFile, Patience, RemoteFile, Report, Waiting, report_nothing
+from vidsearch.fetching.remote import FetchedFile, RemoteFile, Report, RetryPolicy, Waiting, report_nothing
 from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
 from vidsearch.files import why_not_writable
 from vidsearch.models.registry import (
     LANGUAGE_FOLDER,
-    HubPlace,
+    HubSource,
     KnownModel,
     WeightFile,
     WeightRepository,
@@ -99,7 +99,7 @@ class Fetched:
 
 
 def plan_published(
-    model: str, models_dir: Path, patience: Patience = Patience(), report: Report = report_nothing
+    model: str, models_dir: Path, policy: RetryPolicy = RetryPolicy(), report: Report = report_nothing
 ) -> FetchPlan:
     """What the published files of a known model are. Asks their hosts and reads no file.
 
@@ -109,23 +109,23 @@ def plan_published(
     if not known.weights:
         raise ModelError(f"{model} comes with vidsearch; there is nothing to fetch")
     web.require_network(model)
-    files = tuple(file for weights in known.weights for file in published.describe_all(weights, patience, report))
+    files = tuple(file for weights in known.weights for file in published.describe_all(weights, policy, report))
     return FetchPlan(model, files, known.licence, models_dir)
 
 
 def plan_repository(
-    name: str, model: str | None, models_dir: Path, patience: Patience = Patience(), report: Report = report_nothing
+    name: str, model: str | None, models_dir: Path, policy: RetryPolicy = RetryPolicy(), report: Report = report_nothing
 ) -> FetchPlan:
     """The same for a repository on Hugging Face, in a published layout or in ours; `model` None: its files tell."""
     web.require_network(name)
-    names = web.patiently(lambda: hub.files_of(name, patience.timeout_s), patience, report)
-    config = web.patiently(lambda: repository.config_of(name, names, patience.timeout_s), patience, report)
+    names = web.retried(lambda: hub.files_of(name, policy.timeout_s), policy, report)
+    config = web.retried(lambda: repository.config_of(name, names, policy.timeout_s), policy, report)
     found = known_model(repository.require_model(name, names, config, model))
     if not found.weights:
         raise ModelError(f"{found.name} comes with vidsearch; there is nothing to fetch")
     ours = repository.is_ours(config, names)
     weights = _weights_in(name, found, names, ours=ours)
-    files = tuple(file for item in weights for file in published.describe_all(item, patience, report))
+    files = tuple(file for item in weights for file in published.describe_all(item, policy, report))
     licence = found.licence if found.comes_from(name) else _UNKNOWN_LICENCE
     return FetchPlan(found.name, files, licence, models_dir, ours)
 
@@ -136,30 +136,30 @@ def _weights_in(name: str, known: KnownModel, names: Sequence[str], *, ours: boo
     if isinstance(first, WeightRepository) and not ours:
         return [replace(first, repository=name), *others]
     wanted = repository.own_files(names) if ours else repository.wanted_files(name, known.name, names)
-    return [WeightFile(file, (HubPlace(name),), 0) for file in wanted]
+    return [WeightFile(file, (HubSource(name),), 0) for file in wanted]
 
 
 def fetch(
     plan: FetchPlan,
-    patience: Patience = Patience(),
+    policy: RetryPolicy = RetryPolicy(),
     report: Report = report_nothing,
     *,
     accept_changed: bool = False,
-    anew: bool = False,
+    force: bool = False,
     narrow: bool = False,
 ) -> Fetched:
     """Bring the files of a plan. ModelError when they do not fit on the disk, or one cannot be had or is wrong.
 
-    What an earlier call brought is used; with `anew`, only what has its published hash. `narrow`: the model will not be
-    wider than its files, see `FetchPlan.installed_bytes`.
+    What an earlier call brought is used; with `force`, only what has its published hash. `narrow`: the model will not
+    be wider than its files, see `FetchPlan.installed_bytes`.
     """
     _make(plan.folder)
-    if anew:
+    if force:
         _drop_unproven(plan)
     _require_room(plan, plan.installed_bytes(narrow=narrow))
     files = []
     for remote in plan.files:
-        file = fetch_file(remote, plan.folder, report, patience)
+        file = fetch_file(remote, plan.folder, report, policy)
         if not accept_changed:
             _require_same(plan, file)
         files.append(file)
@@ -174,7 +174,7 @@ def finish(fetched: Fetched) -> None:
 
 
 @contextmanager
-def alone(model: str, models_dir: Path, on_wait: Report) -> Iterator[None]:
+def model_lock(model: str, models_dir: Path, on_wait: Report) -> Iterator[None]:
     """One fetch of a model at a time; a second one waits, after telling `on_wait`."""
     _make(models_dir / _DOWNLOADS)
     lock = FileLock(models_dir / _DOWNLOADS / f"{model}.lock")

@@ -1,4 +1,4 @@
-"""Where a published file is to be had now: its places are asked in their order, and the first that has it is taken."""
+"""Where a published file is to be had now: its sources are asked in their order, and the first that has it is taken."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ from dataclasses import replace
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import drive, hub, web
-from vidsearch.fetching.remote import Patience, RemoteFile, Report
+from vidsearch.fetching.remote import RemoteFile, Report, RetryPolicy
 from vidsearch.fetching.repository import weights_among
 from vidsearch.fetching.transfer import whole_size
 from vidsearch.models.registry import (
-    DrivePlace,
-    HubPlace,
-    Place,
-    WebPlace,
+    DriveSource,
+    HubSource,
+    Source,
+    WebSource,
     WeightFile,
     WeightRepository,
     Weights,
 )
 
-_TRIES_ELSEWHERE = 2  # of a place after which there is another
+_TRIES_ELSEWHERE = 2  # of a source after which there is another
 
 
-def describe_all(weights: Weights, patience: Patience, report: Report) -> list[RemoteFile]:
+def describe_all(weights: Weights, policy: RetryPolicy, report: Report) -> list[RemoteFile]:
     """The files that `weights` stands for, named with the folder that they are put in."""
     match weights:
         case WeightFile():
-            found = [describe(weights, patience, report)]
+            found = [describe(weights, policy, report)]
         case WeightRepository(repository):
-            listed = web.patiently(lambda: hub.files_of(repository, patience.timeout_s), patience, report)
+            listed = web.retried(lambda: hub.files_of(repository, policy.timeout_s), policy, report)
             names = weights_among(repository, listed, with_tokenizer=weights.with_tokenizer)
-            found = [describe_at(HubPlace(repository), WeightFile(name, (), 0), patience, report) for name in names]
+            found = [describe_at(HubSource(repository), WeightFile(name, (), 0), policy, report) for name in names]
     return [replace(file, name=f"{weights.folder}/{file.name}") if weights.folder else file for file in found]
 
 
-def describe(file: WeightFile, patience: Patience, report: Report) -> RemoteFile:
-    """The file as the first place that has it announces it; ModelError that says why each place has not."""
+def describe(file: WeightFile, policy: RetryPolicy, report: Report) -> RemoteFile:
+    """The file as the first source that has it announces it; ModelError that says why each source has not."""
     problems: list[ModelError] = []
-    for place in file.places:
-        last = place is file.places[-1]
-        tries = patience.tries if last else min(patience.tries, _TRIES_ELSEWHERE)
+    for source in file.sources:
+        last = source is file.sources[-1]
+        tries = policy.tries if last else min(policy.tries, _TRIES_ELSEWHERE)
         try:
-            return describe_at(place, file, replace(patience, tries=tries), report)
+            return describe_at(source, file, replace(policy, tries=tries), report)
         except ModelError as error:
             problems.append(error)
     raise _all_failed(problems)
 
 
-def describe_at(place: Place, file: WeightFile, patience: Patience, report: Report) -> RemoteFile:
-    """The file as one place announces it."""
-    found = web.patiently(lambda: _ask(place, file.name, patience.timeout_s), patience, report)
+def describe_at(source: Source, file: WeightFile, policy: RetryPolicy, report: Report) -> RemoteFile:
+    """The file as one source announces it."""
+    found = web.retried(lambda: _ask(source, file.name, policy.timeout_s), policy, report)
     return replace(found, sha256=file.sha256 or found.sha256)
 
 
-def _ask(place: Place, name: str, timeout_s: float) -> RemoteFile:
-    match place:
-        case HubPlace(repository):
+def _ask(source: Source, name: str, timeout_s: float) -> RemoteFile:
+    match source:
+        case HubSource(repository):
             return hub.describe(repository, name, timeout_s)
-        case WebPlace():
-            return _describe_plain(place, name, timeout_s)
-        case DrivePlace(folder_id, file_id):
+        case WebSource():
+            return _describe_plain(source, name, timeout_s)
+        case DriveSource(folder_id, file_id):
             return drive.describe(folder_id, name, file_id, timeout_s)
 
 
-def _describe_plain(place: WebPlace, name: str, timeout_s: float) -> RemoteFile:
+def _describe_plain(source: WebSource, name: str, timeout_s: float) -> RemoteFile:
     """By a request for one byte: not every server of files answers HEAD."""
-    address = (os.environ.get(place.mirror_variable) or place.address).rstrip("/")
+    address = (os.environ.get(source.mirror_variable) or source.address).rstrip("/")
     url = f"{address}/{name}"
     with web.opened(url, {"Range": "bytes=0-0"}, timeout_s) as response:
         return RemoteFile(
@@ -81,7 +81,7 @@ def _describe_plain(place: WebPlace, name: str, timeout_s: float) -> RemoteFile:
 
 
 def _all_failed(problems: Sequence[ModelError]) -> ModelError:
-    """One error for all places; the same one where there was but one."""
+    """One error for all sources; the same one where there was but one."""
     if len(problems) == 1:
         return problems[0]
     *others, last = (str(problem) for problem in problems)

@@ -75,7 +75,7 @@ def report_nothing(_event: Event) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a host is waited for. A try that brought bytes starts the count of tries anew."""
 
     tries: int = 5

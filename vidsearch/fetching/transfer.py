@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsearch.errors import ModelError
-from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, Patience, RemoteFile, Report, Waiting
+from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, RemoteFile, Report, RetryPolicy, Waiting
 from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, opened, shown, translated, wait
 from vidsearch.files import digest_of, sha256
 
@@ -32,21 +32,21 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 STATE_FOLDER = ".state"
 
 
-def fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
+def fetch_file(remote: RemoteFile, folder: Path, report: Report, policy: RetryPolicy) -> FetchedFile:
     """Bring `remote` into `folder`, which exists. A file that is there already and is the same is not fetched again.
 
     ModelError when it cannot be had or is not what was announced; then nothing stays of it but, after a cut, the part
     that a later call continues.
     """
     try:
-        return _fetch_file(remote, folder, report, patience)
+        return _fetch_file(remote, folder, report, policy)
     except OSError as error:  # those of the network are ModelErrors by now
         raise ModelError(
             f"{remote.name} cannot be kept in {folder} ({error.strerror}); make room there and run the command again"
         ) from error
 
 
-def _fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Patience) -> FetchedFile:
+def _fetch_file(remote: RemoteFile, folder: Path, report: Report, policy: RetryPolicy) -> FetchedFile:
     path, part = folder / remote.name, _Part.of(folder, remote)
     part.data.parent.mkdir(exist_ok=True)
     path.parent.mkdir(exist_ok=True)
@@ -59,7 +59,7 @@ def _fetch_file(remote: RemoteFile, folder: Path, report: Report, patience: Pati
             return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
         except ModelError:  # the host has a whole one
             report(Waiting(0.0, f"the copy of {remote.name} in {remote.cached.parent} is damaged and not used"))
-    _receive_all(remote, part, report, patience)
+    _receive_all(remote, part, report, policy)
     return _kept(part, path, _note_of(folder, remote), remote)
 
 
@@ -114,18 +114,18 @@ def _identity(remote: RemoteFile) -> dict[str, Any]:
     }
 
 
-def _receive_all(remote: RemoteFile, part: _Part, report: Report, patience: Patience) -> None:
+def _receive_all(remote: RemoteFile, part: _Part, report: Report, policy: RetryPolicy) -> None:
     """Ask again after every cut; a try that brought bytes starts the count anew."""
     tries = 0
     while True:
         before = part.length()
         try:
-            return _receive(remote, part, report, patience.timeout_s)
+            return _receive(remote, part, report, policy.timeout_s)
         except HostTroubleError as error:
             tries = 0 if part.length() > before else tries + 1
-            if tries >= patience.tries:
+            if tries >= policy.tries:
                 raise
-            wait(max(0, tries - 1), error, patience, report)
+            wait(max(0, tries - 1), error, policy, report)
 
 
 def _receive(remote: RemoteFile, part: _Part, report: Report, timeout_s: float) -> None:

@@ -20,7 +20,7 @@ from typing import IO, TypeVar
 from urllib.parse import urlsplit
 
 from vidsearch.errors import ModelError
-from vidsearch.fetching.remote import Patience, Report, Waiting
+from vidsearch.fetching.remote import Report, RetryPolicy, Waiting
 
 OFFLINE_VARIABLES = ("VIDSEARCH_OFFLINE", "HF_HUB_OFFLINE")
 BY_HAND = "or bring the file yourself (vidsearch models add NAME --from FOLDER)"
@@ -112,20 +112,20 @@ def translated(url: str) -> Iterator[None]:
         raise _unreachable(url, error) from error
 
 
-def patiently(action: Callable[[], _Result], patience: Patience, report: Report) -> _Result:
-    """`action` until the host is well, or until patience ends: then the last HostTroubleError."""
-    for number in range(patience.tries - 1):
+def retried(action: Callable[[], _Result], policy: RetryPolicy, report: Report) -> _Result:
+    """`action` until the host is well, or until the policy ends: then the last HostTroubleError."""
+    for number in range(policy.tries - 1):
         try:
             return action()
         except HostTroubleError as error:
-            wait(number, error, patience, report)
+            wait(number, error, policy, report)
     return action()
 
 
-def wait(number: int, error: HostTroubleError, patience: Patience, report: Report) -> None:
-    """Sleep before another try, `number` counted from 0. Raises where the host asks for more than patience has."""
-    seconds = patience.first_wait_s * 2**number if error.after_s is None else error.after_s
-    if seconds > patience.longest_wait_s:
+def wait(number: int, error: HostTroubleError, policy: RetryPolicy, report: Report) -> None:
+    """Sleep before another try, `number` counted from 0. ModelError if the host asks for a longer wait."""
+    seconds = policy.first_wait_s * 2**number if error.after_s is None else error.after_s
+    if seconds > policy.longest_wait_s:
         said = str(error).removesuffix(_LATER)
         raise ModelError(f"{said}; it asks to be left alone for {seconds:.0f} s: run the same command again then")
     report(Waiting(seconds, str(error)))

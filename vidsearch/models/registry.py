@@ -30,7 +30,7 @@ _VICLIP_SOURCE = "Google Drive folder 1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7 (github.
 
 
 @dataclass(frozen=True, slots=True)
-class HubPlace:
+class HubSource:
     """A repository on Hugging Face; it publishes the SHA-256 of large files."""
 
     repository: str
@@ -40,7 +40,7 @@ class HubPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class WebPlace:
+class WebSource:
     """A folder of a web server, which publishes no hashes. The variable names a mirror."""
 
     address: str
@@ -51,7 +51,7 @@ class WebPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class DrivePlace:
+class DriveSource:
     """A folder on Google Drive, which publishes no hashes. `file_id`: one of its files, where it was reported."""
 
     folder_id: str
@@ -61,15 +61,15 @@ class DrivePlace:
         return f"Google Drive folder {self.folder_id}"
 
 
-Place = HubPlace | WebPlace | DrivePlace
+Source = HubSource | WebSource | DriveSource
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """One published file and the places that have it, the one with published hashes first."""
+    """One published file and the sources that have it, the one with published hashes first."""
 
     name: str
-    places: tuple[Place, ...]
+    sources: tuple[Source, ...]
     about_bytes: int
     size_published: bool = True  # False: what its parameters take as float32, as nobody has written the size down
     sha256: str | None = None  # where it is published other than by the host's answer
@@ -120,19 +120,19 @@ class KnownModel:
         return any(
             weights.repository == repository
             if isinstance(weights, WeightRepository)
-            else HubPlace(repository) in weights.places
+            else HubSource(repository) in weights.sources
             for weights in self.weights
         )
 
 
-_APPLE = WebPlace("https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip", "VIDSEARCH_APPLE_URL")
+_APPLE = WebSource("https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip", "VIDSEARCH_APPLE_URL")
 _DRIVE_FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
 _SMALL_FILE = "1BWioaoo8WYYry_Vw72wI-bnpDUzNWRb5"
 
-_S2 = WeightFile("mobileclip_s2.pt", (HubPlace("apple/MobileCLIP-S2"), _APPLE), 398_000_000)
-_S0 = WeightFile("mobileclip_s0.pt", (HubPlace("apple/MobileCLIP-S0"), _APPLE), 216_000_000)
-_SMALL = WeightFile("mobileviclip_small.pt", (DrivePlace(_DRIVE_FOLDER, _SMALL_FILE),), 397_000_000, False)
-_TINY = WeightFile("mobileviclip_tiny.pt", (DrivePlace(_DRIVE_FOLDER),), 215_000_000, False)
+_S2 = WeightFile("mobileclip_s2.pt", (HubSource("apple/MobileCLIP-S2"), _APPLE), 398_000_000)
+_S0 = WeightFile("mobileclip_s0.pt", (HubSource("apple/MobileCLIP-S0"), _APPLE), 216_000_000)
+_SMALL = WeightFile("mobileviclip_small.pt", (DriveSource(_DRIVE_FOLDER, _SMALL_FILE),), 397_000_000, False)
+_TINY = WeightFile("mobileviclip_tiny.pt", (DriveSource(_DRIVE_FOLDER),), 215_000_000, False)
 
 # Sizes, about: 0.57 and 1.62 billion parameters, the 74 million of VideoMamba as float32 and all others as float16, as
 # the page of the larger one says; CLIP's two towers as float32. That of VideoMamba's own file is stated by its host.
@@ -141,7 +141,7 @@ _GPT_15B = WeightRepository("Amshaker/Mobile-VideoGPT-1.5B", LANGUAGE_FOLDER, 3_
 _CLIP = WeightRepository("openai/clip-vit-base-patch16", "clip", 600_000_000)
 _VIDEOMAMBA = WeightFile(
     "videomamba_m16_25M_f8_res224.pth",
-    (HubPlace("OpenGVLab/VideoMamba"),),
+    (HubSource("OpenGVLab/VideoMamba"),),
     381_000_000,
     sha256="be3330d1e5bdcadf2de3087879d2c88a4eb3b2005eed26e551d549e813c3b010",
     folder="videomamba",

@@ -20,14 +20,14 @@ from decord import DECORDError
 from numpy.typing import NDArray
 
 from vidsearch.records import FrameSpec, VideoFacts
+from vidsearch.video.doubts import Timetable, timetable_doubts
 from vidsearch.video.header import Header
 from vidsearch.video.interface import VideoReader
 from vidsearch.video.picture import cut_square, scaled_size
-from vidsearch.video.probe import Timetable, timetable_doubts
 
 _BATCH = 16  # frames asked for at once: enough to keep decord in its loop, small beside a window's own memory
 _BATCH_BYTES = 64 << 20  # and no more than this: pictures kept as they are can be large
-_UNSURE_FRAMES = 2  # the last ones; measured: shared manifest, "the last 1 or 2 indices often return an earlier frame"
+_UNSURE_FRAMES = 2  # the last ones: there decord may return an earlier frame (docs/decoding.md)
 # decord gives times as float32; what that rounds up must not hide the picture that starts at the wanted time.
 _ROUNDING = 2.0**-23
 _MICROSECOND = 1e-6
@@ -46,14 +46,14 @@ class DecordReader:
         header: Header,
         spec: FrameSpec,
         open_successor: Callable[[], VideoReader],
-        complaints: Callable[[], int] | None = None,
+        stderr_bytes: Callable[[], int] | None = None,
     ) -> None:
-        """`complaints` counts what this process has printed to standard error, where that is nobody else's.
+        """`stderr_bytes` counts what this process has printed to standard error, if no other process writes there.
 
         Raises DecordRefusedError where decord cannot open the file, or sees other pictures than the container has.
         """
-        decord.logging.set_level(decord.logging.QUIET if complaints is None else decord.logging.ERROR)
-        self._complaints = complaints or (lambda: 0)
+        decord.logging.set_level(decord.logging.QUIET if stderr_bytes is None else decord.logging.ERROR)
+        self._stderr_bytes = stderr_bytes or (lambda: 0)
         self._spec = spec
         self._open_successor = open_successor
         self._successor: VideoReader | None = None
@@ -105,13 +105,13 @@ class DecordReader:
         waiting = iter(numbers)
         size = max(1, min(_BATCH, _BATCH_BYTES // self._frame_bytes))
         while batch := list(islice(waiting, size)):
-            before = self._complaints()
+            before = self._stderr_bytes()
             try:
                 frames = self._reader.get_batch(batch).asnumpy()
             except (DECORDError, RuntimeError):
                 self._gave_up = True
                 return
-            if self._complaints() > before:  # these pictures may be broken: PyAV says which, and how much is lost
+            if self._stderr_bytes() > before:  # these pictures may be broken: PyAV says which, and how much is lost
                 self._gave_up = True
                 return
             yield from cut_square(frames, self._spec)

@@ -12,7 +12,7 @@ import pathspec
 
 from vidsearch.errors import VideoErrorKind, VidsearchError
 from vidsearch.records import VideoFile
-from vidsearch.video.wording import os_refusal, shown
+from vidsearch.video.messages import os_refusal, shown
 
 IGNORE_FILE = ".vidsearchignore"
 
@@ -138,7 +138,7 @@ class _Walk:
                     yield _refused(folder / IGNORE_FILE, error)
             below: list[tuple[Path, list[_Patterns]]] = []
             for name in names:
-                entry = self._look(folder / name, active)
+                entry = self._entry(folder / name, active)
                 if isinstance(entry, FoundProblem):
                     yield entry
                 elif entry is not None and entry.is_link:
@@ -149,7 +149,7 @@ class _Walk:
                     yield from self._file(entry)
             waiting.extend(reversed(below))
 
-    def _look(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | None:
+    def _entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | None:
         """What lies at `path`; None where it is skipped without a word."""
         if path.name.startswith("._") or (path.name.startswith(".") and not self._include_hidden):
             return None
@@ -157,7 +157,7 @@ class _Walk:
             is_link = path.is_symlink()
             status = path.stat()
         except OSError as error:
-            # A dead or circular link that looks like a video is worth a word; others are nobody's business here.
+            # A dead or circular link that looks like a video is worth a word; others are ignored.
             return _refused(path, error) if _looks_like_video(path) and not _excluded(path, False, patterns) else None
         is_folder = stat.S_ISDIR(status.st_mode)
         if _excluded(path, is_folder, patterns) or not (is_folder or _looks_like_video(path)):

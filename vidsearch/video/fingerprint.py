@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from vidsearch.video.wording import os_refusal
+from vidsearch.video.messages import os_refusal
 
 HEAD_BYTES = 1 << 20
 TAIL_BYTES = 1 << 16

@@ -15,8 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsearch.errors import VideoError
+from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.structure import is_mp4_without_index, movie_length_s, promised_end
-from vidsearch.video.wording import os_refusal, shown
 
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
 av.logging.set_level(None)
@@ -88,7 +88,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStrea
         yield container, _video_stream(path, container)
 
 
-def look(path: Path) -> Header:
+def probe(path: Path) -> Header:
     """The header of one file. Raises VideoError where it holds no video that can be decoded."""
     with opened(path) as (container, stream):
         context = stream.codec_context
@@ -150,11 +150,11 @@ class _FirstPackets:
                 elif number >= wanted or size > _BYTES_LOOKED_AT:
                     return
                 if number < wanted and packet.size:
-                    self._look(packet, number < len(index_keys) and index_keys[number])
+                    self._note(packet, number < len(index_keys) and index_keys[number])
         except av.FFmpegError:
             return  # damage, which the reader meets again and reports
 
-    def _look(self, packet: Packet[VideoStream], called_key: bool) -> None:
+    def _note(self, packet: Packet[VideoStream], called_key: bool) -> None:
         self.false_key_frames |= called_key and not packet.is_keyframe
         if packet.is_keyframe:
             self._key_pts = packet.pts

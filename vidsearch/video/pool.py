@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.wire import Cut, Done, Failed, Job, Opened, receive, send
-from vidsearch.video.wording import shown
+from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
+from vidsearch.video.messages import shown
 
 _log = logging.getLogger(__name__)
 
@@ -78,14 +78,14 @@ class VideoDone:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFailed:
+class DecodeFailed:
     """The last event of a file that failed, perhaps after some of its windows."""
 
     file: VideoFile
     error: VideoError
 
 
-DecodeEvent = VideoOpened | WindowDecoded | VideoDone | VideoFailed
+DecodeEvent = VideoOpened | WindowDecoded | VideoDone | DecodeFailed
 
 
 class DecodePool:
@@ -102,14 +102,14 @@ class DecodePool:
     ) -> None:
         self._command = _worker_command(frame_spec, window_spec)
         self._limits = limits or DecodeLimits()
-        self._seats = [_Seat(self._command) for _ in range(max(jobs, 1))]
+        self._slots = [WorkerSlot(self._command) for _ in range(max(jobs, 1))]
         self._buffered = max(buffered_events, 1)
         self._closing = threading.Event()
 
     @property
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that run now."""
-        return [seat.pid for seat in self._seats if seat.pid is not None]
+        return [slot.pid for slot in self._slots if slot.pid is not None]
 
     def decode(self, files: Iterable[VideoFile], cut: Cut | None = None) -> Iterator[DecodeEvent]:
         """The events of all files: of one file in their order, of several interleaved. Files start as they are given.
@@ -117,9 +117,9 @@ class DecodePool:
         `files` is drawn from as workers become free, and may be a generator; its exceptions come out here. `cut`
         chooses other windows than those of the pool's WindowSpec.
         """
-        run = _Run((Job(file, cut) for file in files), len(self._seats), self._buffered, self._closing)
+        run = _Run((Job(file, cut) for file in files), len(self._slots), self._buffered, self._closing)
         threads = [
-            threading.Thread(target=self._work, args=(seat, run), name="decode", daemon=True) for seat in self._seats
+            threading.Thread(target=self._work, args=(slot, run), name="decode", daemon=True) for slot in self._slots
         ]
         watcher = threading.Thread(target=self._watch, args=(run,), name="decode-watch", daemon=True)
         for thread in [*threads, watcher]:
@@ -128,17 +128,17 @@ class DecodePool:
             yield from run.events()
         finally:
             run.stop.set()
-            for seat in self._seats:
-                if seat.busy:  # the consumer left early
-                    seat.kill()
+            for slot in self._slots:
+                if slot.busy:  # the consumer left early
+                    slot.kill()
             for thread in [*threads, watcher]:
                 thread.join()
 
     def close(self) -> None:
         """End the workers now."""
         self._closing.set()
-        for seat in self._seats:
-            seat.discard()
+        for slot in self._slots:
+            slot.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -148,35 +148,35 @@ class DecodePool:
     ) -> None:
         self.close()
 
-    def _work(self, seat: _Seat, run: _Run) -> None:
+    def _work(self, slot: WorkerSlot, run: _Run) -> None:
         """One thread: files for one worker, until there are none."""
         try:
             while not run.stopped and (job := run.next_job()) is not None:
-                for event in self._decode_one(seat, job, run):
+                for event in self._decode_one(slot, job, run):
                     if not run.put(event):
-                        seat.discard()  # it is in the middle of a file that nobody wants
+                        slot.discard()  # it is in the middle of a file that nobody wants
                         return
         except Exception as error:  # raised again where the events are taken: a thread has nobody to tell
             run.put(error)
         finally:
             run.leave()
 
-    def _decode_one(self, seat: _Seat, job: Job, run: _Run) -> Iterator[DecodeEvent]:
-        """What one worker says about one file; a worker that hangs or dies makes it a VideoFailed."""
+    def _decode_one(self, slot: WorkerSlot, job: Job, run: _Run) -> Iterator[DecodeEvent]:
+        """What one worker says about one file; a worker that hangs or dies makes it a DecodeFailed."""
         file = job.file
-        seat.begin(job, self._limits)
+        slot.begin(job, self._limits)
         try:
             while True:
-                message = seat.wait()
+                message = slot.wait()
                 if message is None:
                     if run.stopped:  # it was ended from here
-                        seat.discard()
+                        slot.discard()
                         return
-                    yield VideoFailed(file, seat.bury(file))
+                    yield DecodeFailed(file, slot.reap(file))
                     return
                 record, frames = message
                 if isinstance(record, Opened):
-                    seat.allow(self._limits.whole_s(file, record.facts.picture_s), self._limits.silent_s)
+                    slot.allow(self._limits.whole_s(file, record.facts.picture_s), self._limits.silent_s)
                     yield VideoOpened(file, record.facts, record.windows)
                 elif isinstance(record, ClipWindow) and frames is not None:
                     yield WindowDecoded(file, ClipFrames(record, frames))
@@ -184,18 +184,18 @@ class DecodePool:
                     yield VideoDone(file, record.facts)
                     return
                 elif isinstance(record, Failed):
-                    yield VideoFailed(file, record.error)
+                    yield DecodeFailed(file, record.error)
                     return
         finally:
-            seat.busy = False
+            slot.busy = False
 
     def _watch(self, run: _Run) -> None:
         """Kill workers that are over their time; their threads then see the pipe end."""
         while not run.finished.wait(_WATCH_EVERY_S):
-            for seat in self._seats:
-                if seat.is_late():
-                    seat.late = True
-                    seat.kill()
+            for slot in self._slots:
+                if slot.is_late():
+                    slot.late = True
+                    slot.kill()
 
 
 class _Run:
@@ -219,7 +219,7 @@ class _Run:
             return next(self._jobs, None)
 
     def put(self, event: DecodeEvent | Exception | None) -> bool:
-        """Wait for room; False where nobody wants events any more."""
+        """Wait for room; False if the consumer has left."""
         while not self.stopped:
             with contextlib.suppress(queue.Full):
                 self._queue.put(event, timeout=_WATCH_EVERY_S)
@@ -263,13 +263,13 @@ def _worker_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **threads, "MALLOC_ARENA_MAX": "1"}
 
 
-class _Seat:
+class WorkerSlot:
     """A place for one worker: its process, and how long the file at hand has kept us waiting."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None  # the worker's standard error
+        self._stderr: IO[bytes] | None = None  # the worker's standard error
         self._lock = threading.Lock()
         self._allowed_s = self._silent_s = 0.0
         self._waited_s = 0.0
@@ -316,11 +316,11 @@ class _Seat:
         waiting_s = time.monotonic() - since
         return waiting_s > self._silent_s or self._waited_s + waiting_s > self._allowed_s
 
-    def bury(self, file: VideoFile) -> VideoError:
-        """What became of the worker that left in the middle of `file`."""
+    def reap(self, file: VideoFile) -> VideoError:
+        """The error for a worker that ended in the middle of `file`, whose process is cleared away."""
         process = self._process
         code = process.wait() if process is not None else None
-        said = self._last_words()
+        said = self._stderr_tail()
         self.discard()
         if self.late:
             return VideoError(
@@ -342,22 +342,22 @@ class _Seat:
     def _living(self) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._process is None:
-                self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process, in discard
+                self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process, in discard
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=self._said,
+                    stderr=self._stderr,
                     bufsize=0,
                     env=_worker_environment(),
                 )
             return self._process
 
-    def _last_words(self) -> str:
-        if self._said is None:
+    def _stderr_tail(self) -> str:
+        if self._stderr is None:
             return ""
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
-        return self._said.read().decode("utf-8", "replace")
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
+        return self._stderr.read().decode("utf-8", "replace")
 
     def discard(self) -> None:
         """End the process and forget it."""
@@ -366,6 +366,6 @@ class _Seat:
         if process is not None:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout, self._said):
+            for pipe in (process.stdin, process.stdout, self._stderr):
                 if pipe is not None:
                     pipe.close()

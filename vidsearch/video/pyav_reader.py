@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, VideoFacts
 from vidsearch.video.header import Header, opened
+from vidsearch.video.messages import shown
 from vidsearch.video.picture import cut_square, scaled_size
-from vidsearch.video.wording import shown
 
 # Codecs whose key frames reset the decoder, in containers that say which packets they are.
 _CLEAN_GROUPS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "prores", "dnxhd"})

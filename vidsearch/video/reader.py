@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, WindowSpec
-from vidsearch.video.header import Header, look
+from vidsearch.video.doubts import doubts
+from vidsearch.video.header import Header, probe
 from vidsearch.video.interface import VideoReader
-from vidsearch.video.probe import doubts
+from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.windows import cut_windows
-from vidsearch.video.wording import os_refusal, shown
 
 
-def open_reader(path: Path, frame_spec: FrameSpec, complaints: Callable[[], int] | None = None) -> VideoReader:
-    """The reader that can be trusted with this file: decord, or PyAV where a doubt of `probe` holds.
+def open_reader(path: Path, frame_spec: FrameSpec, stderr_bytes: Callable[[], int] | None = None) -> VideoReader:
+    """The reader that can be trusted with this file: decord, or PyAV if a doubt of `doubts` holds.
 
-    `complaints`, for a process whose standard error is its own, counts the bytes printed there: decord's FFmpeg tells
+    `stderr_bytes`, for a process whose standard error is its own, counts the bytes printed there: decord's FFmpeg tells
     of damaged pictures in no other way.
 
     Raises VideoError with the kind and the sentence for the user where the file cannot be read at all.
     """
-    header = _look(path)
+    header = _probe(path)
     if not doubts(header):
         from vidsearch.video.decord_reader import DecordReader, DecordRefusedError
 
         try:
-            return DecordReader(path, header, frame_spec, lambda: _open_pyav(path, header, frame_spec), complaints)
+            return DecordReader(path, header, frame_spec, lambda: _open_pyav(path, header, frame_spec), stderr_bytes)
         except DecordRefusedError:
             pass  # PyAV's word on the same file counts
     return _open_pyav(path, header, frame_spec)
@@ -42,14 +42,14 @@ def _open_pyav(path: Path, header: Header, frame_spec: FrameSpec) -> VideoReader
     return PyavReader(path, header, frame_spec)
 
 
-def _look(path: Path) -> Header:
+def _probe(path: Path) -> Header:
     try:
         if not path.is_file():
             path.stat()  # raises where nothing is there
             raise VideoError("not-a-file", f"{shown(path)} is not a file; name a video or a folder.")
         with path.open("rb"):  # FFmpeg says less than the system about a refusal
             pass
-        return look(path)
+        return probe(path)
     except OSError as error:
         raise os_refusal(path, error) from error
 

@@ -2,7 +2,7 @@
 
     python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames>
 
-Standard input carries one job a message, standard output the answers (see `wire`); whatever the codec libraries
+Standard input carries one job a message, standard output the answers (see `ipc`); whatever the codec libraries
 print goes to standard error. The process ends when its standard input does, so that none is left when the program
 is killed, and it ignores Ctrl-C, which is the program's to handle.
 """
@@ -18,10 +18,10 @@ from typing import IO
 
 from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
+from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.reader import fill_windows, open_reader
 from vidsearch.video.windows import cut_windows
-from vidsearch.video.wire import Done, Failed, Job, Opened, receive, send
-from vidsearch.video.wording import os_refusal, shown
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
     file = job.file
     try:
         _check_unchanged(file)
-        with open_reader(file.path, frame_spec, _printed_bytes) as reader:
+        with open_reader(file.path, frame_spec, _stderr_bytes) as reader:
             if job.cut is None:
                 windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
             else:
@@ -55,7 +55,7 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
         send(answers, Failed(error))
 
 
-def _printed_bytes() -> int:
+def _stderr_bytes() -> int:
     """How much the libraries have printed: standard error is a file of this process alone."""
     return os.fstat(2).st_size
 

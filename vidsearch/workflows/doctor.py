@@ -59,13 +59,13 @@ def _decoders() -> str:
     import decord
 
     from vidsearch.video.decord_reader import DecordReader
-    from vidsearch.video.header import look
+    from vidsearch.video.header import probe
     from vidsearch.video.pyav_reader import PyavReader
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         _write_clip(path)
-        header, spec = look(path), FrameSpec(_SIDE_PX)
+        header, spec = probe(path), FrameSpec(_SIDE_PX)
         times = [(number + 0.5) / _RATE for number in range(_FRAMES)]
         with PyavReader(path, header, spec) as pyav, DecordReader(path, header, spec, lambda: pyav) as from_decord:
             for name, reader in (("PyAV", pyav), ("decord", from_decord)):

@@ -19,8 +19,7 @@ from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, V
 from vidsearch.store.library import IndexPlan, Library
 from vidsearch.video.discover import FoundProblem, find_videos
 from vidsearch.video.fingerprint import fingerprint
-from vidsearch.video.pool import DecodePool, VideoDone, VideoOpened, WindowDecoded
-from vidsearch.video.pool import VideoFailed as DecodeFailed
+from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import ClipEmbedder
@@ -89,7 +88,7 @@ class VideoFailed:
     message: str
 
 
-Outcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed
+IndexOutcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed
 
 
 def index_folders(
@@ -97,7 +96,7 @@ def index_folders(
     library: Library,
     open_embedder: Callable[[], ClipEmbedder],
     options: IndexOptions,
-) -> Iterator[Outcome]:
+) -> Iterator[IndexOutcome]:
     """Brings the library up to date with the videos under `paths` and yields what it does.
 
     Raises LibraryError when another process is writing. `open_embedder` is called only when there is something to
@@ -167,7 +166,7 @@ def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[Foun
 
 @dataclass(slots=True)
 class _Pending:
-    """A video on its way: its windows so far, their vectors as they come, its facts once it is read to the end."""
+    """A video being indexed: its windows so far, their vectors as they come, its facts once it is read to the end."""
 
     file: VideoFile
     windows: list[ClipWindow] = field(default_factory=list)
@@ -197,7 +196,7 @@ class _Run:
         wanted = self.options
         return DecodePool(wanted.jobs, wanted.frame_spec, wanted.window_spec, buffered_events=2 * BATCH_WINDOWS)
 
-    def over(self, files: Sequence[VideoFile]) -> Iterator[Outcome]:
+    def over(self, files: Sequence[VideoFile]) -> Iterator[IndexOutcome]:
         with self.pool() as pool:
             for event in pool.decode(files):
                 match event:
@@ -217,7 +216,7 @@ class _Run:
             yield from self.embed()
             yield from self.commit()
 
-    def embed(self) -> Iterator[Outcome]:
+    def embed(self) -> Iterator[IndexOutcome]:
         batch, self.batch = self.batch, []
         if not batch:
             return
@@ -226,7 +225,7 @@ class _Run:
             pending.vectors.append(vector)
             yield WindowEmbedded(pending.file)
 
-    def commit(self) -> Iterator[Outcome]:
+    def commit(self) -> Iterator[IndexOutcome]:
         for pending in [pending for pending in self.pending.values() if pending.whole]:
             try:
                 yield self.record(pending)

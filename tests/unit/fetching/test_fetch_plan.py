@@ -13,14 +13,14 @@ from hub_server import HubServer
 from vidsearch.errors import ModelError
 from vidsearch.fetching import fetch as fetching
 from vidsearch.fetching.fetch import FetchPlan
-from vidsearch.fetching.remote import Patience, RemoteFile
+from vidsearch.fetching.remote import RemoteFile, RetryPolicy
 from vidsearch.fetching.repository import model_by_files, model_of_folder, wanted_files
 from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES
 
 S0 = random.Random(0).randbytes(6000)
 TINY = random.Random(1).randbytes(7000)
 FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"
-QUICK = Patience(tries=2, first_wait_s=0.01, timeout_s=5)
+QUICK = RetryPolicy(tries=2, first_wait_s=0.01, timeout_s=5)
 
 
 @pytest.fixture

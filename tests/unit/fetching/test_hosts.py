@@ -12,14 +12,14 @@ from hub_server import COMMIT, HubServer, Trouble, drive_id
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import drive, hub, published, web
-from vidsearch.fetching.remote import Patience, RemoteFile, report_nothing
+from vidsearch.fetching.remote import RemoteFile, RetryPolicy, report_nothing
 from vidsearch.fetching.transfer import fetch_file
-from vidsearch.models.registry import KNOWN_MODELS, DrivePlace, HubPlace, WebPlace, WeightFile
+from vidsearch.models.registry import KNOWN_MODELS, DriveSource, HubSource, WebSource, WeightFile
 
 CONTENT = random.Random(0).randbytes(5000)
-QUICK = Patience(tries=2, first_wait_s=0.01, timeout_s=5)
+QUICK = RetryPolicy(tries=2, first_wait_s=0.01, timeout_s=5)
 FOLDER = "1FolderFolderFolderFolderFolderFo"
-MIRROR = WebPlace("https://example.invalid/files", "VIDSEARCH_APPLE_URL")
+MIRROR = WebSource("https://example.invalid/files", "VIDSEARCH_APPLE_URL")
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_question_after_the_question_is_the_end(server: HubServer) -> None:
 
 
 def test_the_first_place_that_has_the_file_is_taken(server: HubServer) -> None:
-    both = WeightFile("weights.pt", (HubPlace("org/name"), MIRROR), 0)
+    both = WeightFile("weights.pt", (HubSource("org/name"), MIRROR), 0)
     assert published.describe(both, QUICK, report_nothing).sha256 is not None
     server.trouble("/org/name/", Trouble(status=503))
     found = published.describe(both, QUICK, report_nothing)
@@ -121,14 +121,14 @@ def test_the_first_place_that_has_the_file_is_taken(server: HubServer) -> None:
 
 def test_when_no_place_has_it_each_says_why(server: HubServer) -> None:
     with pytest.raises(ModelError) as caught:
-        published.describe(WeightFile("x.pt", (HubPlace("org/name"), MIRROR), 0), QUICK, report_nothing)
+        published.describe(WeightFile("x.pt", (HubSource("org/name"), MIRROR), 0), QUICK, report_nothing)
     message = str(caught.value)
     assert "/org/name/resolve/main/x.pt (HTTP 404)" in message
     assert "/plain/x.pt (HTTP 404)" in message
     assert message.count(web.BY_HAND) == 1
     server.trouble("/org/name/", Trouble(status=401))
     with pytest.raises(ModelError, match=r"and set HF_TOKEN; and there is no file at \S+ \(HTTP 404\)"):
-        published.describe(WeightFile("x.pt", (HubPlace("org/name"), MIRROR), 0), QUICK, report_nothing)
+        published.describe(WeightFile("x.pt", (HubSource("org/name"), MIRROR), 0), QUICK, report_nothing)
 
 
 def test_a_hash_published_elsewhere_counts(server: HubServer, tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_every_published_file_has_a_place() -> None:
         "mobileclip_s2.pt",
     }
     for file in files:
-        assert file.places
-        drive_only = all(isinstance(place, DrivePlace) for place in file.places)
+        assert file.sources
+        drive_only = all(isinstance(source, DriveSource) for source in file.sources)
         assert file.size_published is not drive_only  # Drive's files are the ones whose size nobody has written down
 
 

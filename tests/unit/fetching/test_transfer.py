@@ -12,11 +12,11 @@ from hub_server import COMMIT, HubServer, Trouble
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching import hub
-from vidsearch.fetching.remote import BytesArrived, Event, FetchedFile, FileStarted, Patience, RemoteFile, Waiting
+from vidsearch.fetching.remote import BytesArrived, Event, FetchedFile, FileStarted, RemoteFile, RetryPolicy, Waiting
 from vidsearch.fetching.transfer import fetch_file, remaining_bytes
 
 CONTENT = random.Random(0).randbytes(300_000)
-QUICK = Patience(tries=3, first_wait_s=0.01, timeout_s=5)
+QUICK = RetryPolicy(tries=3, first_wait_s=0.01, timeout_s=5)
 CDN = "/cdn/org/name/weights.pt"
 
 
@@ -43,14 +43,14 @@ def plain(server: HubServer) -> RemoteFile:
     return RemoteFile("weights.pt", f"{server.url}/plain/weights.pt", "there", None, None, None)
 
 
-def fetched(remote: RemoteFile, folder: Path, patience: Patience = QUICK) -> tuple[FetchedFile, list[Event]]:
+def fetched(remote: RemoteFile, folder: Path, policy: RetryPolicy = QUICK) -> tuple[FetchedFile, list[Event]]:
     events: list[Event] = []
-    return fetch_file(remote, folder, events.append, patience), events
+    return fetch_file(remote, folder, events.append, policy), events
 
 
-def refused(remote: RemoteFile, folder: Path, patience: Patience = QUICK) -> str:
+def refused(remote: RemoteFile, folder: Path, policy: RetryPolicy = QUICK) -> str:
     with pytest.raises(ModelError) as caught:
-        fetch_file(remote, folder, lambda _: None, patience)
+        fetch_file(remote, folder, lambda _: None, policy)
     assert not (folder / remote.name).exists()
     return str(caught.value)
 
@@ -169,7 +169,7 @@ def test_a_host_that_fails_and_recovers(remote: RemoteFile, folder: Path, server
 def test_a_slow_drip_arrives_and_a_host_that_falls_silent_is_left(
     remote: RemoteFile, folder: Path, server: HubServer
 ) -> None:
-    hasty = Patience(tries=2, first_wait_s=0.01, timeout_s=0.3)
+    hasty = RetryPolicy(tries=2, first_wait_s=0.01, timeout_s=0.3)
     server.trouble(CDN, Trouble(drip=(15_000, 0.02)), times=1)  # longer than the timeout, but never silent for it
     assert fetched(remote, folder, hasty)[0].path.read_bytes() == CONTENT
     (folder / "weights.pt").unlink()

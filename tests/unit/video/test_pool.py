@@ -18,10 +18,10 @@ from video_samples import even_times, make_video, number_in
 from vidsearch.records import FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.pool import (
     DecodeEvent,
+    DecodeFailed,
     DecodeLimits,
     DecodePool,
     VideoDone,
-    VideoFailed,
     VideoOpened,
     WindowDecoded,
 )
@@ -57,7 +57,7 @@ def kinds(events: Iterable[DecodeEvent], path: Path) -> list[str]:
 
 
 def failure(events: Iterable[DecodeEvent], path: Path) -> str:
-    (kind,) = [event.error.kind for event in events if isinstance(event, VideoFailed) and event.file.path == path]
+    (kind,) = [event.error.kind for event in events if isinstance(event, DecodeFailed) and event.file.path == path]
     return kind
 
 
@@ -67,7 +67,7 @@ def test_every_file_ends_and_its_events_are_in_order(folder: Path) -> None:
         events = list(pool.decode(iter(files)))
     for name in ("long.mp4", "a.mp4", "b.mp4"):
         assert kinds(events, folder / name) == ["VideoOpened", "WindowDecoded", "VideoDone"]
-    assert kinds(events, folder / "text.mp4") == ["VideoFailed"]
+    assert kinds(events, folder / "text.mp4") == ["DecodeFailed"]
     assert failure(events, folder / "text.mp4") == "not-a-video"
     clips = [event.clip for event in events if isinstance(event, WindowDecoded) and event.file == files[0]]
     assert [event.windows for event in events if isinstance(event, VideoOpened) and event.file == files[0]] == [14]
@@ -118,7 +118,7 @@ def interrupted(folder: Path, limits: DecodeLimits, act: Callable[[int], None]) 
 
 def test_a_worker_that_stands_still_is_replaced_and_its_file_times_out(folder: Path) -> None:
     events, pids = interrupted(folder, DecodeLimits(silent_s=4.0), lambda pid: os.kill(pid, signal.SIGSTOP))
-    assert kinds(events, folder / "long.mp4") == ["VideoOpened", "WindowDecoded", "VideoFailed"]
+    assert kinds(events, folder / "long.mp4") == ["VideoOpened", "WindowDecoded", "DecodeFailed"]
     assert failure(events, folder / "long.mp4") == "timeout"
     assert kinds(events, folder / "a.mp4") == ["VideoOpened", "WindowDecoded", "VideoDone"]
     assert len(pids) == 2
@@ -142,7 +142,7 @@ def test_a_video_longer_than_its_limit_is_given_up(folder: Path) -> None:
     limits = DecodeLimits(base_s=0.001, per_mib_s=0.0)
     with DecodePool(1, SPEC, WindowSpec(), limits=limits) as pool:
         (event,) = pool.decode([as_file(folder / "a.mp4")])
-    assert isinstance(event, VideoFailed)
+    assert isinstance(event, DecodeFailed)
     assert event.error.kind == "timeout"
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_changed_since_the_walk_is_not_read(folder: Path) -> None:
     path = folder / "a.mp4"
     with DecodePool(1, SPEC, WindowSpec()) as pool:
         events = list(pool.decode([VideoFile(path, 1, 1), VideoFile(folder / "gone.mp4", 1, 1)]))
-    assert [event.error.kind for event in events if isinstance(event, VideoFailed)] == ["changing", "vanished"]
+    assert [event.error.kind for event in events if isinstance(event, DecodeFailed)] == ["changing", "vanished"]
 
 
 def test_leaving_early_ends_the_workers_and_the_pool_can_go_on(folder: Path) -> None:

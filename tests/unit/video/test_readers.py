@@ -13,8 +13,8 @@ from video_samples import SIDE_PX, cut_without_coding, even_times, make_video, n
 
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, ReaderName, WindowSpec
-from vidsearch.video.header import look
-from vidsearch.video.probe import doubts
+from vidsearch.video.doubts import doubts
+from vidsearch.video.header import probe
 from vidsearch.video.pyav_reader import PyavReader
 from vidsearch.video.reader import open_reader, read_windows
 
@@ -90,7 +90,7 @@ def test_each_time_gives_the_last_picture_that_began(tmp_path: Path, name: str) 
 @pytest.mark.parametrize("name", ["mp4", "mkv", "variable rate", "starts at 10 s"])
 def test_both_readers_agree_on_what_decord_may_read(tmp_path: Path, name: str) -> None:
     path = SAMPLES[name].make(tmp_path)
-    with open_reader(path, SPEC) as first, PyavReader(path, look(path), SPEC) as second:
+    with open_reader(path, SPEC) as first, PyavReader(path, probe(path), SPEC) as second:
         assert (first.facts.reader, second.facts.reader) == ("decord", "pyav")
         times = [first.facts.start_s + first.facts.picture_s * part / 20 for part in range(20)]
         for one, other in zip(first.frames_at(times), second.frames_at(times), strict=True):
@@ -102,7 +102,7 @@ def test_both_readers_agree_on_what_decord_may_read(tmp_path: Path, name: str) -
 
 def test_packets_that_an_edit_list_hides_are_not_shown(tmp_path: Path) -> None:
     path = cut_of(tmp_path)
-    assert [doubt.name for doubt in doubts(look(path))] == ["hidden packets"]
+    assert [doubt.name for doubt in doubts(probe(path))] == ["hidden packets"]
     with open_reader(path, SPEC) as reader:
         assert reader.facts.start_s == pytest.approx(0.0, abs=0.05)
         shown = [number_in(picture) for picture in reader.frames_at([0.0, 1.0, 2.0])]
@@ -113,7 +113,7 @@ def test_packets_that_an_edit_list_hides_are_not_shown(tmp_path: Path) -> None:
 def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
     path = make_video(tmp_path / "phone.mp4", EVEN)
     turn_upright(path)
-    for reader in (open_reader(path, SPEC), PyavReader(path, look(path), SPEC)):
+    for reader in (open_reader(path, SPEC), PyavReader(path, probe(path), SPEC)):
         with reader:
             (picture,) = reader.frames_at([1.0])
             assert reader.facts.rotation_deg == 90
@@ -123,7 +123,7 @@ def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
 def test_centre_crop_keeps_the_aspect_ratio_and_shows_the_middle(tmp_path: Path) -> None:
     path = make_video(tmp_path / "wide.mp4", EVEN, width_px=2 * SIDE_PX)
     spec = FrameSpec(32, "centre-crop")
-    for reader in (open_reader(path, spec), PyavReader(path, look(path), spec)):
+    for reader in (open_reader(path, spec), PyavReader(path, probe(path), spec)):
         with reader:
             (picture,) = reader.frames_at([3.0])
         # of 4 columns of cells the middle two, each twice as wide as in the square

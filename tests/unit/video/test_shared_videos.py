@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from support import SHARED
 
 from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.header import look, opened
-from vidsearch.video.pool import DecodePool, VideoDone, VideoFailed
-from vidsearch.video.probe import doubts
+from vidsearch.video.doubts import doubts
+from vidsearch.video.header import opened, probe
+from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone
 from vidsearch.video.reader import open_reader
 from vidsearch.video.windows import cut_windows
 
@@ -71,7 +71,7 @@ def outcomes(entries: list[dict[str, Any]]) -> dict[str, tuple[str, VideoFacts |
         for event in pool.decode(files):
             if isinstance(event, VideoDone):
                 ends[files[event.file]] = ("partial" if event.facts.damage else "decodable"), event.facts
-            elif isinstance(event, VideoFailed):
+            elif isinstance(event, DecodeFailed):
                 ends[files[event.file]] = event.error.kind, None
     return ends
 
@@ -109,7 +109,7 @@ def test_what_decord_shows_wrongly_is_not_left_to_it(entry: dict[str, Any]) -> N
         with open_reader(path, FrameSpec(SIDE_PX)) as reader:
             assert reader.facts.frames > 0
         return
-    assert doubts(look(path)) != []
+    assert doubts(probe(path)) != []
 
 
 @pytest.mark.parametrize("entry", sound(FILES), ids=by_name)

@@ -35,8 +35,7 @@ TRUSTED_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg", "pro
 SHORT_S = 2.0
 SHORT_PACKETS = 24
 
-# Measured on the 170 files of the shared manifest ("decord_findings"); every line is the cause of a wrong picture, a
-# refusal or an unnoticed loss there.
+# Measured on 170 files (docs/decoding.md); every line is the cause of a wrong picture, a refusal or an unnoticed loss.
 DOUBTS = (
     Doubt(
         "container",
