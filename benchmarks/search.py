@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
-from vidsearch.store import searching, vector_index
+from vidsearch.store import vector_index
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import searching
 
 MODEL = "benchmark"
 WINDOWS_PER_VIDEO = 100

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         VideoFile,
         WindowSpec,
     )
-    from vidsearch.store.library import Library
+    from vidsearch.store.library import Library, open_library
     from vidsearch.video.reader import open_reader, read_windows
     from vidsearch.workflows.ask import ask_about
     from vidsearch.workflows.index import IndexOptions, index_folders
@@ -59,6 +59,7 @@ _HOMES = {
     "VideoFile": "records",
     "WindowSpec": "records",
     "Library": "store.library",
+    "open_library": "store.library",
     "open_reader": "video.reader",
     "read_windows": "video.reader",
     "ask_about": "workflows.ask",
@@ -96,6 +97,7 @@ __all__ = [
     "index_folders",
     "open_answerer",
     "open_clip_embedder",
+    "open_library",
     "open_reader",
     "open_text_embedder",
     "read_windows",

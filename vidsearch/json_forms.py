@@ -14,7 +14,7 @@ from vidsearch.workflows.relevance import Levels, match_level
 if TYPE_CHECKING:
     from vidsearch.answering.interface import SeenClip
     from vidsearch.records import Hit, VideoRow
-    from vidsearch.store.library import LibraryInfo, ModelInfo
+    from vidsearch.store.interface import LibraryInfo, ModelInfo
     from vidsearch.workflows.ask import Outcome as AskOutcome
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
 

@@ -16,7 +16,7 @@ from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import ClipEmbedder
-    from vidsearch.store.library import Library
+    from vidsearch.store.interface import Library
 
 EXIT_SOME_FAILED = 3
 

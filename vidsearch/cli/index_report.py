@@ -23,7 +23,7 @@ from vidsearch.workflows.index import (
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from vidsearch.store.library import IndexPlan
+    from vidsearch.store.plan import IndexPlan
 
 
 class IndexReport:

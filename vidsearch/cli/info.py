@@ -10,7 +10,7 @@ from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
-    from vidsearch.store.library import LibraryInfo
+    from vidsearch.store.interface import LibraryInfo
 
 
 def info(as_json: options.Json = False) -> None:

@@ -14,7 +14,7 @@ from vidsearch import dirs, files
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
-    from vidsearch.store.library import Library
+    from vidsearch.store.interface import Library
 
 DEFAULT_MAX_NEW_TOKENS = 256
 
@@ -102,6 +102,6 @@ def absolute(path: Path) -> Path:
 
 def open_library(folder: Path | None = None, *, create: bool = False) -> Library:
     """The library in `VIDSEARCH_HOME`, or in a folder."""
-    from vidsearch.store.library import Library
+    from vidsearch.store.library import open_library as open_at
 
-    return Library.open(folder or dirs.home_dir(), create=create)
+    return open_at(folder or dirs.home_dir(), create=create)

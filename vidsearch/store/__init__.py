@@ -1,1 +1,1 @@
-"""Facts and vectors on disk: SQLite is the truth, the HNSW index a cache."""
+"""What is known about videos, kept on disk and searched: interface.py says what a library does, sqlite/ does it."""

@@ -1,26 +1,9 @@
-"""How a path is kept in the database: every name comes back byte for byte, also one that is not valid UTF-8."""
+"""Paths as the store compares and sorts them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-StoredPath = str | bytes
-
-
-def to_stored(path: Path) -> StoredPath:
-    """TEXT where the name is valid UTF-8, else BLOB with the bytes of the file system."""
-    name = str(path)
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # the surrogates with which Python stands for undecodable bytes
-        return os.fsencode(name)
-    return name
-
-
-def from_stored(stored: StoredPath) -> Path:
-    """The inverse of `to_stored`."""
-    return Path(os.fsdecode(stored))
 
 
 def sort_key(path: Path) -> bytes:
@@ -31,19 +14,3 @@ def sort_key(path: Path) -> bytes:
 def is_within(path: Path, place: Path) -> bool:
     """Whether `path` is `place` or lies below it."""
     return path == place or place in path.parents
-
-
-def within_sql(column: str, place: Path) -> tuple[str, dict[str, StoredPath]]:
-    """A WHERE condition for `column` being `place` or below it, and its parameters.
-
-    SQLite sorts every TEXT before every BLOB and each of them by bytes, so that "below /a" is the two ranges
-    '/a/' to '/a0' ('0' follows '/'), one of each kind.
-    """
-    folder = os.fsencode(place).rstrip(b"/") + b"/"
-    low, high = folder, folder[:-1] + b"0"
-    parameters: dict[str, StoredPath] = {"place": to_stored(place), "blob_low": low, "blob_high": high}
-    ranges = f"{column} = :place OR ({column} > :blob_low AND {column} < :blob_high)"
-    if isinstance(parameters["place"], str):  # below a folder whose own name is not UTF-8 no path is TEXT
-        parameters |= {"text_low": low.decode(), "text_high": high.decode()}
-        ranges += f" OR ({column} > :text_low AND {column} < :text_high)"
-    return f"({ranges})", parameters

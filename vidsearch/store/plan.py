@@ -13,8 +13,8 @@ from pathlib import Path
 
 from vidsearch.errors import VideoError
 from vidsearch.records import VideoFile, WindowSpec
+from vidsearch.store.availability import Availability, stat_state
 from vidsearch.store.paths import is_within, sort_key
-from vidsearch.store.presence import Presence, look
 
 Fingerprint = Callable[[Path], str]
 
@@ -78,7 +78,7 @@ def make_plan(
     root: Path,
     found: Sequence[VideoFile],
     known: Sequence[Known],
-    presence: Presence,
+    availability: Availability,
     *,
     model: str,
     window_spec: WindowSpec,
@@ -88,7 +88,7 @@ def make_plan(
     fingerprint: Fingerprint,
 ) -> IndexPlan:
     """`known` is the whole library: a file may come from another root. `unreadable`: folders the walk failed in."""
-    planner = _Planner(known, presence, retry_failed=retry_failed, fingerprint=fingerprint)
+    planner = _Planner(known, availability, retry_failed=retry_failed, fingerprint=fingerprint)
     planner.compare(found)
     planner.look_for_missing(root, unreadable)
     planner.place_strangers()
@@ -113,11 +113,11 @@ class _Planner:
     """The lists of a plan while they grow."""
 
     def __init__(
-        self, known: Sequence[Known], presence: Presence, *, retry_failed: bool, fingerprint: Fingerprint
+        self, known: Sequence[Known], availability: Availability, *, retry_failed: bool, fingerprint: Fingerprint
     ) -> None:
         self._known = {row.path: row for row in known}
         self._sizes = {row.size_bytes for row in known if row.fingerprint is not None}
-        self._presence = presence
+        self._availability = availability
         self._retry_failed = retry_failed
         self._fingerprint = fingerprint
         self._seen: set[Path] = set()
@@ -142,7 +142,7 @@ class _Planner:
                 self._strangers.append(file)
                 continue
             if (row.size_bytes, row.mtime_ns) == (file.size_bytes, file.mtime_ns):
-                self._presence.note_seen(file.path, row.device)
+                self._availability.note_seen(file.path, row.device)
                 if self._settle(row, file, retry=self._retry_failed or _may_work_now(row)):
                     self.unchanged.append(file)
             elif (
@@ -150,7 +150,7 @@ class _Planner:
                 and row.fingerprint is not None
                 and self._read(file) == row.fingerprint
             ):
-                self._presence.note_seen(file.path, row.device)
+                self._availability.note_seen(file.path, row.device)
                 self.touched.append(file)
                 self._settle(row, file, retry=True)
             else:
@@ -162,7 +162,7 @@ class _Planner:
         for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
             if row.path in self._seen or not is_within(row.path, root):
                 continue
-            where = self._presence.where_is(row.path, row.device)
+            where = self._availability.where_is(row.path, row.device)
             if where == "there" and not row.path.is_file():
                 where = "gone"  # a folder, a pipe or a dead link has taken its name
             if any(is_within(row.path, folder) for folder in unreadable):
@@ -209,13 +209,13 @@ class _Planner:
     def _has_left(self, row: Known) -> bool:
         if row.id in self._replaced or row.id in self.missing:
             return True
-        return row.path not in self._seen and self._presence_at_home(row) == "gone"
+        return row.path not in self._seen and self._availability_at_home(row) == "gone"
 
-    def _presence_at_home(self, row: Known) -> str:
+    def _availability_at_home(self, row: Known) -> str:
         """As `where_is`, for content found elsewhere: a folder missing from a disk that is there was renamed."""
-        if look(row.path) == "absent" and self._presence.is_same_device(row.path, row.device):
+        if stat_state(row.path) == "absent" and self._availability.is_same_device(row.path, row.device):
             return "gone"
-        return self._presence.where_is(row.path, row.device)
+        return self._availability.where_is(row.path, row.device)
 
     def _read(self, file: VideoFile) -> str | None:
         """The fingerprint, taken once; None if the file cannot be read, which indexing it will record."""

@@ -13,8 +13,7 @@ import numpy as np
 
 from vidsearch.errors import VidsearchError
 from vidsearch.records import FrameSpec
-from vidsearch.store.database import FILE_NAME
-from vidsearch.store.library import Library
+from vidsearch.store.library import library_exists, open_library
 
 _SIDE_PX = 64
 _FRAMES = 24
@@ -39,7 +38,7 @@ def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
         if entry.path is not None:
             yield from _tried(f"model {entry.known.name}", partial(_model, entry.known.name, models_dir))
     yield from _tried("device", partial(_device, models_dir))
-    if not (home / FILE_NAME).exists():  # installed models may lie in the same folder
+    if not library_exists(home):  # installed models may lie in the same folder
         yield Checked("library", None, f"none yet in {home}; vidsearch index FOLDER makes one")
         return
     yield from _library(home)
@@ -116,7 +115,7 @@ def _device(models_dir: Path) -> str:
 
 def _library(home: Path) -> Iterator[Checked]:
     try:
-        with Library.open(home, create=False) as library:
+        with open_library(home, create=False) as library:
             problems = library.check()
             facts = library.info()
     except VidsearchError as error:

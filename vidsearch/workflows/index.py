@@ -16,7 +16,8 @@ import numpy as np
 
 from vidsearch.errors import VideoError, VideoErrorKind, VidsearchError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
-from vidsearch.store.library import IndexPlan, Library
+from vidsearch.store.interface import Library
+from vidsearch.store.plan import IndexPlan
 from vidsearch.video.discover import FoundProblem, find_videos
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded

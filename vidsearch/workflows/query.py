@@ -16,7 +16,7 @@ from vidsearch.workflows.moments import merge_windows
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
-    from vidsearch.store.library import Library
+    from vidsearch.store.interface import Library
 
 # Windows fetched for each hit wanted: one moment may swallow many neighbouring windows.
 WINDOWS_PER_HIT = 20

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from store_shelf import Shelf
 
-from vidsearch.store import searching
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import searching
 
 
 def main(root: Path, home: Path) -> None:

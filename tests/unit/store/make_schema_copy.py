@@ -12,7 +12,7 @@ import numpy as np
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipWindow, Hit, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
-from vidsearch.store.migrations import APPLICATION_ID, SCHEMA_VERSION
+from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from store_shelf import FACTS, SPEC, windows_of
 
 from vidsearch.records import IndexedVideo, VideoFile
 from vidsearch.store.library import Library
-from vidsearch.store.searching import EXACT_BELOW
+from vidsearch.store.sqlite.searching import EXACT_BELOW
 from vidsearch.store.vector_index import Labels, VectorIndex, files_of
 
 DIM = 512  # of the published models

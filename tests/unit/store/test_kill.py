@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from store_shelf import DIM
 
-from vidsearch.store import searching
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import searching
 
 HERE = Path(__file__).parent
 KILLS = 20

@@ -12,7 +12,8 @@ from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_o
 
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.records import Hit, IndexedVideo, VideoFacts, VideoRow, WindowSpec
-from vidsearch.store.library import Library, ModelInfo, RootInfo
+from vidsearch.store.interface import ModelInfo, RootInfo
+from vidsearch.store.library import Library
 
 ODD_NAMES = [
     "plain.mp4",

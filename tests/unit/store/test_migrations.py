@@ -14,7 +14,7 @@ import pytest
 
 from vidsearch.records import Hit
 from vidsearch.store.library import Library
-from vidsearch.store.migrations import MIGRATIONS, SCHEMA_VERSION, m001_videos_windows_vectors
+from vidsearch.store.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION, m001_videos_windows_vectors
 
 HERE = Path(__file__).parent
 COPIES = sorted(HERE.glob("schema_m*.sql"))
@@ -74,7 +74,7 @@ def test_a_step_that_fails_leaves_the_library_as_it_was(tmp_path: Path, monkeypa
         connection.execute("ALTER TABLE videos ADD COLUMN mood TEXT")
         raise RuntimeError("a bug in a step")
 
-    from vidsearch.store import database, migrations
+    from vidsearch.store.sqlite import database, migrations
 
     monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m002_breaks))
     monkeypatch.setattr(migrations, "SCHEMA_VERSION", 2)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from store_shelf import DIM, Shelf
 
-from vidsearch.store.presence import Presence, describe_root, device_of
+from vidsearch.store.availability import Availability, describe_root, device_of
 
 MEMORY = Path("/dev/shm")
 
@@ -124,5 +124,5 @@ def test_what_cannot_be_looked_at_is_offline(tmp_path: Path) -> None:
     known = describe_root(root)
     loop = root / "loop"
     loop.symlink_to(loop)  # looking through it is an error that is not "no such file"
-    assert Presence([known]).where_is(loop / "a.mp4", known.device) == "offline"
-    assert Presence([known]).where_is(root / "a.mp4", known.device) == "gone"
+    assert Availability([known]).where_is(loop / "a.mp4", known.device) == "offline"
+    assert Availability([known]).where_is(root / "a.mp4", known.device) == "gone"

@@ -12,8 +12,8 @@ from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_o
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import IndexedVideo, ScoredWindow
-from vidsearch.store import searching
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import searching
 
 
 def queries(count: int) -> NDArray[np.float32]:

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from store_shelf import DIM, Shelf
 
-from vidsearch.store import searching
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import searching
 from vidsearch.store.vector_index import Labels, VectorIndex
 
 NAME = "index-1"

@@ -1,4 +1,4 @@
-"""The SQLite file: opened, migrated, and its errors turned into ours. What stands in it is library.py's matter."""
+"""The SQLite file: opened, migrated, and its errors turned into ours. Knows no tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import LibraryError
-from vidsearch.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
+from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError
-from vidsearch.store.contents import LABELS_PER_VIDEO
-from vidsearch.store.paths import StoredPath, from_stored, sort_key, within_sql
+from vidsearch.store.paths import sort_key
+from vidsearch.store.sqlite.statements import LABELS_PER_VIDEO
+from vidsearch.store.sqlite.stored_paths import StoredPath, from_stored, within_sql
 from vidsearch.store.vector_index import Labels, VectorIndex, can_be_named, files_of
 from vidsearch.store.vectors import BYTES_PER_VALUE, candidates, scores_of, unpack
 

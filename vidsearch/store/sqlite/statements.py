@@ -11,9 +11,9 @@ from typing import Any
 
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.records import IndexedVideo, VideoFile, WindowSpec
-from vidsearch.store.paths import from_stored, to_stored, within_sql
+from vidsearch.store.availability import Availability, Root, describe_root
 from vidsearch.store.plan import IndexPlan, Known, Moved
-from vidsearch.store.presence import Presence, Root, describe_root
+from vidsearch.store.sqlite.stored_paths import from_stored, to_stored, within_sql
 from vidsearch.store.vectors import pack
 
 # A video's labels are `first + ordinal`; first labels are multiples of this, the rest of their 63 bits is random.
@@ -148,17 +148,17 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
     return True
 
 
-def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, presence: Presence) -> None:
+def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, availability: Availability) -> None:
     """Does what a plan says about known content; see `Library.apply`."""
-    _move(connection, plan.moved, plan.gone, presence)
+    _move(connection, plan.moved, plan.gone, availability)
     for file in (*plan.unchanged, *plan.refingerprinted, *plan.failed_before):
         connection.execute(
             """UPDATE videos SET size_bytes = :size, mtime_ns = :mtime, device = :device
             WHERE path = :path AND (size_bytes, mtime_ns, device) <> (:size, :mtime, :device)""",
-            _stat_of(file, presence),
+            _stat_of(file, availability),
         )
     for copy in plan.copied:
-        copy_video(connection, copy.source, copy.file, presence.device_near(copy.file.path) or "", copy.fingerprint)
+        copy_video(connection, copy.source, copy.file, availability.device_near(copy.file.path) or "", copy.fingerprint)
 
 
 def remove(connection: sqlite3.Connection, place: Path) -> int:
@@ -188,7 +188,9 @@ def remove_model(connection: sqlite3.Connection, model: str) -> tuple[int, int] 
     return int(row[0]), int(row[1])
 
 
-def _move(connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], presence: Presence) -> None:
+def _move(
+    connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], availability: Availability
+) -> None:
     # Two files may have changed places: all of them leave their paths before the first one arrives.
     leaving = [
         move
@@ -203,16 +205,16 @@ def _move(connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable
     for move in leaving:
         connection.execute(
             "UPDATE videos SET path = :path, size_bytes = :size, mtime_ns = :mtime, device = :device WHERE id = :id",
-            _stat_of(move.new, presence) | {"id": move.video_id},
+            _stat_of(move.new, availability) | {"id": move.video_id},
         )
 
 
-def _stat_of(file: VideoFile, presence: Presence) -> dict[str, Any]:
+def _stat_of(file: VideoFile, availability: Availability) -> dict[str, Any]:
     return {
         "path": to_stored(file.path),
         "size": file.size_bytes,
         "mtime": file.mtime_ns,
-        "device": presence.device_near(file.path) or "",
+        "device": availability.device_near(file.path) or "",
     }
 
 

@@ -17,7 +17,7 @@ def m001_videos_windows_vectors(connection: sqlite3.Connection) -> None:
     `indexings` is one video seen by one model. Its vectors are one blob, (windows, dim) little-endian float16, which
     costs half the space of a row a vector and is read in one go; it is the last column, so that reading the others
     leaves its pages alone. The window with ordinal i carries the label `first_label + i` in the index. First labels are
-    drawn at random (contents.py): a number that was counted up would come back with other vectors after a backup was
+    drawn at random (statements.py): a number that was counted up would come back with other vectors after a backup was
     restored, and an index file could not tell.
 
     `models.changes` grows with every change to a model's vectors, so that a process can tell at once whether what it

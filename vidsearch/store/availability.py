@@ -15,7 +15,7 @@ from typing import Literal
 
 from vidsearch.store.paths import is_within
 
-Sight = Literal["there", "absent", "unreachable"]
+StatState = Literal["there", "absent", "unreachable"]
 Whereabouts = Literal["there", "gone", "offline"]
 
 
@@ -29,7 +29,7 @@ class Root:
     inode: str  # text: a file system may use all 64 bits, SQLite's integers are signed
 
 
-def look(path: Path) -> Sight:
+def stat_state(path: Path) -> StatState:
     """`unreachable`: the system does not say (permissions, a dead mount, an input/output error)."""
     try:
         path.lstat()
@@ -60,7 +60,7 @@ def describe_root(path: Path) -> Root:
     return Root(path, is_folder, device_of(path if is_folder else path.parent), f"{status.st_ino:x}")
 
 
-class Presence:
+class Availability:
     """Answers about many files of one moment; what it saw of folders it keeps, so ask a new one after a while."""
 
     def __init__(self, roots: Iterable[Root]) -> None:
@@ -90,10 +90,10 @@ class Presence:
 
     def where_is(self, path: Path, device: str) -> Whereabouts:
         """What became of a video that was indexed at `path` on the file system `device`."""
-        sight = look(path)
-        if sight == "there":
+        state = stat_state(path)
+        if state == "there":
             return "there"
-        if sight == "unreachable" or any(
+        if state == "unreachable" or any(
             is_within(path, root.path) and self.root_is_offline(root) for root in self._roots
         ):
             return "offline"

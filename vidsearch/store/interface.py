@@ -1,0 +1,167 @@
+"""What the rest of vidsearch needs of a library. library.py opens one, sqlite/ is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from vidsearch.errors import VideoError
+from vidsearch.records import Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, WindowSpec
+from vidsearch.store.plan import Fingerprint, IndexPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class RootInfo:
+    """A root and whether it is out of reach now."""
+
+    path: Path
+    offline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model with vectors in the library. Several window specs: a change of them is not through all videos yet."""
+
+    name: str
+    dim: int
+    videos: int
+    windows: int
+    window_specs: tuple[WindowSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryInfo:
+    """What `vidsearch info` shows."""
+
+    folder: Path
+    schema: int
+    roots: tuple[RootInfo, ...]
+    models: tuple[ModelInfo, ...]
+    indexed: int  # videos; each counts once
+    failed: int
+    offline: int
+    duration_s: float  # of all videos whose length is known
+    database_bytes: int  # with its write-ahead log
+    index_bytes: int
+
+
+class Library(Protocol):
+    """Videos, their windows and vectors, kept on disk; a context manager that closes itself.
+
+    Every method raises LibraryError if the library is damaged, out of reach or busy.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder on this machine that holds the library, or what is cached of it."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Holds the writer's lock around several changes, and brings the search index in step when all went well.
+
+        Raises LibraryError that names the other process if one is writing. Reading never waits for this lock.
+        """
+
+    # -- what is to be done
+
+    def roots(self) -> list[Path]:
+        """What was given to `vidsearch index`, in that order."""
+
+    def add_root(self, path: Path) -> None:
+        """Remembers a folder or a single file, and how to recognise it; a file below a known folder is not a root.
+
+        Raises LibraryError if it is not there.
+        """
+
+    def plan(
+        self,
+        root: Path,
+        found: Sequence[VideoFile],
+        *,
+        model: str,
+        window_spec: WindowSpec,
+        fingerprint: Fingerprint,
+        retry_failed: bool = False,
+        unreadable: Sequence[Path] = (),
+    ) -> IndexPlan:
+        """Compares what the walk found below `root` (a folder or a file) with the library. Writes nothing.
+
+        `fingerprint` must cover the size of a file; it is called only if it can decide something. A VideoError from it
+        leaves the file to be indexed, where the error is met again and recorded. `unreadable`: folders the walk could
+        not look into; nothing below them counts as deleted. Make and apply a plan within one `writing()`.
+        """
+
+    # -- changes
+
+    def apply(self, plan: IndexPlan) -> None:
+        """Does all of a plan but `to_index`, in one transaction: moves, copies, new times, deletions."""
+
+    def record_indexed(self, video: IndexedVideo) -> None:
+        """Puts a video, its windows and their vectors in the place of what was there, in one transaction."""
+
+    def record_failed(self, file: VideoFile, error: VideoError, *, fingerprint: str | None) -> None:
+        """Notes why a video could not be indexed; vectors of an older content leave with it."""
+
+    def remove(self, path: Path) -> int:
+        """Forgets a video, or all videos and roots below a folder; how many videos. Touches no file of theirs."""
+
+    def remove_model(self, name: str) -> int:
+        """Forgets all vectors of a model and its search index; how many windows. Videos of other models stay.
+
+        Raises LibraryError if there are none.
+        """
+
+    # -- questions
+
+    def search(
+        self,
+        vector: NDArray[np.floating],
+        *,
+        model: str,
+        limit: int,
+        under: Path | None = None,
+        exact: bool = False,
+    ) -> list[ScoredWindow]:
+        """The `limit` windows nearest to a vector (E,), best first; equal scores by path and start.
+
+        `under`: only videos at or below this path, always exact. `exact`: never ask the index. Empty for a library
+        without vectors; LibraryError if it has those of other models only, or of another length.
+        """
+
+    def videos(self, under: Path | None = None) -> list[VideoRow]:
+        """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""
+
+    def info(self) -> LibraryInfo:
+        """What there is, and how much room it takes."""
+
+    # -- the last answer
+
+    def save_hits(self, query: str, hits: Sequence[Hit]) -> bool:
+        """Keeps the numbered hits of a query for the next command; False if the library cannot be written."""
+
+    def last_hits(self) -> tuple[str, list[Hit]]:
+        """The last query and its hits by number; ("", []) before the first one."""
+
+    # -- health
+
+    def check(self) -> list[str]:
+        """One sentence for each thing that is wrong; reads the whole library."""
+
+    def rebuild(self) -> None:
+        """Makes a new search index and gives the room of removed videos back to the disk."""
