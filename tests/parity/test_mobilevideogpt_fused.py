@@ -12,7 +12,7 @@ from recipe import shared_json
 from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, vector, weight
 from torch import Tensor
 
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import (
     ClipImageConfig,
@@ -73,7 +73,7 @@ def filled_network(expected: dict[str, Any]) -> MobileVideoGPT:
         VideoMambaConfig(depth=sizes["videomamba"]["depth"]),
         LanguageModelConfig(**sizes["language_model"]),
     )
-    with deferred_weights():
+    with init_empty_weights():
         network = MobileVideoGPT(config).eval()
     fill_videogpt(network.image_tower, seeds["image tower"])
     state = {}

@@ -15,7 +15,7 @@ import torch
 from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, normal, vector
 from torch import Tensor, nn
 
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.mobilevideogpt.mamba_mixer import selective_scan
 from vidsearch.models.mobilevideogpt.parts import (
     ClipImageTower,
@@ -122,7 +122,7 @@ def test_video_mamba_tiny() -> None:
 @full_size
 def test_video_mamba_m() -> None:
     expected = vector("videomamba_m_f8_224")
-    with deferred_weights():
+    with init_empty_weights():
         network = VideoMamba(**expected["config"])
     filled(network, expected["weights"])
     encoded, picture = (network.encode(x) for x in inputs(expected))

@@ -27,7 +27,7 @@ class DeferredModule(nn.Module):
 
 
 @contextmanager
-def deferred_weights() -> Iterator[None]:
+def init_empty_weights() -> Iterator[None]:
     """Networks built in this context have shapes and no weights: they stand on the device "meta"."""
     with torch.device("meta"), _NothingFilled():
         yield

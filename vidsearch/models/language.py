@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.keys import compare
 from vidsearch.models.mobilevideogpt.config import (
@@ -38,7 +38,7 @@ def load_language_model(
     are not those of the folder's config.
     """
     config = config_from_fields(folder.network)
-    with deferred_weights():
+    with init_empty_weights():
         network = MobileVideoGPT(config).eval()
     fill_language_model(network, read_safetensors(folder.weights), file=str(folder.weights), model=folder.name)
     return network.to(device=device, dtype=dtype)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.keys import compare
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
-from vidsearch.models.mobileviclip.fold import fold_branches
+from vidsearch.models.mobileviclip.fold import reparameterize_
 from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.models.mobilevideogpt.config import CONFIGS as LANGUAGE_CONFIGS
@@ -45,7 +45,7 @@ def build(name: str) -> Network | MobileVideoGPT:
 def _build_language_network(name: str) -> MobileVideoGPT:
     from vidsearch.models.mobilevideogpt.model import MobileVideoGPT  # late: index and query never need it
 
-    with deferred_weights():
+    with init_empty_weights():
         return MobileVideoGPT(LANGUAGE_CONFIGS[name]).eval()
 
 
@@ -74,7 +74,7 @@ def load_network(
         tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("text_encoder.")}
     fill(network, tensors, file=str(folder.weights))
     if form != "train":  # in place, as nobody else has this network: a copy would take time, and memory twice
-        fold_branches(network)
+        reparameterize_(network)
         if form == "fused":
             fuse_blocks(network)
         network.requires_grad_(False)
@@ -83,7 +83,7 @@ def load_network(
 
 def empty_network(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
     """The network of a config without memory for its tensors; `fill` gives it some."""
-    with deferred_weights():
+    with init_empty_weights():
         return build_from(config)
 
 

@@ -1,8 +1,8 @@
 """The tensors of published files → the config and the whole training-form state dict of one of our networks.
 
 Strict: every key of a file has a place or the file is refused, and every key of the network gets a value from a file,
-from the exact equivalent of an inference form (`unfold.py`), or, for a temporal part that the file does not have, the
-value with which that part does nothing. What was decided is said in `Fitted.notes`.
+from the exact equivalent of an inference form (`training_form.py`), or, for a temporal part that the file does not
+have, the value with which that part does nothing. `Fitted.notes` says what was decided.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.checkpoint import Checkpoint
 from vidsearch.models.conversion.matcher import STAGE_TPE, TEXT, VISION, Base, Match, carries_identity, match
-from vidsearch.models.conversion.unfold import folded_keys, neutral_norm, unfold
+from vidsearch.models.conversion.training_form import folded_keys, neutral_norm, to_training_form, without_identity
 from vidsearch.models.keys import Shape, compare
 from vidsearch.models.load import build_from
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, TemporalConfig
@@ -87,7 +87,7 @@ def _fit_pictures(config: MobileCLIPConfig, checkpoints: Sequence[Checkpoint]) -
     inference = not any(".rbr_" in key for key in shapes)
     compare(shapes, folded if inference else wanted, file=str(checkpoint.path), model=config.name)
     _require_finite(checkpoint.tensors, checkpoint.path)
-    tensors = unfold(checkpoint.tensors, wanted) if inference else checkpoint.tensors
+    tensors = to_training_form(checkpoint.tensors, wanted) if inference else checkpoint.tensors
     return Fitted(config, _as_float32(tensors), (checkpoint.path,), _form_note(inference))
 
 
@@ -164,7 +164,7 @@ def _fit_clips(
     tensors, note = _temporal_tensors(_as_float32(tensors), found, wanted, folded, str(main.path))
     tensors.setdefault("temp", torch.tensor(0.01))  # the published floor; no vector depends on it
     if found.form == "inference":
-        tensors = unfold(tensors, wanted)
+        tensors = to_training_form(tensors, wanted)
     return Fitted(fitted, tensors, files, (*_form_note(found.form == "inference"), *found.notes, *note))
 
 
@@ -210,7 +210,7 @@ def _temporal_tensors(
             folded = carries_identity(centres, file=file)
         note = (f"temporal convolutions without a norm, read as {'folded' if folded else 'plain, with a residual'}",)
         if folded:
-            tensors |= {f"{block}.temporal.conv.weight": _without_residual(kernel) for block, kernel in kernels.items()}
+            tensors |= {f"{block}.temporal.conv.weight": without_identity(kernel) for block, kernel in kernels.items()}
     for key, shape in wanted.items():
         module, _, name = key.rpartition(".")
         if key in tensors or not key.startswith(VISION):
@@ -228,10 +228,3 @@ def _in_shape(tensor: Tensor, shape: Shape) -> Tensor:
     if len(shape) == 3 and longer == [shape[2], shape[1]]:  # (C, T) where (T, C) belongs
         return tensor.reshape(longer).T.reshape(shape)
     return tensor.reshape(shape)
-
-
-def _without_residual(kernel: Tensor) -> Tensor:
-    """X' = conv(X) → the kernel (C, 1, k) of X' = conv'(X) + X."""
-    plain = kernel.double().clone()
-    plain[:, 0, plain.shape[2] // 2] -= 1
-    return plain.float()

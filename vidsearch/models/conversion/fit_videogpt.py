@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.weight_files import WeightSet, find_weights
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.json_files import read_object
 from vidsearch.models.keys import Shape, compare, listed
 from vidsearch.models.language import named_tensors
@@ -316,7 +316,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 def _shapes_of(config: MobileVideoGPTConfig) -> dict[str, Shape]:
-    with deferred_weights():
+    with init_empty_weights():
         network = MobileVideoGPT(config)
     return _shapes(named_tensors(network))
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.mobileviclip.blocks import ConvNorm, MobileOneBlock, RepMixer
 from vidsearch.models.mobileviclip.image_encoder import LargeKernelPatch, PositionEncoding
 from vidsearch.models.mobileviclip.temporal import TemporalMixer, add_temporal_embedding, shifted_sum
@@ -116,12 +116,12 @@ class FoldedTemporalMixer(nn.Module):
         return self.reparam_conv(x)
 
 
-def fold_branches(network: nn.Module) -> None:
+def reparameterize_(network: nn.Module) -> None:
     """Replace, in place, every block that has branches by its folded form; a folded network stays as it is."""
     for name, child in network.named_children():
         fold = _FOLDS.get(type(child))
         if fold is None:
-            fold_branches(child)
+            reparameterize_(child)
         else:
             setattr(network, name, fold(child))
 
@@ -231,7 +231,7 @@ def identity_kernel(channels: int, group_width: int, size: tuple[int, int], devi
 def convolution(kernel: Tensor, bias: Tensor, like: Tensor, stride: int, groups: int) -> nn.Conv2d:
     """A convolution of that kernel and bias, padded to keep the size, in the dtype and on the device of `like`."""
     outputs, group_width, rows, columns = kernel.shape
-    with deferred_weights():  # there is no use for weights of its own
+    with init_empty_weights():  # there is no use for weights of its own
         conv = nn.Conv2d(
             group_width * groups,
             outputs,

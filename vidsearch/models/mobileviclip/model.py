@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
-from vidsearch.models.mobileviclip.fold import fold_branches
+from vidsearch.models.mobileviclip.fold import reparameterize_
 from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.image_encoder import ImageEncoder
 from vidsearch.models.mobileviclip.text_encoder import TextEncoder
@@ -41,7 +41,7 @@ class _TwoTowers(nn.Module):
     def reparameterize(self) -> Self:
         """The inference form: branches summed, as Apple's own fold does; key names are those of folded checkpoints."""
         folded = deepcopy(self).eval().requires_grad_(False)
-        fold_branches(folded)
+        reparameterize_(folded)
         return folded.requires_grad_(False)
 
     def fuse(self) -> Self:

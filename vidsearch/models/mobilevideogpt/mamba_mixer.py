@@ -213,7 +213,7 @@ def _step_projection(c: MixerConfig) -> nn.Linear:
 
 
 def _parameter(values: NDArray[np.float64]) -> nn.Parameter:
-    """A parameter with these values, where the network is built with weights (`deferred_weights` leaves copies out)."""
+    """A parameter with these values; without values inside `init_empty_weights`, which skips copies."""
     parameter = nn.Parameter(torch.empty(values.shape))
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(values))

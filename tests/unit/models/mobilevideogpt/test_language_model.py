@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vidsearch.errors import ModelError
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.mobilevideogpt.parts import LanguageModel
 
 CONFIG = {
@@ -156,7 +156,7 @@ def test_a_file_may_store_the_tied_head_but_not_another_one(network: LanguageMod
 
 
 def test_a_network_without_weights_takes_those_of_the_file_as_they_are(network: LanguageModel) -> None:
-    with deferred_weights():
+    with init_empty_weights():
         empty = LanguageModel(**CONFIG).eval()
     assert all(parameter.is_meta for parameter in empty.parameters())
     state = network.state_dict()

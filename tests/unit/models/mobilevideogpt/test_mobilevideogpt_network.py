@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidsearch.models.deferred import deferred_weights
+from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import (
     IMAGE_TOKEN,
@@ -179,7 +179,7 @@ def test_sizes_are_read_without_torch() -> None:
 
 
 def test_deferred_networks_are_still_ordinary_ones_outside() -> None:
-    with deferred_weights():
+    with init_empty_weights():
         deferred = nn.Linear(3, 2)
     assert deferred.weight.is_meta
     assert not nn.Linear(3, 2).weight.is_meta

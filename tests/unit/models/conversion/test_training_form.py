@@ -9,7 +9,7 @@ import torch
 from seeded import SIDE_PX, TEXT, TEXT_MCT, seeded, small_config
 
 from vidsearch.models.conversion.fit import network_shapes
-from vidsearch.models.conversion.unfold import folded_keys, unfold
+from vidsearch.models.conversion.training_form import folded_keys, to_training_form
 from vidsearch.models.load import empty_network, fill
 from vidsearch.models.mobileviclip.config import MobileViCLIPConfig, TemporalConfig, TextConfig
 from vidsearch.models.mobileviclip.tokenizer import tokenize
@@ -28,7 +28,7 @@ def test_unfolding_keeps_every_vector() -> None:
     network = seeded(config)
     wanted = network_shapes(config)
     unfolded = empty_network(config)
-    fill(unfolded, unfold(network.reparameterize().state_dict(), wanted), file="the unfolded state dict")
+    fill(unfolded, to_training_form(network.reparameterize().state_dict(), wanted), file="the unfolded state dict")
     pictures = torch.rand(2, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
     ids = tokenize(["a red circle", ""])
     # float32 sums in another order, on vectors of unit length
@@ -40,7 +40,7 @@ def test_unfolding_does_not_change_what_it_is_given() -> None:
     config = small_config("mobileclip-s2")
     state = {key: tensor.double() for key, tensor in seeded(config).reparameterize().state_dict().items()}
     before = {key: tensor.clone() for key, tensor in state.items()}
-    unfold(state, network_shapes(config))
+    to_training_form(state, network_shapes(config))
     assert all(torch.equal(state[key], before[key]) for key in state)
 
 

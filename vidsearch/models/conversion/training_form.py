@@ -1,6 +1,6 @@
 """A file in the inference form, branches already summed → the training form that computes the same.
 
-Apple's fold sums the branches of a block into one convolution (mobileclip.md, section 5). The branches cannot be told
+Apple's fold sums the branches of a block into one convolution (docs/networks.md). The branches cannot be told
 apart again, but a training form that is equal in what it computes can: the folded kernel as the k × k branch behind a
 batch norm that changes nothing, all other branches silent. So one layout is stored and every form is derived from it.
 """
@@ -39,13 +39,13 @@ def folded_keys(train: Mapping[str, Shape]) -> dict[str, Shape]:
     return keys
 
 
-def unfold(tensors: Mapping[str, Tensor], train: Mapping[str, Shape]) -> dict[str, Tensor]:
+def to_training_form(tensors: Mapping[str, Tensor], train: Mapping[str, Shape]) -> dict[str, Tensor]:
     """The tensors of the inference form → an equal training form with the names and shapes of `train`."""
     found = {key: tensor for key, tensor in tensors.items() if key in train}
     for source, folded in _folded_convs(train):
         kernel, bias = tensors[f"{folded}.weight"], tensors[f"{folded}.bias"]
         if _CARRIES_IDENTITY.fullmatch(f"{folded}.weight"):
-            kernel = _minus_identity(kernel)
+            kernel = without_identity(kernel)
         found[source] = kernel
         found[_bias_key(source)] = bias
     used = {source.removesuffix("conv.weight") + "bn" for source, _ in _folded_convs(train)}
@@ -77,10 +77,11 @@ def _bias_key(source: str) -> str:
     return source.removesuffix("conv.weight") + "bn.bias"
 
 
-def _minus_identity(kernel: Tensor) -> Tensor:
-    """Take the residual back out of a depthwise kernel (C, 1, h, w)."""
+def without_identity(kernel: Tensor) -> Tensor:
+    """The kernel of X' = conv(X), depthwise, (C, 1, k) or (C, 1, k, k) → that of X' = conv'(X) + X."""
     kernel = kernel.double().clone()
-    kernel[:, 0, kernel.shape[2] // 2, kernel.shape[3] // 2] -= 1
+    centre = tuple(size // 2 for size in kernel.shape[2:])
+    kernel[(slice(None), 0, *centre)] -= 1
     return kernel.float()
 
 
