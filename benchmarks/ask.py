@@ -306,7 +306,7 @@ def model_folder(models: Path, name: str) -> ModelFolder:
         tensors = {key: torch.from_numpy(weight(key, shape, 0)).bfloat16() for key, shape in shapes.items()}
         save_file(tensors, path / "model.safetensors")
         (path / "config.json").write_text(
-            config_text(name, asdict(CONFIGS[name]), {"weights": "recipe"}, kind="answers")
+            config_text(name, "mobilevideogpt", asdict(CONFIGS[name]), {"weights": "recipe"})
         )
         (path / "generation_config.json").write_text(json.dumps(_NEVER_STOP))
         tokenizer_of_words().save(str(path / "tokenizer.json"))

@@ -27,7 +27,8 @@ from machine import draw_weights, finish, machine
 from torch import Tensor
 
 from vidsearch.embedding.torch_clips import encode_clips, fast_dtype
-from vidsearch.models.load import Network, build
+from vidsearch.models.load import build
+from vidsearch.models.mobileviclip.load import Network
 
 MODELS = ("mobileviclip-nano", "mobileviclip-tiny", "mobileviclip-small")
 REFERENCE = "training form, float32"

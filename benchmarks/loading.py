@@ -31,7 +31,7 @@ TEXT = "text tower"
 def measure_training_form(folder: ModelFolder) -> Measured:
     import torch
 
-    from vidsearch.models.load import load_network
+    from vidsearch.models.mobileviclip.load import load_network
 
     before, started = resident(), (time.perf_counter(), time.process_time())
     network = load_network(folder, "train")

@@ -17,7 +17,7 @@ from vidsearch.machine import cores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidsearch.models.load import Network
+    from vidsearch.models.mobileviclip.load import Network
 
 
 def machine() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def finish(benchmark: str, **figures: Any) -> None:
 @contextmanager
 def model_with_drawn_weights(name: str) -> Iterator[Path]:
     """A folder of models that holds `name` with weights drawn from one seed, unless it is bundled."""
-    from vidsearch.models.conversion.install import write_model_folder
+    from vidsearch.models.conversion.mobileviclip import write_model_folder
     from vidsearch.models.folder import BUNDLED_DIR
     from vidsearch.models.load import build
 

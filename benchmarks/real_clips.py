@@ -129,7 +129,7 @@ def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
     figures["median rank"] = float(np.median(known.places)) + 1
     print(f"\n{model}: {present} queries of {known.scores.shape[1]} clips, {len(queries) - present} absent ones")
     print("  " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
-    kept = levels_of(find_model(model, places.models_dir(), "search"), places.models_dir())
+    kept = levels_of(find_model(model, places.models_dir(), "embedding"), places.models_dir())
     if kept is not None:
         figures["levels that it has"] = _print_levels("levels that it has", known, kept)
     figures["levels measured here"] = _print_levels("levels measured here", known, measure_levels(known))

@@ -1,4 +1,4 @@
-"""A model folder of kind "answers", a thousandth of the real one, whose weights follow from one number.
+"""A model folder that answers, a thousandth of the real one, whose weights follow from one number.
 
 What it says makes no sense and is never the same for two clips or questions: enough to see what an answer depends on.
 """
@@ -54,7 +54,7 @@ def make_answering_folder(path: Path, name: str = "mobilevideogpt-0.5b", seed: i
     path.mkdir(parents=True)
     tensors = {key: tensor.contiguous() for key, tensor in named_tensors(seeded_network(seed)).items()}
     save_file(tensors, path / "model.safetensors")
-    (path / "config.json").write_text(config_text(name, asdict(CONFIG), {"seed": seed}, kind="answers"))
+    (path / "config.json").write_text(config_text(name, "mobilevideogpt", asdict(CONFIG), {"seed": seed}))
     (path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0], "repetition_penalty": 1.3}))
     word_tokenizer().save(str(path / "tokenizer.json"))
     return open_folder(path)

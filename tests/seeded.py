@@ -8,13 +8,13 @@ from math import prod
 import torch
 from torch import Tensor
 
-from vidsearch.models.load import Network, build_from
 from vidsearch.models.mobileviclip.config import (
     CONFIGS,
     ImageConfig,
     MobileCLIPConfig,
     TextConfig,
 )
+from vidsearch.models.mobileviclip.load import Network, build_from
 
 SIDE_PX = 64
 IMAGE = ImageConfig(widths=(8, 16, 32, 64), depths=(1, 2, 1, 1))

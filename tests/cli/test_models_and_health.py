@@ -11,7 +11,7 @@ import pytest
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import RunVidsearch
 
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import environment
 
-from vidsearch.models.conversion.install import install, write_model_folder, wrong_files
+from vidsearch.models.conversion.install import install
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import find_model
+from vidsearch.models.hashes import wrong_files
 
 NAME = "mobileviclip-tiny"
 KILLS = 24
@@ -23,7 +25,8 @@ import json, os, shutil, signal, sys, time
 from pathlib import Path
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import find_model
-from vidsearch.models.conversion.install import install, wrong_files
+from vidsearch.models.conversion.install import install
+from vidsearch.models.hashes import wrong_files
 
 name, source, models, kills = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 

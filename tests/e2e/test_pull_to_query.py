@@ -19,7 +19,7 @@ from hub_server import HubServer, Trouble
 from seeded import TEXT_MCT, TEXT_PRUNED, seeded, small_config
 from support import CLIPS, PROGRAM, RunVidsearch, environment, run_on_terminal
 
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.mobileviclip.config import CONFIGS
 
 FOLDER = "1ROJYwQeO8lt4mEfNjEIAIDWj736WIQq7"

@@ -15,7 +15,7 @@ from pathlib import Path
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import CLIPS, PROGRAM, RunVidsearch, environment
 
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 
 OTHER = "mobileviclip-tiny"
 QUERY = "a red square moves left"

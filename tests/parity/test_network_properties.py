@@ -10,7 +10,6 @@ import torch
 from recipe import fill
 from torch import Tensor
 
-from vidsearch.models.load import build_from
 from vidsearch.models.mobileviclip.config import (
     ABLATION,
     ImageConfig,
@@ -20,6 +19,7 @@ from vidsearch.models.mobileviclip.config import (
     TemporalConfig,
     TextConfig,
 )
+from vidsearch.models.mobileviclip.load import build_from
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 
 # Widths that do not double (gcd groups), several blocks, both kinds of text layers.

@@ -18,9 +18,9 @@ from safetensors import safe_open
 from support import environment
 from torch import Tensor
 
+from vidsearch.models.findings import kept_findings
 from vidsearch.models.folder import find_model
 from vidsearch.models.mobilevideogpt.config import CONFIGS
-from vidsearch.models.selftest.findings import kept_findings
 
 FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 NAME, SEED = "mobilevideogpt-0.5b", 2

@@ -22,7 +22,7 @@ def open_answerer(
     `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
     for a device that this machine lacks or a precision that it cannot run.
     """
-    folder = find_model(model, models_dir or dirs.models_dir(), "answers")
+    folder = find_model(model, models_dir or dirs.models_dir(), "vqa")
     from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
     from vidsearch.answering.visual_cache import VisualCache
 

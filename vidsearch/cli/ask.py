@@ -67,7 +67,7 @@ def ask(
     for question in given:
         check_question(question)
     place = wanted_clip(clip, start, end, pad, coverage)
-    pull.find_or_offer(model, "answers")
+    pull.find_or_offer(model, "vqa")
     keep_freed_memory()
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
     limits = AnswerLimits(max_new_tokens, temperature, seed)

@@ -27,7 +27,7 @@ class HitAsker:
 
         for question in questions:
             check_question(question)
-        find_model(model, dirs.models_dir(), "answers")
+        find_model(model, dirs.models_dir(), "vqa")
         self.failed = False  # a hit could not be looked at
         self._questions, self._top, self._model = questions, top, model
         self._device = options.device_of_environment()

@@ -55,7 +55,6 @@ def index(
     from vidsearch.cli.index_report import IndexReport
     from vidsearch.machine import cores
     from vidsearch.models.folder import find_model
-    from vidsearch.models.mobileviclip.config import config_from_dict
     from vidsearch.records import WindowSpec
     from vidsearch.workflows.index import IndexOptions, index_folders
 
@@ -65,8 +64,8 @@ def index(
         )
     if weights is not None:
         _install(model, options.absolute(weights))
-    folder = find_model(model, dirs.models_dir(), "search") if dry_run else pull.find_or_offer(model, "search")
-    preprocessing = config_from_dict(dict(folder.network)).preprocessing
+    folder = find_model(model, dirs.models_dir(), "embedding") if dry_run else pull.find_or_offer(model, "embedding")
+    preprocessing = folder.embedding.preprocessing
     wanted = IndexOptions(
         model=model,
         frame_spec=preprocessing.frame_spec,

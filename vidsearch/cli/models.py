@@ -67,22 +67,24 @@ def info(name: Name, as_json: options.Json = False) -> None:
     """What is known of a model that is here: its network, where it came from, and what its self-test found."""
     from vidsearch.models.folder import find_model
 
-    facts = _facts(find_model(name, dirs.models_dir()))
+    folder = find_model(name, dirs.models_dir())
+    facts = _facts(folder)
     if as_json:
         show.write_json({"version": 1, **facts})
     else:
-        show.table_or_lines(("", ""), list(_rows(facts)))
+        show.table_or_lines(("", ""), list(_rows(facts, folder.family.summary(folder.network))))
 
 
 def _facts(folder: ModelFolder) -> dict[str, Any]:
     """The stable JSON form; documented in docs/json.md."""
-    from vidsearch.models.conversion.install import kept_hashes
+    from vidsearch.models.findings import kept_findings
+    from vidsearch.models.hashes import kept_hashes
     from vidsearch.models.inventory import exports, parameters
-    from vidsearch.models.selftest.findings import kept_findings
 
     return {
         "name": folder.name,
-        "kind": folder.kind,
+        "kind": {"embedding": "search", "vqa": "answers"}[folder.task],
+        "family": folder.family.name,
         "origin": folder.origin,
         "path": str(folder.path),
         "network": dict(folder.network),
@@ -95,13 +97,13 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
     }
 
 
-def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _rows(facts: dict[str, Any], summary: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """What a person reads, a line each."""
     provenance = facts["provenance"]
     return [
         ("model", f"{facts['name']} ({facts['origin']})"),
         ("folder", facts["path"]),
-        *(_search_rows if facts["kind"] == "search" else _answer_rows)(facts["network"]),
+        *summary,
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
         *(("exported", f"{name}, {show.size_text(size)}") for name, size in facts["exports"].items()),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
@@ -110,24 +112,6 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *(("note", note) for note in provenance.get("notes", ())),
         *(("file", f"{name}, sha256 {digest}") for name, digest in facts["hashes"].items()),
         *(("self-test", f"{_word(item['ok'])}: {item['what']}: {item['note']}") for item in facts["self_test"]),
-    ]
-
-
-def _search_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
-    preprocessing = network["preprocessing"]
-    frames = f"{preprocessing['frames']} frames of " if "temporal" in network else "pictures of "
-    return [
-        ("input", f"{frames}{preprocessing['side_px']} x {preprocessing['side_px']} pixels"),
-        ("vectors", f"{network['embed_dim']} values"),
-    ]
-
-
-def _answer_rows(network: dict[str, Any]) -> list[tuple[str, str]]:
-    side, language = network["image_tower"]["image_size"], network["language_model"]
-    return [
-        ("input", f"{network['frames']} frames of {side} x {side} pixels, and a question"),
-        ("language", f"{language['num_hidden_layers']} layers of {language['hidden_size']} values"),
-        ("vocabulary", f"{language['vocab_size']:,} tokens"),
     ]
 
 
@@ -170,8 +154,8 @@ def add(
     """
     precision = pull.precision(half, as_stored)
     from vidsearch.models.conversion.install import install
+    from vidsearch.models.findings import kept_findings
     from vidsearch.models.json_files import read_renames
-    from vidsearch.models.selftest.findings import kept_findings
 
     given = None if renames is None else read_renames(options.absolute(renames))
     show.say(f"Reading {source} ...")
@@ -195,8 +179,8 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Compare every file of the models that are here with its hash. Exit code 5 when one has changed."""
-    from vidsearch.models.conversion.install import wrong_files
     from vidsearch.models.folder import find_model
+    from vidsearch.models.hashes import wrong_files
     from vidsearch.models.inventory import entries
 
     directory = dirs.models_dir()

@@ -19,9 +19,9 @@ from vidsearch.errors import ModelError, VidsearchError
 if TYPE_CHECKING:
     from vidsearch.fetching.fetch import Fetched, FetchPlan
     from vidsearch.fetching.remote import RemoteFile, Report
-    from vidsearch.models.conversion.install import Precision
+    from vidsearch.models.families import Task
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.registry import Kind
+    from vidsearch.models.request import Precision
 
     Planner = Callable[[Report], FetchPlan]
 
@@ -91,7 +91,7 @@ def precision(half: bool, as_stored: bool) -> Precision:
     return "float16" if half else "stored" if as_stored else "float32"
 
 
-def find_or_offer(model: str, kind: Kind) -> ModelFolder:
+def find_or_offer(model: str, task: Task) -> ModelFolder:
     """The folder of a model; a person at a terminal is asked whether to fetch one that is not here.
 
     ModelError as `find_model`.
@@ -99,11 +99,11 @@ def find_or_offer(model: str, kind: Kind) -> ModelFolder:
     from vidsearch.models.folder import WeightsMissingError, find_model
 
     try:
-        return find_model(model, dirs.models_dir(), kind)
+        return find_model(model, dirs.models_dir(), task)
     except WeightsMissingError:
         if not _offered(model):
             raise
-    return find_model(model, dirs.models_dir(), kind)
+    return find_model(model, dirs.models_dir(), task)
 
 
 def _offered(model: str) -> bool:
@@ -261,7 +261,7 @@ def _proof(file: RemoteFile) -> str:
 
 
 def _say_installed(folder: ModelFolder) -> None:
-    from vidsearch.models.selftest.findings import kept_findings
+    from vidsearch.models.findings import kept_findings
 
     for finding in kept_findings(folder):
         verdict = {True: "ok", False: "WRONG", None: "measured"}[finding.ok]

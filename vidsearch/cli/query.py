@@ -125,7 +125,7 @@ def _find(query: Query, model: str) -> tuple[list[Hit], Levels]:
     from vidsearch.workflows.query import find_moments
 
     with options.open_library() as library:
-        levels = find_model(model, dirs.models_dir(), "search").score_levels
+        levels = find_model(model, dirs.models_dir(), "embedding").score_levels
         embedder = open_text_embedder(model, models_dir=dirs.models_dir())
         _warn_of_unknown_words(query.text, embedder)
         hits = find_moments(library, embedder, query)

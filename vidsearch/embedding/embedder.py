@@ -1,7 +1,7 @@
 """How embedders are opened by their model's name.
 
 The backends are imported only then: torch for clips, ONNX Runtime alone for words, so that a query answers before torch
-would have been imported.
+would be imported. Both run what the model's family provides (`models/families.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def open_clip_embedder(
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
     Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
     """
-    folder = find_model(model, models_dir or dirs.models_dir(), "search")
+    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
     from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
     return TorchClipEmbedder(folder, device=device, threads=threads)
@@ -32,10 +32,10 @@ def open_text_embedder(
 ) -> TextEmbedder:
     """The text embedder of an installed or bundled model; torch is not imported.
 
-    `simplify` writes texts as MobileViCLIP's training captions were written (lower case, few signs); the models for
-    pictures were trained without that and ignore it. Raises ModelError when the model is not there or damaged.
+    `simplify` writes texts as training captions were, of a model whose captions were simplified (MobileViCLIP's: lower
+    case, few signs); other models ignore it. Raises ModelError when the model is not there or damaged.
     """
-    folder = find_model(model, models_dir or dirs.models_dir(), "search")
+    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
     from vidsearch.embedding.onnx_text import OnnxTextEmbedder
 
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)

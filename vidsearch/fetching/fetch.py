@@ -64,7 +64,7 @@ class FetchPlan:
         """
         if self.ours:
             return self.size_bytes
-        if known_model(self.model).kind == "search":
+        if known_model(self.model).task == "embedding":
             return int(_WITH_EXPORT * self.size_bytes)
         doubled = [file for file in self.files if file.name.startswith(f"{LANGUAGE_FOLDER}/")]
         return self.size_bytes + (0 if narrow else sum(file.size_bytes or 0 for file in doubled))

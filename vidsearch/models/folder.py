@@ -1,12 +1,12 @@
-"""A model's folder on disk: config.json, model.safetensors and, by kind, text.onnx or tokenizer.json.
+"""A model's folder on disk: config.json, model.safetensors and, by family, text.onnx or tokenizer.json.
 
 `config.json` holds all that is not a tensor:
 
     format         number of this layout; a larger one than ours was written by a newer vidsearch
     name           the model's name, stored with every vector that it makes
-    kind           optional: "search" (the default) or "answers"
-    network        the fields of the network's config, preprocessing included (`mobileviclip/config.py`,
-                   `mobilevideogpt/config.py`)
+    family         the family of networks (`families.py`); missing in models that an older version installed
+    task           "embedding" or "vqa"; older versions wrote a kind instead, "search" or "answers"
+    network        the fields of the network's config, preprocessing included (`config.py` of the family)
     provenance     where the weights came from: files, hashes, what the key matcher decided, or the training command
     score_levels   optional: cosines from which a hit counts as high, medium or low
 
@@ -28,13 +28,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsearch.errors import ModelError
-from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, Kind, known_model
+from vidsearch.models.families import GENERATION_FILE as GENERATION_FILE
+from vidsearch.models.families import TEXT_FILE as TEXT_FILE
+from vidsearch.models.families import TOKENIZER_FILE as TOKENIZER_FILE
+from vidsearch.models.families import WEIGHTS_FILE as WEIGHTS_FILE
+from vidsearch.models.families import Family, Task, family_named, family_of
+from vidsearch.models.interface import EmbeddingConfig
+from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, known_model
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-TEXT_FILE = "text.onnx"
-TOKENIZER_FILE = "tokenizer.json"
-GENERATION_FILE = "generation_config.json"
 CARD_FILE = "MODEL_CARD.md"
 SELF_TEST_FILE = "selftest.json"
 HASHES_FILE = "hashes.json"
@@ -42,10 +44,6 @@ FORMAT_VERSION = 1
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 Origin = Literal["bundled", "installed", "given"]
-_FILES: dict[Kind, tuple[str, ...]] = {
-    "search": (WEIGHTS_FILE, TEXT_FILE),
-    "answers": (WEIGHTS_FILE, TOKENIZER_FILE, GENERATION_FILE),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,16 @@ class ModelFolder:
     network: Mapping[str, Any]  # the fields of the network's config, as config.json has them
     provenance: Mapping[str, Any]
     score_levels: Mapping[str, float] | None
-    kind: Kind = "search"
+    family: Family
+
+    @property
+    def task(self) -> Task:
+        return self.family.task
+
+    @property
+    def embedding(self) -> EmbeddingConfig:
+        """The config of a network that embeds: the length of its vectors, and the pictures that it takes; no torch."""
+        return self.family.embedding_config(self.network)
 
     @property
     def weights(self) -> Path:
@@ -85,14 +92,14 @@ class WeightsMissingError(ModelError):
     """A known model is not on this machine."""
 
 
-def find_model(name: str, models_dir: Path, kind: Kind | None = None) -> ModelFolder:
+def find_model(name: str, models_dir: Path, task: Task | None = None) -> ModelFolder:
     """The bundled, else the installed folder of `name`.
 
-    ModelError for an unknown name and for a model that is not of `kind`; WeightsMissingError, with the ways forward,
+    ModelError for an unknown name and for a model that is not for `task`; WeightsMissingError, with the ways forward,
     for one that is not here.
     """
-    if kind not in (None, known_model(name).kind):
-        raise ModelError(_other_kind(name, kind))
+    if task not in (None, known_model(name).task):
+        raise ModelError(_other_task(name, task))
     places: tuple[tuple[Path, Origin], ...] = ((BUNDLED_DIR, "bundled"), (models_dir, "installed"))
     for place, origin in places:
         if (place / name).is_dir():
@@ -100,9 +107,9 @@ def find_model(name: str, models_dir: Path, kind: Kind | None = None) -> ModelFo
     raise WeightsMissingError(missing_weights(name, models_dir))
 
 
-def _other_kind(name: str, wanted: Kind | None) -> str:
-    does, wanted_for = ("searches", "ask") if wanted == "answers" else ("answers questions", "index and query")
-    fitting = ", ".join(known.name for known in KNOWN_MODELS.values() if known.kind == wanted)
+def _other_task(name: str, wanted: Task | None) -> str:
+    does, wanted_for = ("searches", "ask") if wanted == "vqa" else ("answers questions", "index and query")
+    fitting = ", ".join(known.name for known in KNOWN_MODELS.values() if known.task == wanted)
     return f"{name} {does} and is no model for {wanted_for}; choose one of {fitting}"
 
 
@@ -112,7 +119,7 @@ def missing_weights(name: str, models_dir: Path) -> str:
     if not known.files:
         return f"the bundled model {name} is missing from this installation; install vidsearch again"
     files = " and ".join(known.files)
-    searches = known.kind == "search"
+    searches = known.task == "embedding"
     bundled = f"--model {BUNDLED_MODEL}" if searches else f"--model {BUNDLED_ANSWERING_MODEL} (in query: --ask-model)"
     return (
         f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
@@ -125,8 +132,8 @@ def missing_weights(name: str, models_dir: Path) -> str:
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
     """Read `config.json` and see that the other files are there; ModelError names the file at fault."""
     config = _read_config(path / CONFIG_FILE)
-    kind: Kind = config.get("kind", "search")
-    for file in _FILES[kind]:
+    family = _family(config, path / CONFIG_FILE)
+    for file in family.files:
         if not (path / file).is_file():
             raise ModelError(f"the model folder {path} has no {file}; install the model again")
     return ModelFolder(
@@ -136,7 +143,7 @@ def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
         network=config["network"],
         provenance=config.get("provenance", {}),
         score_levels=config.get("score_levels"),
-        kind=kind,
+        family=family,
     )
 
 
@@ -157,14 +164,14 @@ def _is_published(config: Path) -> bool:
 
 def config_text(
     name: str,
+    family: str,
     network: Mapping[str, Any],
     provenance: Mapping[str, Any],
     score_levels: Mapping[str, float] | None = None,
-    kind: Kind = "search",
 ) -> str:
     """The text of `config.json`: what `open_folder` reads."""
-    config: dict[str, Any] = {"format": FORMAT_VERSION, "name": name, "kind": kind, "network": network}
-    config["provenance"] = provenance
+    config: dict[str, Any] = {"format": FORMAT_VERSION, "name": name, "family": family}
+    config |= {"task": family_named(family).task, "network": network, "provenance": provenance}
     if score_levels is not None:
         config["score_levels"] = score_levels
     return json.dumps(config, indent=1) + "\n"
@@ -185,6 +192,11 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} was written by a newer vidsearch (format {config['format']}); update vidsearch")
     if not isinstance(config.get("name"), str) or not isinstance(config.get("network"), dict):
         raise ModelError(f"{path} lacks the model's name or its network; install the model again")
-    if config.get("kind", "search") not in _FILES:
-        raise ModelError(f"{path} is of an unknown kind of model ({config['kind']!r}); update vidsearch")
     return config
+
+
+def _family(config: Mapping[str, Any], path: Path) -> Family:
+    try:
+        return family_of(config)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error

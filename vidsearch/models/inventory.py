@@ -15,17 +15,6 @@ from vidsearch.models.folder import BUNDLED_DIR, TEXT_FILE, ModelFolder, find_mo
 from vidsearch.models.registry import KNOWN_MODELS, KnownModel, known_model
 
 State = Literal["bundled", "installed", "damaged", "available"]
-_PARTS = {  # the front of a key → what that part encodes; the longest that fits counts
-    "vision_encoder": "clips",
-    "image_encoder": "pictures",
-    "text_encoder": "text",
-    "model": "language",
-    "lm_head": "language",
-    "model.vision_tower": "clips",
-    "model.mm_projector": "projectors",
-    "model.image_mm_projector": "projectors",
-    "vision_model": "pictures",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +54,13 @@ def parameters(folder: ModelFolder) -> dict[str, int]:
     """Part of the network → how many numbers its tensors hold; statistics of norms count too."""
     from safetensors import SafetensorError, safe_open
 
+    towers = folder.family.towers
     counted: dict[str, int] = {}
     try:
         with safe_open(folder.weights, framework="numpy") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - no dict
                 names = key.split(".")
-                part = _PARTS.get(".".join(names[:2])) or _PARTS.get(names[0], "other")
+                part = towers.get(".".join(names[:2])) or towers.get(names[0], "other")
                 counted[part] = counted.get(part, 0) + prod(tensors.get_slice(key).get_shape())
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder.weights} is damaged ({error}); install {folder.name} again") from error

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from vidsearch.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 Keys = Mapping[str, Shape]
 _SHOWN, _LONGEST = 3, 120  # keys, and reasons, that a message lists; letters of each
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """The shape of each tensor, under its name."""
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 
 
 def compare(source: Keys, wanted: Keys, *, file: str, model: str) -> None:

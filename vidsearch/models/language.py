@@ -1,4 +1,4 @@
-"""A model folder of kind "answers" ↔ its network.
+"""A model folder of Mobile-VideoGPT ↔ its network.
 
 One safetensors file holds both state dicts, whose names cannot meet: the network's start with `model.` or `lm_head.`,
 the image tower's with `vision_model.`.
@@ -16,8 +16,9 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.keys import compare
+from vidsearch.models.keys import compare, shapes_of
 from vidsearch.models.mobilevideogpt.config import (
+    CONFIGS,
     ClipImageConfig,
     LanguageModelConfig,
     MobileVideoGPTConfig,
@@ -27,6 +28,15 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.weights import read_safetensors
 
 _IMAGE_TOWER = "vision_model."
+
+
+def build(name: str) -> MobileVideoGPT:
+    """The network of a published size without weights (device "meta"), in eval mode.
+
+    It takes those of its checkpoint, uncopied, in `load_state_dict`, and its `image_tower` those of CLIP.
+    """
+    with init_empty_weights():
+        return MobileVideoGPT(CONFIGS[name]).eval()
 
 
 def load_language_model(
@@ -46,8 +56,7 @@ def load_language_model(
 
 def fill_language_model(network: MobileVideoGPT, tensors: Mapping[str, Tensor], *, file: str, model: str) -> None:
     """Make `tensors` the network's own, uncopied. ModelError unless names and shapes are those of `named_tensors`."""
-    wanted = {key: tuple(tensor.shape) for key, tensor in named_tensors(network).items()}
-    compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, wanted, file=file, model=model)
+    compare(shapes_of(tensors), shapes_of(named_tensors(network)), file=file, model=model)
     tower = {key: tensor for key, tensor in tensors.items() if key.startswith(_IMAGE_TOWER)}
     network.image_tower.load_state_dict(tower, assign=True)
     network.load_state_dict({key: tensor for key, tensor in tensors.items() if key not in tower}, assign=True)

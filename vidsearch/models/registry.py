@@ -1,16 +1,16 @@
 """The models that vidsearch knows by name: what each is for, where its published files come from, under which licence.
 
-Facts about publication only; the networks' sizes and their preprocessing are in `mobileviclip/config.py`. No torch.
-What is not known stays marked as such: no host was reachable from where this was written, so no address here has been
+Facts about publication only; the networks' sizes and their preprocessing are in the `config.py` of each family. No
+torch. What is not known is marked as such: no host was reachable when this was written, so no address here has been
 seen to answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from vidsearch.errors import ModelError
+from vidsearch.models.families import FAMILIES, Task
 
 DEFAULT_MODEL = "mobileviclip-small"
 BUNDLED_MODEL = "mobileviclip-nano"
@@ -18,8 +18,6 @@ DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
 BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
 
 LANGUAGE_FOLDER = "language"  # where the files of a language model are put, beside those of its encoders
-
-Kind = Literal["search", "answers"]  # embeds clips and words, or answers questions about a clip
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
@@ -103,7 +101,12 @@ class KnownModel:
     weights: tuple[Weights, ...]  # those of the network first, then those of its other parts
     source: str
     licence: str
-    kind: Kind = "search"
+    family: str
+
+    @property
+    def task(self) -> Task:
+        """What it is for."""
+        return FAMILIES[self.family].task
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -156,6 +159,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_SMALL, _S2),
             _VICLIP_SOURCE,
             _VICLIP_LICENCE,
+            "mobileviclip",
         ),
         KnownModel(
             "mobileviclip-tiny",
@@ -163,6 +167,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_TINY, _S0),
             _VICLIP_SOURCE,
             _VICLIP_LICENCE,
+            "mobileviclip",
         ),
         KnownModel(
             "mobileclip-s2",
@@ -170,6 +175,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_S2,),
             "huggingface.co/apple/MobileCLIP-S2",
             _APPLE_LICENCE,
+            "mobileclip",
         ),
         KnownModel(
             "mobileclip-s0",
@@ -177,6 +183,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_S0,),
             "huggingface.co/apple/MobileCLIP-S0",
             _APPLE_LICENCE,
+            "mobileclip",
         ),
         KnownModel(
             BUNDLED_MODEL,
@@ -184,6 +191,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (),
             "comes with vidsearch",
             "MIT",
+            "mobileviclip",
         ),
         KnownModel(
             "mobilevideogpt-0.5b",
@@ -191,7 +199,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_GPT_05B, _CLIP, _VIDEOMAMBA),
             "huggingface.co/Amshaker/Mobile-VideoGPT-0.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
             _VIDEOGPT_LICENCE,
-            "answers",
+            "mobilevideogpt",
         ),
         KnownModel(
             "mobilevideogpt-1.5b",
@@ -199,7 +207,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (_GPT_15B, _CLIP, _VIDEOMAMBA),
             "huggingface.co/Amshaker/Mobile-VideoGPT-1.5B, openai/clip-vit-base-patch16 and OpenGVLab/VideoMamba there",
             _VIDEOGPT_LICENCE,
-            "answers",
+            "mobilevideogpt",
         ),
         KnownModel(
             BUNDLED_ANSWERING_MODEL,
@@ -207,7 +215,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             (),
             "comes with vidsearch",
             "MIT",
-            "answers",
+            "mobilevideogpt",
         ),
     )
 }
@@ -222,6 +230,7 @@ def known_model(name: str) -> KnownModel:
 
 
 def require_storable(name: str, dtype: str) -> None:
-    """ModelError where a model that searches is to be "stored" as published: its file is float32, or float16."""
-    if dtype == "stored" and known_model(name).kind == "search":
-        raise ModelError(f"{name} is stored as float32 or float16; leave out --as-stored")
+    """ModelError if the weights of a model cannot be stored in `dtype`."""
+    dtypes = FAMILIES[known_model(name).family].dtypes
+    if dtype not in dtypes:
+        raise ModelError(f"{name} is stored as {' or '.join(dtypes)}; leave out --as-stored")

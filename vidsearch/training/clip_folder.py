@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.errors import VideoError, VidsearchError
-from vidsearch.models.mobileviclip.config import Preprocessing
+from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.records import FrameSpec
 from vidsearch.training.data import Batch, normalised, token_rows
 from vidsearch.training.loss import equal_ids

@@ -18,8 +18,8 @@ import torch
 
 from vidsearch.errors import VidsearchError
 from vidsearch.models.folder import open_folder
-from vidsearch.models.load import build_from, load_network
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig, config_from_dict
+from vidsearch.models.mobileviclip.load import build_from, load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training.ask.commands import add_parsers as add_ask_parsers
 from vidsearch.training.data import BatchSource, WorldSource

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidsearch.models.mobileviclip.config import Preprocessing
 from vidsearch.models.mobileviclip.tokenizer import pre_text, tokenize
+from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.training.world.samples import training_batch
 from vidsearch.training.world.scene import WHOLE, Extent
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from vidsearch.models.load import build_from
 from vidsearch.models.mobileviclip.config import END_TOKEN, MobileViCLIPConfig, TemporalConfig
+from vidsearch.models.mobileviclip.load import build_from
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import START_TOKEN, pre_text, token_ids
 from vidsearch.training.loop import start_from_nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training.evaluate import Judge, from_pictures, score_levels

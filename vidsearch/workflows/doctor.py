@@ -91,16 +91,15 @@ def _write_clip(path: Path) -> None:
 
 def _model(name: str, models_dir: Path) -> str:
     """The files are whole and the model passes its self-test."""
-    from vidsearch.models.conversion.install import wrong_files
+    from vidsearch.models.findings import require
     from vidsearch.models.folder import find_model
-    from vidsearch.models.selftest import self_test
-    from vidsearch.models.selftest.findings import require
+    from vidsearch.models.hashes import wrong_files
 
     folder = find_model(name, models_dir)
     changed = wrong_files(folder)
     if changed:
         raise VidsearchError(f"{'; '.join(changed)} in {folder.path}; install {name} again")
-    findings = self_test(folder)
+    findings = folder.family.self_test(folder)
     require(findings, name)
     return f"files whole, self-test passed; {findings[-1].what}: {findings[-1].note}"
 

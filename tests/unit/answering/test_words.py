@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def with_files(folder: ModelFolder, target: Path, files: dict[str, str]) -> Mode
     target.mkdir()
     for name, text in files.items():
         (target / name).write_text(text)
-    return ModelFolder(target, folder.name, "given", folder.network, {}, None, "answers")
+    return replace(folder, path=target)
 
 
 def test_the_prompt_is_that_of_the_template(folder: ModelFolder) -> None:

@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from seeded import SIDE_PX, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.embedding.embedder import open_clip_embedder
-from vidsearch.embedding.torch_clips import (
-    BATCH_CLIPS,
-    ClipEncoder,
-    TorchClipEmbedder,
-    accelerators,
-    batch_clips,
-    fast_dtype,
-)
+from vidsearch.embedding.torch_clips import PlacedEncoder, TorchClipEmbedder, accelerators, fast_dtype
 from vidsearch.errors import ModelError, VidsearchError
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder, find_model
-from vidsearch.models.load import Network
+from vidsearch.models.mobileviclip.clip_encoder import BATCH_CLIPS, batch_clips
 from vidsearch.models.mobileviclip.config import CONFIGS
+from vidsearch.models.mobileviclip.load import Network
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
 from vidsearch.records import FrameSpec
 
@@ -85,9 +79,9 @@ def test_vectors_are_those_of_the_training_form(models_dir: Path, name: str) -> 
 
 def test_float32_is_exact_and_bfloat16_keeps_the_cosine(folder: ModelFolder) -> None:
     frames = clips(4)
-    exact = ClipEncoder(folder, CPU, torch.float32).run(frames)
+    exact = PlacedEncoder(folder, CPU, torch.float32).run(frames)
     np.testing.assert_allclose(exact, plain_vectors(network("mobileviclip-tiny"), frames), rtol=0, atol=5e-6)
-    rounded = ClipEncoder(folder, CPU, torch.bfloat16).run(frames)
+    rounded = PlacedEncoder(folder, CPU, torch.bfloat16).run(frames)
     assert (exact * rounded).sum(1).min() >= 0.9999
     assert (exact @ exact.T).min() < 0.99  # the clips differ, so the line above says something
 
@@ -102,7 +96,7 @@ def test_a_clips_vector_does_not_depend_on_its_batch(folder: ModelFolder) -> Non
 
 
 def test_frames_may_lie_anyhow_in_memory_and_be_read_only(folder: ModelFolder) -> None:
-    encoder = ClipEncoder(folder, CPU, torch.float32)
+    encoder = PlacedEncoder(folder, CPU, torch.float32)
     frames = clips(2)
     turned = np.asfortranarray(frames)
     read_only = frames.copy()
@@ -171,7 +165,7 @@ def test_a_device_of_no_kind_is_refused(folder: ModelFolder) -> None:
 def test_a_gpu_gives_the_vectors_of_the_cpu(folder: ModelFolder) -> None:
     frames = clips(3)
     got = TorchClipEmbedder(folder, device="cuda").embed(frames)
-    assert (got * ClipEncoder(folder, CPU, torch.float32).run(frames)).sum(1).min() >= 0.9999
+    assert (got * PlacedEncoder(folder, CPU, torch.float32).run(frames)).sum(1).min() >= 0.9999
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:

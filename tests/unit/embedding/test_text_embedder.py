@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from seeded import TEXT_PRUNED, seeded, small_config
 from vidsearch.embedding.embedder import open_text_embedder
 from vidsearch.embedding.onnx_text import BATCH_TEXTS, OnnxTextEmbedder
 from vidsearch.errors import ModelError
-from vidsearch.models.conversion.install import write_model_folder
+from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.load import Network
+from vidsearch.models.mobileviclip.load import Network
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
 
 MODELS_WITHOUT_TORCH = """
@@ -106,7 +107,7 @@ def test_a_fresh_process_embeds_words_without_torch(pruned: Network, folder: Mod
 
 
 def test_a_damaged_text_encoder_is_named(folder: ModelFolder, tmp_path: Path) -> None:
-    broken = ModelFolder(tmp_path, folder.name, "given", folder.network, {}, None)
+    broken = replace(folder, path=tmp_path)
     broken.text_encoder.write_bytes(folder.text_encoder.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"the text encoder .*text\.onnx cannot be opened"):
         OnnxTextEmbedder(broken)

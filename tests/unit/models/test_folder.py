@@ -12,7 +12,9 @@ import pytest
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import (
     CONFIG_FILE,
+    GENERATION_FILE,
     TEXT_FILE,
+    TOKENIZER_FILE,
     WEIGHTS_FILE,
     config_text,
     find_model,
@@ -27,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "models" / "mobileviclip-tiny"
     path.mkdir(parents=True)
     levels = {"high": 0.4, "medium": 0.3, "low": 0.2}
-    text = config_text("mobileviclip-tiny", {"embed_dim": 512}, {"source": "here"}, levels)
+    text = config_text("mobileviclip-tiny", "mobileviclip", {"embed_dim": 512}, {"source": "here"}, levels)
     (path / CONFIG_FILE).write_text(text, encoding="utf-8")
     (path / WEIGHTS_FILE).touch()
     (path / TEXT_FILE).touch()
@@ -87,6 +89,34 @@ def test_a_folder_without_one_of_its_files_is_refused(folder: Path, name: str) -
 def test_a_config_that_is_not_ours_is_refused(folder: Path, text: str, reason: str) -> None:
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=reason):
+        open_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "family", "task"),
+    [
+        ({"network": {"temporal": {}}}, "mobileviclip", "embedding"),
+        ({"network": {}}, "mobileclip", "embedding"),
+        ({"kind": "search", "network": {"temporal": {}}}, "mobileviclip", "embedding"),
+        ({"kind": "answers", "network": {}}, "mobilevideogpt", "vqa"),
+        ({"family": "mobileclip", "task": "embedding", "network": {"temporal": {}}}, "mobileclip", "embedding"),
+    ],
+)
+def test_a_config_of_an_older_version_is_understood_from_its_fields(
+    folder: Path, fields: dict[str, object], family: str, task: str
+) -> None:
+    (folder / CONFIG_FILE).write_text(json.dumps({"format": 1, "name": "x", **fields}), encoding="utf-8")
+    for file in (TOKENIZER_FILE, GENERATION_FILE):
+        (folder / file).touch()
+    found = open_folder(folder)
+    assert (found.family.name, found.task) == (family, task)
+
+
+@pytest.mark.parametrize("fields", [{"family": "resnet"}, {"family": ["mobileclip"]}, {"kind": "draws"}])
+def test_a_model_that_only_a_newer_version_knows_is_refused(folder: Path, fields: dict[str, object]) -> None:
+    config = {"format": 1, "name": "x", "network": {}, **fields}
+    (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"config\.json: .*update vidsearch"):
         open_folder(folder)
 
 

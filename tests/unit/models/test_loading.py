@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
-from vidsearch.models.load import Form, load_network
+from vidsearch.models.mobileviclip.load import Form, load_network
 
 NANO = BUNDLED_DIR / "mobileviclip-nano"
 LOAD = """
 import sys, torch
 from pathlib import Path
 from vidsearch.models.folder import open_folder
-from vidsearch.models.load import load_network
+from vidsearch.models.mobileviclip.load import load_network
 before = set(sys.modules)
 load_network(open_folder(Path(sys.argv[1])), sys.argv[2])
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))

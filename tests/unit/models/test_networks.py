@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from vidsearch.errors import ModelError
-from vidsearch.models.load import build, build_from
+from vidsearch.models.load import build
 from vidsearch.models.mobileviclip.blocks import ConvNorm
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig, TextConfig
+from vidsearch.models.mobileviclip.load import build_from
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.text_encoder import TextEncoder, cut
 from vidsearch.models.mobileviclip.tokenizer import tokenize

@@ -18,8 +18,8 @@ from vidsearch.models.registry import (
 
 
 def test_every_network_is_known_and_every_known_model_has_a_network() -> None:
-    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "search"} == set(CONFIGS)
-    assert {name for name, model in KNOWN_MODELS.items() if model.kind == "answers"} == set(ANSWERING)
+    assert {name for name, model in KNOWN_MODELS.items() if model.task == "embedding"} == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.task == "vqa"} == set(ANSWERING)
     assert DEFAULT_MODEL == "mobileviclip-small"
     assert BUNDLED_MODEL == "mobileviclip-nano"
     assert DEFAULT_ANSWERING_MODEL == "mobilevideogpt-0.5b"

@@ -372,7 +372,7 @@ def test_the_command_trains_and_ships_a_model_that_loads(tmp_path: Path, capsys:
     main(["ask", "--out", str(run), "--from", str(tmp_path / "first"), "--stages", "tuning", "--steps", "1"])
     main(["ship-ask", str(run), str(tmp_path / "shipped")])
     folder = open_folder(tmp_path / "shipped")
-    assert folder.kind == "answers" and folder.provenance["settings"]["stages"][0]["name"] == "tuning"
+    assert folder.task == "vqa" and folder.provenance["settings"]["stages"][0]["name"] == "tuning"
     trained = torch.load(run / "stages" / "tuning.pt", weights_only=True)["parts"]["network"]
     shipped = load_language_model(folder, dtype=torch.float32).state_dict()
     for key, value in trained.items():

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
-from vidsearch.models.load import load_network
+from vidsearch.models.mobileviclip.load import load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised

@@ -19,9 +19,9 @@ from vidsearch.errors import ModelError
 from vidsearch.models.conversion.checkpoint import Checkpoint
 from vidsearch.models.conversion.matcher import STAGE_TPE, TEXT, VISION, Base, Match, carries_identity, match
 from vidsearch.models.conversion.training_form import folded_keys, neutral_norm, to_training_form, without_identity
-from vidsearch.models.keys import Shape, compare
-from vidsearch.models.load import build_from
+from vidsearch.models.keys import Shape, compare, shapes_of
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, TemporalConfig
+from vidsearch.models.mobileviclip.load import build_from
 
 _IMAGE = "image_encoder.model."
 _NO_TIME = TemporalConfig(repmixer=False, joint_attention=False, tpe=False)
@@ -58,7 +58,7 @@ def fit(
 def network_shapes(config: MobileCLIPConfig) -> dict[str, Shape]:
     """Names and shapes of a config's training form; no memory is taken."""
     with torch.device("meta"):
-        return {key: tuple(tensor.shape) for key, tensor in build_from(config).state_dict().items()}
+        return shapes_of(build_from(config).state_dict())
 
 
 def clip_bases() -> list[Base]:
@@ -72,10 +72,6 @@ def _base(config: MobileViCLIPConfig) -> Base:
     return Base(config.name, keys, folded_keys(keys), config.temporal.frames)
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-
-
 # Pictures: MobileCLIP
 
 
@@ -83,7 +79,7 @@ def _fit_pictures(config: MobileCLIPConfig, checkpoints: Sequence[Checkpoint]) -
     wanted = network_shapes(config)
     folded = folded_keys(wanted)
     checkpoint = _choose(config.name, checkpoints, ("apple", "open_clip"), _stems(wanted, folded))
-    shapes = _shapes(checkpoint.tensors)
+    shapes = shapes_of(checkpoint.tensors)
     inference = not any(".rbr_" in key for key in shapes)
     compare(shapes, folded if inference else wanted, file=str(checkpoint.path), model=config.name)
     _require_finite(checkpoint.tensors, checkpoint.path)
@@ -157,7 +153,7 @@ def _fit_clips(
         _require_finite(text, donor.path)
         source |= text
         files = (main.path, donor.path)
-    found = match(_shapes(source), [base], file=str(main.path), renames=renames)
+    found = match(shapes_of(source), [base], file=str(main.path), renames=renames)
     tensors = {canonical: source[key] for key, canonical in found.keys.items()}
     fitted = dataclasses.replace(config, temporal=_temporal_config(config.temporal, found))
     wanted = network_shapes(fitted)
@@ -174,7 +170,7 @@ def _text_donor(
     """The other file whose text encoder is of this size; it was frozen in training, so MobileCLIP's is the same."""
     wanted = {key: shape for key, shape in base.train.items() if key.startswith(TEXT)}
     for checkpoint in checkpoints:
-        text = {key: shape for key, shape in _shapes(checkpoint.tensors).items() if key.startswith(TEXT)}
+        text = {key: shape for key, shape in shapes_of(checkpoint.tensors).items() if key.startswith(TEXT)}
         if checkpoint is not main and text == wanted:
             return checkpoint
     donor = "mobileclip_s0.pt" if config.name == "mobileviclip-tiny" else "mobileclip_s2.pt"

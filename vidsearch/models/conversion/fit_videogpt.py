@@ -27,7 +27,7 @@ from vidsearch.errors import ModelError
 from vidsearch.models.conversion.weight_files import WeightSet, find_weights
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.json_files import read_object
-from vidsearch.models.keys import Shape, compare, listed
+from vidsearch.models.keys import Shape, compare, listed, shapes_of
 from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES, MobileVideoGPTConfig, published_name
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
@@ -105,7 +105,7 @@ def fit_parts(name: str, folder: Path) -> FittedParts:
         _VIDEO: _tower("video encoder", parts, copies[_VIDEO], name, _below(_VIDEO_HERE, wanted), notes),
     }
     rest = {key: shape for key, shape in wanted.items() if not key.startswith((_IMAGE, _VIDEO_HERE))}
-    compare(_shapes(tensors), rest, file=str(language.path), model=name)
+    compare(shapes_of(tensors), rest, file=str(language.path), model=name)
     whole = {**tensors, **towers[_IMAGE], **{_VIDEO_HERE + key: tensor for key, tensor in towers[_VIDEO].items()}}
     return FittedParts(
         config=config,
@@ -175,7 +175,7 @@ def _tower(
     path = parts["language model"].path
     if copy:
         copy = _with_head_of_pretraining(copy, {}, wanted, path, notes)
-        compare(_shapes(copy), wanted, file=str(path), model=name)
+        compare(shapes_of(copy), wanted, file=str(path), model=name)
     if part not in parts:
         if not copy:
             raise ModelError(f"{path} does not bring the {part} of {name}; get {_WHERE[part]} too")
@@ -184,7 +184,7 @@ def _tower(
     own = parts[part]
     tensors = _used(part, own, notes)
     tensors = _with_head_of_pretraining(tensors, copy, wanted, own.path, notes)
-    compare(_shapes(tensors), wanted, file=str(own.path), model=name)
+    compare(shapes_of(tensors), wanted, file=str(own.path), model=name)
     if copy:
         notes.append(_difference(part, own.path, tensors, path, copy))
     return tensors
@@ -318,11 +318,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 def _shapes_of(config: MobileVideoGPTConfig) -> dict[str, Shape]:
     with init_empty_weights():
         network = MobileVideoGPT(config)
-    return _shapes(named_tensors(network))
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    return shapes_of(named_tensors(network))
 
 
 def _below(prefix: str, wanted: Mapping[str, Shape]) -> dict[str, Shape]:

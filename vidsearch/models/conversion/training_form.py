@@ -79,10 +79,9 @@ def _bias_key(source: str) -> str:
 
 def without_identity(kernel: Tensor) -> Tensor:
     """The kernel of X' = conv(X), depthwise, (C, 1, k) or (C, 1, k, k) → that of X' = conv'(X) + X."""
-    kernel = kernel.double().clone()
-    centre = tuple(size // 2 for size in kernel.shape[2:])
-    kernel[(slice(None), 0, *centre)] -= 1
-    return kernel.float()
+    taps = kernel.double().flatten(1).clone()  # (C, k) or (C, k·k), k odd: the centre is in the middle
+    taps[:, taps.shape[1] // 2] -= 1
+    return taps.reshape(kernel.shape).float()
 
 
 def _neutral(key: str, shape: Shape, *, silent: bool = False) -> Tensor:

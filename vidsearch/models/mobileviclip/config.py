@@ -7,11 +7,12 @@ L tokens of a text, E the shared space. Pictures are (B, 3, H, W), clips (B, T, 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from vidsearch.errors import ModelError
-from vidsearch.records import Fit, FrameSpec
+from vidsearch.models.preprocessing import Preprocessing
 
 VOCABULARY = 49408  # tokens of the CLIP byte-pair encoding, start and end included
 CONTEXT = 77  # tokens of a row, start and end included
@@ -88,33 +89,21 @@ class TextConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """What turns pictures into a network's input: RGB in [0, 1], minus `mean`, over `std`, channel by channel.
-
-    The networks take the result: neither `encode_image` nor `encode_video` normalises. `frames` are those of a clip; a
-    network for pictures has none of its own, and what embeds clips with it averages that many.
-    """
-
-    side_px: int
-    fit: Fit
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    frames: int = 8
-
-    @property
-    def frame_spec(self) -> FrameSpec:
-        return FrameSpec(self.side_px, self.fit)
-
-
-@dataclass(frozen=True, slots=True)
 class MobileCLIPConfig:
     """Pictures and words."""
+
+    family: ClassVar[str] = "mobileclip"
 
     name: str
     image: ImageConfig
     text: TextConfig
     preprocessing: Preprocessing
     embed_dim: int = 512
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip that the network sees together: 1, a picture."""
+        return 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
@@ -125,17 +114,34 @@ class MobileCLIPConfig:
 class MobileViCLIPConfig(MobileCLIPConfig):
     """Clips and words: MobileCLIP and what is added along time."""
 
+    family: ClassVar[str] = "mobileviclip"
+
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip that the network sees together."""
+        return self.temporal.frames
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return dataclasses.asdict(self)
 
 
-def config_from_dict(values: dict[str, Any]) -> MobileCLIPConfig | MobileViCLIPConfig:
-    """The inverse of `to_dict`, through JSON or not; ModelError where a field is unknown or missing."""
+def config_from_dict(values: Mapping[str, Any]) -> MobileCLIPConfig | MobileViCLIPConfig:
+    """The inverse of `to_dict`, through JSON or not; ModelError if a field is unknown or missing."""
     kind = MobileViCLIPConfig if "temporal" in values else MobileCLIPConfig
-    return _record(kind, values, "config")
+    return _record(kind, dict(values), "config")
+
+
+def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What `models info` says of a network, from the fields of its config."""
+    preprocessing = network["preprocessing"]
+    frames = f"{preprocessing['frames']} frames of " if "temporal" in network else "pictures of "
+    return [
+        ("input", f"{frames}{preprocessing['side_px']} x {preprocessing['side_px']} pixels"),
+        ("vectors", f"{network['embed_dim']} values"),
+    ]
 
 
 def _record(kind: type[Record], values: Any, where: str) -> Record:
@@ -143,6 +149,7 @@ def _record(kind: type[Record], values: Any, where: str) -> Record:
     if not isinstance(values, dict):
         raise ModelError(f"{where} of a model must be an object with fields, not {values!r}; check its config.json.")
     hints = get_type_hints(kind)
+    hints.pop("family", None)  # a name of the class, not a field
     unknown = sorted(set(values) - set(hints))
     required = {f.name for f in fields(kind) if _required(f)}  # type: ignore[arg-type]  # Record is always a dataclass
     missing = sorted(required - set(values))

@@ -66,6 +66,11 @@ class MobileCLIP(_TwoTowers):
         """(B, 3, H, W), RGB in [0, 1] (these sizes have mean 0 and std 1) → (B, E), of unit length if `normalize`."""
         return _finish(self.image_encoder(images), normalize)
 
+    def encode_clips(self, clips: Tensor) -> Tensor:
+        """(B, T, 3, H, W) normalised → (B, E) float32, unit length: the mean of the un-normalised vectors of frames."""
+        frames = self.encode_image(clips.flatten(0, 1), normalize=False)  # (B·T, E)
+        return _finish(torch.unflatten(frames, 0, clips.shape[:2]).float().mean(1), normalize=True)
+
     def encode_text(self, token_ids: TokenIds, normalize: bool = True) -> Tensor:
         """(B, 77) int64, from the tokenizer → (B, E), of unit length if `normalize`."""
         return _finish(self.text_encoder(_on_device(token_ids, self.logit_scale)), normalize)
@@ -101,6 +106,10 @@ class MobileViCLIP(_TwoTowers):
         """(B, 3, H, W) normalised → (B, E): a picture is a clip whose frames are all equal."""
         frames = self.config.temporal.frames
         return self.encode_video(images[:, None].expand(-1, frames, -1, -1, -1), normalize)
+
+    def encode_clips(self, clips: Tensor) -> Tensor:
+        """(B, T, 3, H, W) normalised → (B, E) float32, unit length: what `encode_video` gives."""
+        return self.encode_video(clips).float()
 
     def encode_text(self, token_ids: TokenIds, normalize: bool = True) -> Tensor:
         """(B, 77) int64, from the tokenizer → (B, E), of unit length if `normalize`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 # Fields of a published config.json that tell which network it is.
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -182,3 +183,13 @@ def published_name(fields: Mapping[str, object]) -> str | None:
         ),
         None,
     )
+
+
+def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What `models info` says of a network, from the fields of its config."""
+    side, language = network["image_tower"]["image_size"], network["language_model"]
+    return [
+        ("input", f"{network['frames']} frames of {side} x {side} pixels, and a question"),
+        ("language", f"{language['num_hidden_layers']} layers of {language['hidden_size']} values"),
+        ("vocabulary", f"{language['vocab_size']:,} tokens"),
+    ]

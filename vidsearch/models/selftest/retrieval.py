@@ -1,8 +1,8 @@
 """Does a model that embeds do what it should? Its forms against each other, its vectors, and simple pictures and words.
 
-What a wrong or damaged file passes last is asked here: vectors must be finite and tell different inputs apart, the
-folded forms must equal the training form, ONNX must equal torch. Whether words find pictures is measured and kept, and
-refuses nothing: weights that were never trained are valid weights.
+Checks that only a sound file passes: vectors must be finite and tell different inputs apart, the folded forms must
+equal the training form, ONNX must equal torch. Whether words find pictures is measured and kept, and refuses nothing:
+weights that were never trained are valid weights.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidsearch.models.findings import Finding
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.load import Network, load_network
-from vidsearch.models.mobileviclip.config import MobileCLIPConfig, MobileViCLIPConfig
-from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.models.mobileviclip.config import MobileCLIPConfig
+from vidsearch.models.mobileviclip.load import Network, load_network
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.selftest.findings import Finding
 
 Vectors = NDArray[np.float32]
 
@@ -39,7 +38,7 @@ _COLOURS: dict[str, tuple[float, float, float]] = {
 }
 
 
-def self_test_of_retrieval(folder: ModelFolder) -> list[Finding]:
+def self_test(folder: ModelFolder) -> list[Finding]:
     """Load every form of a model that embeds and examine it. Raises ModelError where it cannot be loaded."""
     network = load_network(folder, form="train")
     return examine(network, network.reparameterize(), folder.text_encoder)
@@ -65,19 +64,17 @@ def examine(network: Network, inference: Network, text_encoder: Path) -> list[Fi
 
 def moving_and_still(config: MobileCLIPConfig) -> Tensor:
     """(2, T, 3, side, side): a still and a moving pattern of other colours, within preprocessing's range."""
-    frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
     place = torch.linspace(0, 6.28, config.preprocessing.side_px)
-    still = (torch.sin(place) * torch.cos(2 * place)[:, None]).expand(frames, -1, -1)  # (T, side, side)
-    shift = 0.7 * torch.arange(frames)[:, None, None]
+    still = (torch.sin(place) * torch.cos(2 * place)[:, None]).expand(config.clip_frames, -1, -1)  # (T, side, side)
+    shift = 0.7 * torch.arange(config.clip_frames)[:, None, None]
     moving = torch.sin(5 * place + shift) * torch.cos(3 * place)[:, None]
     colours = torch.tensor([[1.0, 0.5, -0.7], [-0.8, 1.0, 0.6]])
     return torch.stack([still, moving])[:, :, None] * colours[:, None, :, None, None]
 
 
 def clip_vectors(network: Network, clips: Tensor) -> Vectors:
-    """(B, E) of unit length; of a network for pictures, from each clip's first frame."""
-    vectors = network.encode_video(clips) if isinstance(network, MobileViCLIP) else network.encode_image(clips[:, 0])
-    return vectors.numpy()
+    """(B, E) of unit length."""
+    return network.encode_clips(clips).numpy()
 
 
 def onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
@@ -116,11 +113,10 @@ def _colours_found(network: Network, text_encoder: Path) -> Finding:
 
 def _disc(config: MobileCLIPConfig, rgb: tuple[float, float, float]) -> Tensor:
     """(1, T, 3, side, side): a disc of one colour on grey, still, normalised."""
-    frames = config.temporal.frames if isinstance(config, MobileViCLIPConfig) else 1
     place = torch.linspace(-1, 1, config.preprocessing.side_px)
     inside = place[:, None] ** 2 + place[None] ** 2 < 0.16
     picture = torch.where(inside, torch.tensor(rgb)[:, None, None], torch.tensor(0.5))
     mean, std = (
         torch.tensor(values)[:, None, None] for values in (config.preprocessing.mean, config.preprocessing.std)
     )
-    return ((picture - mean) / std).expand(1, frames, -1, -1, -1)
+    return ((picture - mean) / std).expand(1, config.clip_frames, -1, -1, -1)

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from vidsearch.files import replacing_folder
-from vidsearch.models.conversion.install import write_hashes
 from vidsearch.models.folder import CARD_FILE, CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
+from vidsearch.models.hashes import write_hashes
 from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.vocabulary import END, PADDING, build_tokenizer
@@ -44,7 +44,7 @@ def _write(network: MobileVideoGPT, run: dict[str, Any], folder: Path) -> None:
         "command": run["command"],
         "settings": run["settings"],
     }
-    text = config_text(model, asdict(network.layout), provenance, kind="answers")
+    text = config_text(model, "mobilevideogpt", asdict(network.layout), provenance)
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     tokenizer = build_tokenizer()
     tokenizer.save(str(folder / TOKENIZER_FILE))

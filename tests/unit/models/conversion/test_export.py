@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from seeded import TEXT, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.models.conversion.export import export_text_encoder
-from vidsearch.models.load import Network
 from vidsearch.models.mobileviclip.config import TextConfig
+from vidsearch.models.mobileviclip.load import Network
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 
 TEXTS = ["", "a red circle moves to the left", "word " * 200, "nine words make a row that a context of 16 cuts " * 2]

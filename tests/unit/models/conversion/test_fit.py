@@ -13,8 +13,8 @@ from torch import Tensor
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.checkpoint import Checkpoint, Layout
 from vidsearch.models.conversion.fit import Fitted, fit
-from vidsearch.models.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig
+from vidsearch.models.mobileviclip.load import Network, empty_network, fill
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 
 Tensors = dict[str, Tensor]

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from seeded import SIDE_PX, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.errors import ModelError
-from vidsearch.models.conversion.install import install, write_model_folder, wrong_files
+from vidsearch.models.conversion.install import install
+from vidsearch.models.conversion.mobileviclip import write_model_folder
+from vidsearch.models.findings import kept_findings
 from vidsearch.models.folder import (
     CONFIG_FILE,
     HASHES_FILE,
@@ -24,12 +26,12 @@ from vidsearch.models.folder import (
     find_model,
     open_folder,
 )
-from vidsearch.models.load import Form, Network, build, load_network
+from vidsearch.models.hashes import wrong_files
+from vidsearch.models.load import build
 from vidsearch.models.mobileviclip.config import CONFIGS
+from vidsearch.models.mobileviclip.load import Form, Network, load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-from vidsearch.models.selftest import self_test
-from vidsearch.models.selftest.findings import kept_findings
 
 FULL_SIZE = "VIDSEARCH_FULL_PARITY"
 
@@ -204,7 +206,7 @@ def test_a_file_that_changed_after_the_installation_is_named(tmp_path: Path) -> 
 def test_the_self_test_is_kept_with_the_model(tmp_path: Path) -> None:
     folder = write(seeded(small_config("mobileviclip-nano", TEXT_PRUNED)), tmp_path / "nano")
     kept = kept_findings(folder)
-    assert kept == self_test(folder)
+    assert kept == folder.family.self_test(folder)
     assert [finding.ok for finding in kept] == [True] * 7 + [None]
     (folder.path / SELF_TEST_FILE).write_text("[{}]")
     assert kept_findings(folder) == []

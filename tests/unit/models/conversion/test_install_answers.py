@@ -13,7 +13,8 @@ from published import SMALL, byte_tokenizer, clip_tensors, language_tensors, pub
 from safetensors.torch import load_file, save_file
 
 from vidsearch.errors import ModelError
-from vidsearch.models.conversion.install import Precision, install, wrong_files
+from vidsearch.models.conversion.install import install
+from vidsearch.models.findings import kept_findings
 from vidsearch.models.folder import (
     CONFIG_FILE,
     GENERATION_FILE,
@@ -23,11 +24,11 @@ from vidsearch.models.folder import (
     WEIGHTS_FILE,
     find_model,
 )
+from vidsearch.models.hashes import wrong_files
 from vidsearch.models.inventory import parameters
 from vidsearch.models.language import config_from_fields, load_language_model, named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS
-from vidsearch.models.selftest import self_test
-from vidsearch.models.selftest.findings import kept_findings
+from vidsearch.models.request import Precision
 from vidsearch.models.tokenizer_files import parse_tokenizer
 
 NAME = "mobilevideogpt-0.5b"
@@ -53,7 +54,7 @@ def names(folder: Path) -> list[str]:
 def test_published_files_become_an_installed_model(source: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     installed = install(NAME, source, models)
-    assert find_model(NAME, models, kind="answers") == installed
+    assert find_model(NAME, models, task="vqa") == installed
     assert (names(models), names(installed.path)) == ([NAME], sorted(FILES))
     assert config_from_fields(installed.network) == SMALL
     loaded = named_tensors(load_language_model(installed))
@@ -82,7 +83,7 @@ def test_where_everything_came_from_is_kept(source: Path, tmp_path: Path) -> Non
 def test_the_self_test_is_kept_and_gives_the_same_again(source: Path, tmp_path: Path) -> None:
     installed = install(NAME, source, tmp_path / "models")
     kept = kept_findings(installed)
-    assert kept == self_test(installed)
+    assert kept == installed.family.self_test(installed)
     assert [finding.ok for finding in kept] == [True] * 9 + [None]
 
 
@@ -117,7 +118,7 @@ def test_an_installed_folder_can_be_given_to_another_machine(source: Path, tmp_p
     first = install(NAME, source, tmp_path / "here")
     second = install(NAME, first.path, tmp_path / "there")
     assert second.weights.read_bytes() == first.weights.read_bytes()
-    assert second.kind == "answers"
+    assert second.task == "vqa"
     with pytest.raises(ModelError, match=r"holds the model mobilevideogpt-0\.5b, not mobilevideogpt-1\.5b"):
         install("mobilevideogpt-1.5b", first.path, tmp_path / "there")
 

@@ -10,8 +10,8 @@ from seeded import SIDE_PX, TEXT, TEXT_MCT, seeded, small_config
 
 from vidsearch.models.conversion.fit import network_shapes
 from vidsearch.models.conversion.training_form import folded_keys, to_training_form
-from vidsearch.models.load import empty_network, fill
 from vidsearch.models.mobileviclip.config import MobileViCLIPConfig, TemporalConfig, TextConfig
+from vidsearch.models.mobileviclip.load import empty_network, fill
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 
 

@@ -1,0 +1,68 @@
+"""Queries → the input of the exported text encoder; the words that a pruned vocabulary leaves out. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from vidsearch.errors import ModelError
+from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vidsearch.models.folder import ModelFolder
+
+ONNX_INPUT = "ids"
+# Words without content of their own: a query of one of them and unknown words has no content left.
+_SMALL_WORDS = frozenset(("a", "an", "the", "at", "by", "for", "from", "in", "of", "on", "to", "with"))
+_SMALL_WORDS |= frozenset(("and", "are", "is", "it", "its", "or", "that", "then", "there", "this"))
+_ROW_TABLE = "text_encoder.embedding_row"
+
+
+class ClipTokenizer:
+    """A `QueryTokenizer` with CLIP's vocabulary.
+
+    `simplify` writes texts as the training captions of MobileViCLIP were written: lower case, few signs.
+    """
+
+    def __init__(self, folder: ModelFolder, simplify: bool = True) -> None:
+        self._folder = folder
+        self._simplify = simplify
+
+    def __call__(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.int64]]:
+        """→ ids (B, 77)."""
+        return {ONNX_INPUT: tokenize([self._prepared(text) for text in texts])}
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words whose tokens all have the row for unknown words of a pruned table, in the order of the text."""
+        if self._rows is None:
+            return []
+        return [word for word in self._prepared(text).split() if not self._rows[token_ids(word)].any()]
+
+    def knows_none_of(self, text: str) -> bool:
+        """See `QueryTokenizer.knows_none_of`."""
+        unknown = set(self.unknown_words(text))
+        return bool(unknown) and set(self._prepared(text).split()) <= unknown | _SMALL_WORDS
+
+    def _prepared(self, text: str) -> str:
+        return pre_text(text) if self._simplify else text
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64] | None:
+        """(49408,) token id → row of the word table, 0 for unknown; None for a full vocabulary."""
+        from safetensors import SafetensorError, safe_open  # late: only a question about words needs the file
+
+        weights = self._folder.weights
+        try:
+            with safe_open(weights, framework="numpy") as tensors:
+                return tensors.get_tensor(_ROW_TABLE) if _ROW_TABLE in tensors.keys() else None  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{weights} is damaged ({error}); install {self._folder.name} again") from error
+
+
+def plain_tokenizer(folder: ModelFolder, simplify: bool) -> ClipTokenizer:
+    """The tokenizer of MobileCLIP, whose training captions were left as they were: `simplify` is ignored."""
+    return ClipTokenizer(folder, simplify=False)
