@@ -26,7 +26,7 @@ import torch
 from machine import draw_weights, finish, machine
 from torch import Tensor
 
-from vidsearch.embedding.torch_clips import encode_clips, fast_dtype
+from vidsearch.models.device import fast_dtype
 from vidsearch.models.load import build
 from vidsearch.models.mobileviclip.load import Network
 
@@ -91,7 +91,7 @@ def in_torch(network: Network, dtype: torch.dtype, *, channels_last: bool) -> En
         x = clips.to(dtype)
         if channels_last:
             x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-        return encode_clips(network, x)
+        return network.encode_clips(x).float()
 
     return encode
 
@@ -104,7 +104,7 @@ class ClipTower(torch.nn.Module):
         self.network = network
 
     def forward(self, clips: Tensor) -> Tensor:
-        return encode_clips(self.network, clips)
+        return self.network.encode_clips(clips).float()
 
 
 def in_onnx(network: Network, clips: Tensor, threads: int) -> Encode:

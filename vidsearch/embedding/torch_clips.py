@@ -60,9 +60,7 @@ class PlacedEncoder:
     def run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) → (B, E), rows of unit length."""
         writable = np.require(clips, requirements=["C", "W"])  # a read-only array is copied
-        pixels = torch.from_numpy(writable).to(self.device)
-        # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
-        return self._encoder.encode(pixels.permute(0, 1, 4, 2, 3)).cpu().numpy()
+        return self._encoder.encode(torch.from_numpy(writable).to(self.device)).cpu().numpy()
 
     def __str__(self) -> str:
         details = [str(self.dtype).removeprefix("torch.")]

@@ -36,7 +36,7 @@ class ClipEncoder(Protocol):
         ...
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """(B, T, 3, H, W) uint8 RGB on the device, B at least 1 → (B, E), rows of unit length."""
+        """(B, T, H, W, 3) uint8 RGB on the device, B at least 1 → (B, E) float32, rows of unit length."""
         ...
 
 

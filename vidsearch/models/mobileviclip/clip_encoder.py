@@ -32,8 +32,9 @@ class MobileCLIPEncoder:
         self._shift = (-mean / std)[:, None, None]
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """(B, T, 3, H, W) uint8 → (B, E) float32, rows of unit length."""
-        x = (pixels * self._scale + self._shift).to(self._dtype)  # in float32, rounded once
+        """(B, T, H, W, 3) uint8 → (B, E) float32, rows of unit length."""
+        x = pixels.permute(0, 1, 4, 2, 3)  # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
+        x = (x * self._scale + self._shift).to(self._dtype)  # in float32, rounded once
         return self.network.encode_clips(x).float()
 
 

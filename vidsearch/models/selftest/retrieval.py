@@ -20,13 +20,11 @@ from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig
 from vidsearch.models.mobileviclip.load import Network, load_network
 from vidsearch.models.mobileviclip.tokenizer import tokenize
-
-Vectors = NDArray[np.float32]
+from vidsearch.models.selftest.vectors import Vectors, distinct, equal, finite
 
 # Folds: float32 sums in another order, over dozens of blocks. ONNX: what the query path promises.
 FOLD_TOLERANCE = 1e-4
 ONNX_TOLERANCE = 1e-4
-SAME_COSINE = 1 - 1e-6  # from which vectors of different inputs count as one: a network that looks at nothing
 TEXTS = ("", "a red circle moves to the left", "two dogs run along the beach at sunset, then " * 12)
 _COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.9, 0.1, 0.1),
@@ -51,13 +49,13 @@ def examine(network: Network, inference: Network, text_encoder: Path) -> list[Fi
     expected = clip_vectors(network, clips)
     texts = network.encode_text(ids).numpy()
     return [
-        _finite("clip vectors", expected),
-        _finite("text vectors", texts),
-        _distinct("different clips", expected),
-        _distinct("different texts", texts),
-        _equal("inference form", expected, clip_vectors(inference, clips), FOLD_TOLERANCE),
-        _equal("fused form", expected, clip_vectors(inference.fuse(), clips), FOLD_TOLERANCE),
-        _equal("ONNX text encoder", texts, onnx_vectors(text_encoder, ids), ONNX_TOLERANCE),
+        finite("clip vectors", expected),
+        finite("text vectors", texts),
+        distinct("different clips", expected),
+        distinct("different texts", texts),
+        equal("inference form", expected, clip_vectors(inference, clips), FOLD_TOLERANCE),
+        equal("fused form", expected, clip_vectors(inference.fuse(), clips), FOLD_TOLERANCE),
+        equal("ONNX text encoder", texts, onnx_vectors(text_encoder, ids), ONNX_TOLERANCE),
         _colours_found(inference, text_encoder),
     ]
 
@@ -81,24 +79,6 @@ def onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
     """(B, 77) token ids → (B, E) by the exported text encoder."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: ids})[0])
-
-
-def _finite(what: str, vectors: Vectors) -> Finding:
-    lengths = np.linalg.norm(vectors, axis=1)
-    ok = bool(np.isfinite(vectors).all() and np.abs(lengths - 1).max() < 1e-3)
-    return Finding(what, ok, "finite, of unit length" if ok else "not finite, or not of unit length")
-
-
-def _distinct(what: str, vectors: Vectors) -> Finding:
-    cosines = vectors @ vectors.T
-    nearest = float(cosines[~np.eye(len(cosines), dtype=bool)].max())
-    ok = nearest < SAME_COSINE
-    return Finding(what, ok, f"cosines up to {nearest:.6f}" + ("" if ok else ": all the same to this model"))
-
-
-def _equal(what: str, expected: Vectors, got: Vectors, tolerance: float) -> Finding:
-    apart = float(np.abs(expected - got).max())
-    return Finding(what, apart <= tolerance, f"differs by {apart:.1e} (allowed {tolerance:.0e})")
 
 
 def _colours_found(network: Network, text_encoder: Path) -> Finding:
