@@ -41,11 +41,11 @@ def measure_training_form(folder: ModelFolder) -> Measured:
 def measure_for_indexing(folder: ModelFolder) -> Measured:
     import torch
 
-    from vidsearch.embedding.torch_clips import ClipEncoder, fast_dtype
+    from vidsearch.embedding.torch_clips import PlacedEncoder, fast_dtype
 
     cpu = torch.device("cpu")
     before, started = resident(), (time.perf_counter(), time.process_time())
-    encoder = ClipEncoder(folder, cpu, fast_dtype(cpu))
+    encoder = PlacedEncoder(folder, cpu, fast_dtype(cpu))
     return after_loading(torch.nn.ModuleList([encoder.network]), before, started)
 
 

@@ -79,7 +79,7 @@ def models_here() -> list[str]:
     return [
         entry.known.name
         for entry in entries(places.models_dir())
-        if entry.known.kind == "search" and entry.state in ("bundled", "installed")
+        if entry.known.task == "embedding" and entry.state in ("bundled", "installed")
     ]
 
 

@@ -32,7 +32,7 @@ def text_encoder(config: TextConfig) -> TextEncoder:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="no model is called 'mobileclip-s9'; choose one of .*mobileclip-s2"):
+    with pytest.raises(ModelError, match=r"no model is called 'mobileclip-s9'; choose one of .*mobileclip-s2"):
         build("mobileclip-s9")
 
 
