@@ -41,11 +41,12 @@ def measure_training_form(folder: ModelFolder) -> Measured:
 def measure_for_indexing(folder: ModelFolder) -> Measured:
     import torch
 
-    from vidsearch.embedding.torch_clips import PlacedEncoder, fast_dtype
+    from vidsearch.models.device import fast_dtype
+    from vidsearch.models.mobileviclip.clip_encoder import MobileCLIPEncoder
 
     cpu = torch.device("cpu")
     before, started = resident(), (time.perf_counter(), time.process_time())
-    encoder = PlacedEncoder(folder, cpu, fast_dtype(cpu))
+    encoder = MobileCLIPEncoder(folder, cpu, fast_dtype(cpu))
     return after_loading(torch.nn.ModuleList([encoder.network]), before, started)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig
 from vidsearch.models.mobileviclip.load import load_network
+from vidsearch.models.pixels import normalise_pixels
 
 BATCH_CLIPS = 8  # run at once where each operator has its own cost of starting: a GPU, or a narrow network
 WIDE = 256  # channels of the last stage from which a CPU's time goes into multiplications: between nano (192) and Tiny
@@ -26,16 +27,12 @@ class MobileCLIPEncoder:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.batch_clips = batch_clips(device, self.network.config)
         self._dtype = dtype
-        preprocessing = self.network.config.preprocessing
-        mean, std = (torch.tensor(values, device=device) for values in (preprocessing.mean, preprocessing.std))
-        self._scale = (1 / (255 * std))[:, None, None]  # pixel · scale + shift = (pixel / 255 − mean) / std
-        self._shift = (-mean / std)[:, None, None]
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 → (B, E) float32, rows of unit length."""
-        x = pixels.permute(0, 1, 4, 2, 3)  # (B, T, 3, H, W); in memory the colours of a pixel stay side by side
-        x = (x * self._scale + self._shift).to(self._dtype)  # in float32, rounded once
-        return self.network.encode_clips(x).float()
+        preprocessing = self.network.config.preprocessing
+        x = normalise_pixels(pixels, preprocessing.mean, preprocessing.std)  # float32, rounded once by the cast
+        return self.network.encode_clips(x.to(self._dtype))
 
 
 def batch_clips(device: torch.device, config: MobileCLIPConfig) -> int:
