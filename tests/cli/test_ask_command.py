@@ -195,7 +195,11 @@ class TestInThisProcess:
             ([CLIP, QUESTION, "--coverage", "half"], 2, "'half' is none of reference, full"),
             ([CLIP, QUESTION, "--dtype", "int4"], 2, "'int4' is none of auto, float32, bfloat16, int8"),
             ([CLIP, QUESTION, "--device", "abacus"], 2, "'abacus' is no device"),
-            ([CLIP, QUESTION, "--model", "mobileviclip-nano"], 5, "mobileviclip-nano searches and is no model for ask"),
+            (
+                [CLIP, QUESTION, "--model", "mobileviclip-nano"],
+                5,
+                "mobileviclip-nano searches and is not a model for ask",
+            ),
             ([CLIP, QUESTION, "--model", "mobilevideogpt-9b"], 5, "no model is called 'mobilevideogpt-9b'"),
             ([CLIP, "now " * 300], 2, "ask a shorter question"),
             ([CLIPS], 2, "give a question"),

@@ -42,7 +42,7 @@ _WEIGHTS = tuple(  # the first form that a repository has is taken: safetensors 
     re.compile(rf"{stem}(-\d+-of-\d+)?\.{suffix}(\.index\.json)?")
     for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin"))
 )
-_ANSWERING_TYPE = "MobileVideoGPT"  # how `model_type` of its config.json begins (mobile_videogpt.md, section 12)
+_ANSWERING_TYPE = "MobileVideoGPT"  # how `model_type` of its config.json begins (docs/checkpoints.md)
 _PLAIN_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
 _CONFIG_LIMIT_BYTES = 1_000_000
 

@@ -10,7 +10,7 @@ DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def named_device(name: str) -> torch.device:
-    """The device of that name. VidsearchError where torch knows no such name, or finds no such device here."""
+    """The device of that name. VidsearchError if torch does not know the name, or does not find the device here."""
     try:
         device = torch.device(name)
     except RuntimeError:

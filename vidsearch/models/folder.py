@@ -110,7 +110,7 @@ def find_model(name: str, models_dir: Path, task: Task | None = None) -> ModelFo
 def _other_task(name: str, wanted: Task | None) -> str:
     does, wanted_for = ("searches", "ask") if wanted == "vqa" else ("answers questions", "index and query")
     fitting = ", ".join(known.name for known in KNOWN_MODELS.values() if known.task == wanted)
-    return f"{name} {does} and is no model for {wanted_for}; choose one of {fitting}"
+    return f"{name} {does} and is not a model for {wanted_for}; choose one of {fitting}"
 
 
 def missing_weights(name: str, models_dir: Path) -> str:

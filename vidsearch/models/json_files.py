@@ -23,7 +23,7 @@ def read_renames(path: Path) -> dict[str, str]:
     """A user's file of renames: {name in a weight file: our name}. ModelError for what is not one."""
     renames = read_object(path)
     if not all(isinstance(name, str) for name in renames.values()):
-        raise ModelError(f'{path} is no file of renames; write {{"key in the weight file": "our key", ...}}')
+        raise ModelError(f'{path} is not a file of renames; write {{"key in the weight file": "our key", ...}}')
     return renames
 
 

@@ -2,7 +2,7 @@
 
 Source: Qwen2's byte-level BPE as its tokenizer files and the tokenizers library describe it: NFC, a split by one
 expression, bytes as letters. A repository holds tokenizer.json, or the older vocab.json, merges.txt and
-tokenizer_config.json, from which the same is made here. Sources of the stop tokens: mobile_videogpt.md, section 11.
+tokenizer_config.json, from which the same is made here. Sources of the stop tokens: docs/networks.md.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def parse_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
-        raise ModelError(f"{path} is no tokenizer ({_first_line(error)}); get the file again") from error
+        raise ModelError(f"{path} is not a tokenizer ({_first_line(error)}); get the file again") from error
 
 
 def rows_needed(tokenizer: Tokenizer) -> int:
@@ -75,7 +75,7 @@ def generation_settings(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
     known = set(tokenizer.get_vocab(with_added_tokens=True).values())
     wrong = [stop for stop in settings["eos_token_id"] if type(stop) is not int or stop not in known]
     if wrong:
-        raise ModelError(f"{path} ends answers with {wrong[0]!r}, which is no token; get the file of these weights")
+        raise ModelError(f"{path} ends answers with {wrong[0]!r}, which is not a token; get the file of these weights")
     penalty = settings["repetition_penalty"]
     if type(penalty) not in (int, float) or not 0 < penalty < math.inf:
         raise ModelError(f"{path} has a repetition_penalty of {penalty!r}; get the file of these weights")
@@ -112,7 +112,7 @@ def _bpe(folder: Path) -> BPE:
     lines = [line for line in read_text(folder / _MERGES).split("\n") if line and not line.startswith("#version")]
     merges = [tuple(line.rstrip("\r").split(" ")) for line in lines]
     if any(len(merge) != 2 for merge in merges):
-        raise ModelError(f"{folder / _MERGES} has a line that is no pair of tokens; get the file again")
+        raise ModelError(f"{folder / _MERGES} has a line that is not a pair of tokens; get the file again")
     try:
         return BPE(vocabulary, [(left, right) for left, right in merges], fuse_unk=False, byte_fallback=False)
     except Exception as error:  # the library raises nothing narrower

@@ -212,7 +212,7 @@ def test_precisions(folder: ModelFolder, tmp_path: Path, precision: str, words: 
 
 
 def test_models_and_devices_that_are_not_here(folder: ModelFolder, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="searches and is no model for ask"):
+    with pytest.raises(ModelError, match="searches and is not a model for ask"):
         open_answerer("mobileviclip-nano", models_dir=folder.path.parent)
     with pytest.raises(VidsearchError, match="there is no kind of device called 'abacus'"):
         open_answerer("mobilevideogpt-0.5b", models_dir=folder.path.parent, device="abacus", cache_dir=tmp_path)

@@ -79,7 +79,7 @@ def change(name: str, value: dict[str, Any]) -> Callable[[Path], object]:
         (put("vocab.json", "[]"), "vocab.json holds no JSON object"),
         (change("vocab.json", {"zz": 3}), "vocab.json does not number its tokens from 0 on"),
         (change("vocab.json", {"zz": "3"}), "vocab.json does not number its tokens from 0 on"),
-        (put("merges.txt", "a b c"), "merges.txt has a line that is no pair"),
+        (put("merges.txt", "a b c"), "merges.txt has a line that is not a pair"),
         (put("merges.txt", "q z"), "merges.txt does not fit vocab.json"),
         (put("tokenizer_config.json", "{}"), "tokenizer_config.json does not list the added tokens"),
         (
@@ -90,8 +90,8 @@ def change(name: str, value: dict[str, Any]) -> Callable[[Path], object]:
             change("tokenizer_config.json", {"added_tokens_decoder": {"263": {"content": "<|endoftext|>"}}}),
             r"does not know <\|im_start\|>, <\|im_end\|>",
         ),
-        (put("tokenizer.json", "{}"), "tokenizer.json is no tokenizer"),
-        (put("tokenizer.json", "<!DOCTYPE html>"), "tokenizer.json is no tokenizer"),
+        (put("tokenizer.json", "{}"), "tokenizer.json is not a tokenizer"),
+        (put("tokenizer.json", "<!DOCTYPE html>"), "tokenizer.json is not a tokenizer"),
         (lambda folder: (folder / "tokenizer.json").write_bytes(b"\xff\xfe"), "tokenizer.json is not text"),
     ],
 )
@@ -125,9 +125,9 @@ def test_generation_settings_are_read_or_follow_from_the_tokenizer(tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ('{"eos_token_id": 99999}', "ends answers with 99999, which is no token"),
-        ('{"eos_token_id": [-1]}', "ends answers with -1, which is no token"),
-        ('{"eos_token_id": ["a"]}', "ends answers with 'a', which is no token"),
+        ('{"eos_token_id": 99999}', "ends answers with 99999, which is not a token"),
+        ('{"eos_token_id": [-1]}', "ends answers with -1, which is not a token"),
+        ('{"eos_token_id": ["a"]}', "ends answers with 'a', which is not a token"),
         ('{"repetition_penalty": 0}', "has a repetition_penalty of 0"),
         ('{"repetition_penalty": NaN}', "has a repetition_penalty of nan"),
         ('{"repetition_penalty": "1"}', "has a repetition_penalty of '1'"),

@@ -29,7 +29,7 @@ Layout = Literal["apple", "mobileviclip", "open_clip", "text"]
 Tensors = dict[str, Tensor]
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-_WRAPPERS = ("module", "model", "state_dict")  # mobileviclip.md, section 3.2, step 1
+_WRAPPERS = ("module", "model", "state_dict")  # the first that is there, see docs/checkpoints.md
 _PREFIXES: tuple[tuple[str, Layout], ...] = (
     ("vision_encoder.", "mobileviclip"),
     ("image_encoder.model.", "apple"),
@@ -168,7 +168,7 @@ def _unwrapped(content: object, path: Path) -> Tensors:
     strange = [key for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
         first = ", ".join(str(key) for key in strange[:_SHOWN])
-        raise ModelError(f"{path} holds values that are no tensors ({first}); give the published weights")
+        raise ModelError(f"{path} holds values that are not tensors ({first}); give the published weights")
     return dict(content)
 
 
@@ -180,7 +180,7 @@ def _without_shared_prefix(tensors: Tensors) -> Tensors:
     return tensors
 
 
-# open_clip's names → Apple's (mobileclip.md, section 8); applied in this order to every key.
+# open_clip's names → Apple's (docs/checkpoints.md); applied in this order to every key.
 _OPEN_CLIP_NAMES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (

@@ -3,7 +3,7 @@
 The graph is written operator by operator from the inference form's state dict. torch's own exporter gives the same
 vectors, but takes half a minute for the larger text encoder where this takes a second, stores the paths of the machine
 in every node, and would bind a folder's bytes to torch's version. The price, a second description of the network, is
-paid by `install.py`: no model is installed whose graph differs from torch. Layout: mobileclip.md, section 6.
+paid by `install.py`: no model is installed whose graph differs from torch. Layout: docs/networks.md.
 
     ids (B, 77) int64 → vectors (B, E) float32, unit length; any B
 

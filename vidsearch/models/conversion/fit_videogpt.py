@@ -1,6 +1,6 @@
 """The published files of Mobile-VideoGPT → the config of our network and every tensor of it.
 
-What comes from where (mobile_videogpt.md, section 12; the reference loads in the same order):
+What comes from where (docs/checkpoints.md; the reference loads in the same order):
 
     language model, projectors   the Mobile-VideoGPT repository: one file, or shards with an index
     image tower                  CLIP's own file; a copy among the language model's weights counts where there is none
@@ -120,7 +120,7 @@ def fit_parts(name: str, folder: Path) -> FittedParts:
 
 
 def _chosen(found: Sequence[WeightSet], folder: Path) -> dict[Part, WeightSet]:
-    """Part → its weights, known by their keys. ModelError for weights that are no part, and for a part held twice."""
+    """Part → its weights, known by their keys. ModelError for a part held twice, and for other weights."""
     parts: dict[Part, list[WeightSet]] = {part: [] for part in _MARKS}
     for weights in found:
         part = next((part for part, key in _MARKS.items() if key in weights.tensors), None)
@@ -274,7 +274,7 @@ def _positive(field: str, given: Mapping[str, Any], expected: float, path: Path)
     """A number of config.json with which the weights were trained; the expected one where the file has none."""
     value = given.get(field, expected)
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise ModelError(f"{path} has {field} {_shown(value)}, which is no positive number; {_GET_AGAIN}")
+        raise ModelError(f"{path} has {field} {_shown(value)}, which is not a positive number; {_GET_AGAIN}")
     return float(value)
 
 

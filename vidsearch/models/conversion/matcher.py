@@ -226,7 +226,7 @@ def _take_renamed(left: Keys, renames: Mapping[str, str], base: Base, found: _Fi
             continue
         fit = _CANONICAL_TEMPORAL.fullmatch(canonical)
         if fit is None or (fit["block"] and fit["block"] not in base.blocks):
-            found.refuse([key], left, f"the given new name {canonical} is no temporal key")
+            found.refuse([key], left, f"the given new name {canonical} is not a temporal key")
         elif fit["part"] == "conv" and canonical.endswith("weight"):
             _take_conv_weight(key, left[key], fit["block"], base, found)
         elif fit["part"]:

@@ -97,10 +97,12 @@ def _weight_map(index: Path) -> dict[str, str]:
     """Key → name of its shard; every name is that of a weight file in the folder of the index."""
     places = read_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
-        raise ModelError(f"{index} has no weight_map, so it is no index of shards; get the file again")
+        raise ModelError(f"{index} has no weight_map, so it is not an index of shards; get the file again")
     strange = sorted({repr(name) for name in places.values() if not _is_plain_name(name)})
     if strange:
-        raise ModelError(f"{index} names what is no weight file beside it ({listed(strange)}); get the file again")
+        raise ModelError(
+            f"{index} names files that are not weight files beside it ({listed(strange)}); get the file again"
+        )
     return places
 
 

@@ -134,7 +134,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         (["a", "list"], "holds no state dict"),
         ({}, "holds no state dict"),
-        ({"vision_encoder.a": torch.ones(1), "epoch": 3}, r"holds values that are no tensors \(epoch\)"),
+        ({"vision_encoder.a": torch.ones(1), "epoch": 3}, r"holds values that are not tensors \(epoch\)"),
         (
             {"resnet.weight": torch.ones(1)},
             r"neither MobileCLIP nor MobileViCLIP \(its first keys are resnet\.weight\)",

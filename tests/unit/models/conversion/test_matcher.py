@@ -146,7 +146,7 @@ def test_renames_override_the_structure(tiny: Base) -> None:
 
 
 def test_a_rename_to_no_temporal_key_is_refused(tiny: Base) -> None:
-    with pytest.raises(ModelError, match="the given new name nonsense is no temporal key"):
+    with pytest.raises(ModelError, match="the given new name nonsense is not a temporal key"):
         matched(tiny, temporal(tiny), {"vision_encoder.tpe": "nonsense"})
 
 

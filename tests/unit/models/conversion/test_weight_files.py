@@ -74,7 +74,7 @@ def test_nothing_outside_the_folder_is_opened(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "other.safetensors")
     for name in ("../other.safetensors", str(tmp_path / "other.safetensors"), "x/../../other.safetensors"):
         (folder / INDEX).write_text(json.dumps({"weight_map": dict.fromkeys(TENSORS, name)}))
-        with pytest.raises(ModelError, match="names what is no weight file beside it"):
+        with pytest.raises(ModelError, match="names files that are not weight files beside it"):
             find_weights(folder)
 
 
