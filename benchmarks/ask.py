@@ -43,17 +43,17 @@ from torch import Tensor
 
 from vidsearch.answering.answerer import open_answerer
 from vidsearch.answering.interface import AnswerLimits, Clip, Precision, Viewing
-from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
-from vidsearch.answering.words import Words
+from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
+from vidsearch.answering.mobilevideogpt.tokenizer import Words
 from vidsearch.cli.memory import keep_freed_memory
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
-from vidsearch.models.language import load_language_model, named_tensors
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import CONFIGS, IMAGE_TOKEN
+from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
+from vidsearch.models.mobilevideogpt.load import load_language_model, named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.pixels import preprocess_image, preprocess_video
 from vidsearch.models.mobilevideogpt.prompt import AFTER_QUESTION, BEFORE_FRAMES
-from vidsearch.models.mobilevideogpt.sampling import sample_frames
 
 REPOSITORY = Path(__file__).parents[1]
 DEFAULT_CLIP = REPOSITORY / "examples" / "clips" / "long-five-events.mp4"

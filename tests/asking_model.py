@@ -16,15 +16,13 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Sequence, Split
 
+from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
-from vidsearch.models.language import named_tensors
-from vidsearch.models.mobilevideogpt.config import (
-    ClipImageConfig,
-    LanguageModelConfig,
-    MobileVideoGPTConfig,
-    VideoMambaConfig,
-)
+from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.load import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.videomamba.config import VideoMambaConfig
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>")
 WORDS = (

@@ -13,13 +13,11 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt.config import (
-    ClipImageConfig,
-    LanguageModelConfig,
-    MobileVideoGPTConfig,
-    VideoMambaConfig,
-)
+from vidsearch.models.clip_vit.config import ClipImageConfig
+from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.videomamba.config import VideoMambaConfig
 
 SMALL = MobileVideoGPTConfig(
     ClipImageConfig(32, 48, 2, 4, image_size=32, patch_size=8),

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidsearch.answering.answerer import open_answerer
-    from vidsearch.answering.interface import AnswerLimits, Clip, SeenClip
-    from vidsearch.answering.moment import TimeRange
+    from vidsearch.answering.interface import AnswerLimits, Clip, SeenClip, TimeRange
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
     from vidsearch.models.load import build
@@ -40,7 +39,7 @@ _HOMES = {
     "Clip": "answering.interface",
     "SeenClip": "answering.interface",
     "open_answerer": "answering.answerer",
-    "TimeRange": "answering.moment",
+    "TimeRange": "answering.interface",
     "open_clip_embedder": "embedding.embedder",
     "open_text_embedder": "embedding.embedder",
     "LibraryError": "errors",

@@ -15,8 +15,7 @@ from support import CLIPS, RunVidsearch
 from typer.testing import CliRunner
 
 from vidsearch.answering.answerer import open_answerer
-from vidsearch.answering.interface import Clip
-from vidsearch.answering.moment import TimeRange
+from vidsearch.answering.interface import Clip, TimeRange
 from vidsearch.cli import show
 from vidsearch.cli.app import app
 from vidsearch.errors import VidsearchError

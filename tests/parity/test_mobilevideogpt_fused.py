@@ -12,16 +12,14 @@ from recipe import shared_json
 from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, vector, weight
 from torch import Tensor
 
+from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.load import build
-from vidsearch.models.mobilevideogpt.config import (
-    ClipImageConfig,
-    LanguageModelConfig,
-    MobileVideoGPTConfig,
-    VideoMambaConfig,
-)
+from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.frame_selection import score_frames
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.videomamba.config import VideoMambaConfig
 
 SEEDED_PARTS = {
     "video encoder": "model.vision_tower.",

@@ -16,7 +16,6 @@ from recipe_videogpt import assert_sampled, check_weights, fill_videogpt, normal
 from torch import Tensor, nn
 
 from vidsearch.models.deferred import init_empty_weights
-from vidsearch.models.mobilevideogpt.mamba_mixer import selective_scan
 from vidsearch.models.mobilevideogpt.parts import (
     ClipImageTower,
     LanguageModel,
@@ -27,6 +26,7 @@ from vidsearch.models.mobilevideogpt.parts import (
     score_frames,
     select_frames,
 )
+from vidsearch.models.videomamba.mamba_mixer import selective_scan
 
 full_size = pytest.mark.skipif(
     os.environ.get("VIDSEARCH_FULL_PARITY") != "1",

@@ -23,7 +23,7 @@ def open_answerer(
     for a device that this machine lacks or a precision that it cannot run.
     """
     folder = find_model(model, models_dir or dirs.models_dir(), "vqa")
-    from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
+    from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
     from vidsearch.answering.visual_cache import VisualCache
 
     cache = VisualCache(cache_dir or dirs.cache_dir())

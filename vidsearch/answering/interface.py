@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
-
-from vidsearch.answering.moment import Coverage, TimeRange
+from typing import Literal, Protocol
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+Coverage = Literal["reference", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """[start_s, end_s) in container presentation time; None: from the first frame, to the end of the last one."""
+
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

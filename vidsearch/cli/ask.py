@@ -17,8 +17,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import Clip, Precision
-    from vidsearch.answering.moment import Coverage, TimeRange
+    from vidsearch.answering.interface import Clip, Coverage, Precision, TimeRange
 
 _RANGE = re.compile(r"(?P<path>.+)@(?P<start>[\d:.]*)-(?P<end>[\d:.]*)", re.DOTALL)
 
@@ -102,7 +101,7 @@ def wanted_clip(clip: str, start: str | None, end: str | None, pad: float | None
 
 def padded(span: TimeRange, pad_s: float) -> TimeRange:
     """The range with so many seconds more on both sides."""
-    from vidsearch.answering.moment import TimeRange
+    from vidsearch.answering.interface import TimeRange
 
     return TimeRange(
         None if span.start_s is None else max(0.0, span.start_s - pad_s),
@@ -149,7 +148,7 @@ def _stdin_is_a_terminal() -> bool:
 
 def _hit(number: int) -> tuple[Path, TimeRange]:
     """A hit of the last query."""
-    from vidsearch.answering.moment import TimeRange
+    from vidsearch.answering.interface import TimeRange
 
     with options.open_library() as library:
         text, hits = library.last_hits()
@@ -170,7 +169,7 @@ def _path_and_range(clip: str) -> tuple[Path, TimeRange | None]:
 
 
 def _range(start: str | None, end: str | None) -> TimeRange:
-    from vidsearch.answering.moment import TimeRange
+    from vidsearch.answering.interface import TimeRange
 
     try:
         start_s, end_s = (None if text is None else timecode.seconds(text) for text in (start, end))

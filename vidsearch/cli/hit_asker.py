@@ -69,8 +69,7 @@ class HitAsker:
     def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
         from vidsearch.answering.answerer import open_answerer
-        from vidsearch.answering.interface import AnswerLimits, Clip
-        from vidsearch.answering.moment import TimeRange
+        from vidsearch.answering.interface import AnswerLimits, Clip, TimeRange
         from vidsearch.cli.memory import keep_freed_memory
         from vidsearch.workflows.ask import ask_about
 

@@ -151,9 +151,9 @@ FAMILIES: dict[str, Family] = {
             "vqa",
             (WEIGHTS_FILE, TOKENIZER_FILE, GENERATION_FILE),
             Parts(
-                config="language:config_from_fields",
+                config="mobilevideogpt.config:config_from_fields",
                 summary="mobilevideogpt.config:summary",
-                build="language:build",
+                build="mobilevideogpt.load:build",
                 convert="conversion.answering_folder:convert",
                 self_test="selftest.answers:self_test_of_answers",
             ),

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.folder import open_folder
-from vidsearch.models.language import load_language_model
 from vidsearch.models.mobilevideogpt.config import CONFIGS
+from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
+from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing
 from vidsearch.training.ask.conversation import IGNORED, Conversations, answer_loss
 from vidsearch.training.ask.evaluate import Tally, measure, normalised

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
-from vidsearch.models.language import load_language_model
+from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.clips import Showing
 from vidsearch.training.ask.conversation import Conversations

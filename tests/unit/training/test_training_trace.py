@@ -13,8 +13,8 @@ import torch
 from make_training_trace import ASK, RUN, TRACE_FILE, arithmetic, losses
 
 from vidsearch.models.folder import open_folder
-from vidsearch.models.language import load_language_model
 from vidsearch.models.mobilevideogpt.config import CONFIGS
+from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.training.ask.settings import default_settings
 from vidsearch.training.commands import main
 

@@ -9,7 +9,7 @@ from asking_model import make_answering_folder
 from support import CLIPS
 
 from vidsearch.answering.interface import AnswerLimits, Clip
-from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
+from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
 from vidsearch.answering.visual_cache import VisualCache
 from vidsearch.workflows.ask import Answered, Outcome, Piece, ask_about
 

@@ -28,8 +28,8 @@ from vidsearch.models.conversion.weight_files import WeightSet, find_weights
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.json_files import read_object
 from vidsearch.models.keys import Shape, compare, listed, shapes_of
-from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS, SIZES, MobileVideoGPTConfig, published_name
+from vidsearch.models.mobilevideogpt.load import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 
 Part = Literal["language model", "image tower", "video encoder"]

@@ -1,1 +1,1 @@
-"""Mobile-VideoGPT (arXiv 2503.21782): a small video language model, one file for each part of the paper's figure 2."""
+"""Mobile-VideoGPT (arXiv 2503.21782): CLIP's image tower, VideoMamba and Qwen2 joined to a video language model."""

@@ -8,8 +8,13 @@ that a published config.json can be compared field by field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from vidsearch.errors import ModelError
+from vidsearch.models.clip_vit.config import ClipImageConfig
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.videomamba.config import VideoMambaConfig
 
 # Fields of a published config.json that tell which network it is.
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -26,98 +31,6 @@ class PixelStatistics:
 
 CLIP_PIXELS = PixelStatistics((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 IMAGENET_PIXELS = PixelStatistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True, slots=True)
-class ClipImageConfig:
-    """The image tower: a CLIP vision transformer. The defaults are ViT-B/16."""
-
-    hidden_size: int = 768
-    intermediate_size: int = 3072
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    image_size: int = 224
-    patch_size: int = 16
-    hidden_act: str = "quick_gelu"
-    layer_norm_eps: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if self.hidden_act != "quick_gelu":
-            raise ValueError(f"hidden_act {self.hidden_act!r}: CLIP ViT-B/16 is built with quick_gelu alone")
-        if self.num_hidden_layers < 2:
-            raise ValueError("the second-to-last hidden state needs at least 2 layers")
-
-    @property
-    def patches(self) -> int:
-        """Patch tokens of one picture; the class token is not counted."""
-        return (self.image_size // self.patch_size) ** 2
-
-
-@dataclass(frozen=True, slots=True)
-class MixerConfig:
-    """One bidirectional Mamba mixer."""
-
-    d_model: int
-    d_inner: int
-    dt_rank: int
-    d_state: int = 16
-    d_conv: int = 4
-
-
-@dataclass(frozen=True, slots=True)
-class VideoMambaConfig:
-    """The video encoder. The defaults are VideoMamba-M as pre-trained on 25 M pairs with 8 frames of 224 px."""
-
-    depth: int = 32
-    embed_dim: int = 576
-    img_size: int = 224
-    patch_size: int = 16
-    num_frames: int = 8
-    tubelet: int = 1
-    norm_eps: float = 1e-5
-    d_state: int = 16
-    d_conv: int = 4
-    expand: int = 2
-    dt_rank: int = 36
-
-    def __post_init__(self) -> None:
-        if self.tubelet != 1:
-            raise ValueError(f"tubelet {self.tubelet}: the published encoder has one frame to a token, tubelet 1")
-
-    @property
-    def patches(self) -> int:
-        """Patch tokens of one frame."""
-        return (self.img_size // self.patch_size) ** 2
-
-    @property
-    def mixer(self) -> MixerConfig:
-        """The mixer of every block."""
-        return MixerConfig(self.embed_dim, self.expand * self.embed_dim, self.dt_rank, self.d_state, self.d_conv)
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageModelConfig:
-    """A Qwen2 decoder without RoPE scaling. The defaults are Qwen2.5-0.5B-Instruct."""
-
-    vocab_size: int = 151936
-    hidden_size: int = 896
-    intermediate_size: int = 4864
-    num_hidden_layers: int = 24
-    num_attention_heads: int = 14
-    num_key_value_heads: int = 2
-    rope_theta: float = 1_000_000.0
-    rms_norm_eps: float = 1e-6
-    tie_word_embeddings: bool = True
-    max_position_embeddings: int = 32768
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError("hidden_size must divide into the query heads, and these into the key-value heads")
-
-    @property
-    def head_dim(self) -> int:
-        """Width of one head."""
-        return self.hidden_size // self.num_attention_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +106,22 @@ def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("language", f"{language['num_hidden_layers']} layers of {language['hidden_size']} values"),
         ("vocabulary", f"{language['vocab_size']:,} tokens"),
     ]
+
+
+def config_from_fields(values: Mapping[str, Any]) -> MobileVideoGPTConfig:
+    """What `dataclasses.asdict` made of a config, read back. ModelError names a field that is missing or unknown."""
+    parts: dict[str, type] = {
+        "image_tower": ClipImageConfig,
+        "video_encoder": VideoMambaConfig,
+        "language_model": LanguageModelConfig,
+    }
+    unknown = sorted(set(values) - {field.name for field in fields(MobileVideoGPTConfig)})
+    missing = sorted(set(parts) - set(values))
+    if unknown or missing:
+        raise ModelError(f"the model's config has no {missing} and an unknown {unknown}; install the model again")
+    try:
+        return MobileVideoGPTConfig(
+            **{key: parts[key](**value) if key in parts else value for key, value in values.items()}
+        )
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the model's config cannot be read ({error}); install the model again") from error

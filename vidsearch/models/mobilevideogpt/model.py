@@ -15,12 +15,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vidsearch.models.clip_vit.image_tower import ClipImageTower
 from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN, MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.frame_selection import first_copies, regroup, select_frames
-from vidsearch.models.mobilevideogpt.image_tower import ClipImageTower
-from vidsearch.models.mobilevideogpt.language_model import CausalLanguageModel, Decoder
 from vidsearch.models.mobilevideogpt.projector import TokenProjector
-from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
+from vidsearch.models.qwen2.decoder import CausalLanguageModel, Decoder
+from vidsearch.models.videomamba.video_mamba import VideoMamba
 
 _FRAMES_AT_ONCE = 4  # in the image tower: as fast as all of them, in a quarter of the memory
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from vidsearch.models.findings import Finding
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.json_files import read_object
-from vidsearch.models.language import load_language_model
 from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN, MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.prompt import BEFORE_FRAMES, BEFORE_FRAMES_IDS, text_after_frames
 from vidsearch.models.tokenizer_files import MARKS, parse_tokenizer, rows_needed

@@ -128,7 +128,7 @@ def _settings(options: argparse.Namespace) -> AskSettings:
 def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
     if weights is not None:
         from vidsearch.models.folder import open_folder  # late: safetensors, which a bare machine may lack
-        from vidsearch.models.language import load_language_model
+        from vidsearch.models.mobilevideogpt.load import load_language_model
 
         return load_language_model(open_folder(weights), dtype=torch.float32)
     if not settings.from_nothing:
@@ -185,7 +185,7 @@ def _network(path: Path) -> MobileVideoGPT:
     if (path / RUN_FILE).is_file():
         return read_run(path)[0]
     from vidsearch.models.folder import open_folder
-    from vidsearch.models.language import load_language_model
+    from vidsearch.models.mobilevideogpt.load import load_language_model
 
     return load_language_model(open_folder(path), dtype=torch.float32)
 

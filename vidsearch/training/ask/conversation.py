@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from vidsearch.models.mobilevideogpt.language_model import CausalLanguageModel
 from vidsearch.models.mobilevideogpt.prompt import BEFORE_FRAMES, text_after_frames
+from vidsearch.models.qwen2.decoder import CausalLanguageModel
 from vidsearch.training.ask.questions import Question
 from vidsearch.training.ask.vocabulary import END, START
 

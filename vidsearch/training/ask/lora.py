@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
-from vidsearch.models.mobilevideogpt.language_model import CausalLanguageModel
+from vidsearch.models.qwen2.decoder import CausalLanguageModel
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTER_FILE = "adapter_model.safetensors"

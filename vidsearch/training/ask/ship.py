@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from vidsearch.files import replacing_folder
 from vidsearch.models.folder import CARD_FILE, CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, WEIGHTS_FILE, config_text
 from vidsearch.models.hashes import write_hashes
-from vidsearch.models.language import named_tensors
+from vidsearch.models.mobilevideogpt.load import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.vocabulary import END, PADDING, build_tokenizer
 

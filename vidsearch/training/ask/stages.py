@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
+from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing, even_frames, image_pixels, video_pixels
 from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
 from vidsearch.training.ask.lora import adapt, merge

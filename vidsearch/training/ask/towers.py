@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vidsearch.models.clip_vit.image_tower import ClipImageTower
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
-from vidsearch.models.mobilevideogpt.image_tower import ClipImageTower
-from vidsearch.models.mobilevideogpt.video_mamba import VideoMamba
+from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing, image_pixels, learning_frames, video_pixels
 from vidsearch.training.world.scene import (
     COLOURS,

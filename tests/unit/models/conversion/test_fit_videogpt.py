@@ -26,8 +26,8 @@ from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.fit_videogpt import FittedParts, fit_parts
-from vidsearch.models.language import named_tensors
 from vidsearch.models.mobilevideogpt.config import CONFIGS
+from vidsearch.models.mobilevideogpt.load import named_tensors
 
 NAME = "mobilevideogpt-0.5b"
 LANGUAGE, CLIP = "Mobile-VideoGPT-0.5B/model.safetensors", "clip-vit-base-patch16/model.safetensors"

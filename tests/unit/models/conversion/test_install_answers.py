@@ -26,8 +26,8 @@ from vidsearch.models.folder import (
 )
 from vidsearch.models.hashes import wrong_files
 from vidsearch.models.inventory import parameters
-from vidsearch.models.language import config_from_fields, load_language_model, named_tensors
-from vidsearch.models.mobilevideogpt.config import CONFIGS
+from vidsearch.models.mobilevideogpt.config import CONFIGS, config_from_fields
+from vidsearch.models.mobilevideogpt.load import load_language_model, named_tensors
 from vidsearch.models.request import Precision
 from vidsearch.models.tokenizer_files import parse_tokenizer
 

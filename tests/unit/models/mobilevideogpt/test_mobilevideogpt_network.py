@@ -10,17 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.load import build
-from vidsearch.models.mobilevideogpt.config import (
-    IMAGE_TOKEN,
-    ClipImageConfig,
-    LanguageModelConfig,
-    MobileVideoGPTConfig,
-    VideoMambaConfig,
-)
+from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN, MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.pixels import pad_frames
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.videomamba.config import VideoMambaConfig
 
 SMALL = MobileVideoGPTConfig(
     ClipImageConfig(32, 48, 2, 4, image_size=56, patch_size=4),

@@ -12,9 +12,9 @@ import torch
 
 from vidsearch.models.mobilevideogpt import pixels
 from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGE_TOKEN, IMAGENET_PIXELS, PixelStatistics
+from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
 from vidsearch.models.mobilevideogpt.prompt import BEFORE_FRAMES_IDS, prompt_ids, prompt_text
-from vidsearch.models.mobilevideogpt.sampling import sample_frames
 
 GOLDENS = json.loads(Path(__file__).with_name("videogpt_pixels.json").read_text(encoding="utf-8"))
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidsearch.answering.moment import Coverage, TimeRange, choose_frames, outside
+from vidsearch.answering.interface import Coverage, TimeRange
+from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
 from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec

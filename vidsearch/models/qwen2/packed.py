@@ -3,7 +3,7 @@
 An answer costs one reading of all weights for every token; `linears.py` has the layouts that are read fastest, and
 `benchmarks/ask.py` measures how fast that is. Between the products a token gives so little to compute that the number
 of torch's operations is what counts: norms and rotations are written with few of them. Numbers are those of
-`language_model.py`, up to rounding; tests/unit/models/mobilevideogpt compares them.
+`decoder.py`, up to rounding; tests/unit/models/qwen2 compares them.
 
 Axes: L positions asked for, K positions in the cache and asked for, D width, h head width, V vocabulary; one sequence.
 """
@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
-from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, causal_mask, rotations
-from vidsearch.models.mobilevideogpt.linears import PackedLinear, Weights, packed
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.qwen2.decoder import KeyValueCache, causal_mask, rotations
+from vidsearch.models.qwen2.linears import PackedLinear, Weights, packed
 
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
@@ -134,6 +134,6 @@ def _signed(turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _turned(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """(1, heads, L, h): as `language_model.rotated`, in three operations."""
+    """(1, heads, L, h): as `decoder.rotated`, in three operations."""
     cos, sin = turns
     return torch.addcmul(x * cos, x.roll(x.shape[3] // 2, -1), sin)

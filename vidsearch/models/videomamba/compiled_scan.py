@@ -49,7 +49,7 @@ def scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tens
 
 def convolved(u: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tensor:
     """silu(bias + Σ_k w_k u_{t−K+1+k}) of u (B, L, E), weight (E, K); `reverse`: of later steps. No gradients."""
-    from vidsearch.models.mobilevideogpt import scan_kernels as kernels
+    from vidsearch.models.videomamba import scan_kernels as kernels
 
     u, weight, bias = (x.detach().float().contiguous() for x in (u, weight.T, bias))
     out = torch.empty_like(u)
@@ -62,7 +62,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor, reverse: bool
     ) -> Tensor:
-        from vidsearch.models.mobilevideogpt import scan_kernels as kernels
+        from vidsearch.models.videomamba import scan_kernels as kernels
 
         inputs = (values, delta, decay, write, read)
         learning = any(ctx.needs_input_grad)
@@ -78,7 +78,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from vidsearch.models.mobilevideogpt import scan_kernels as kernels
+        from vidsearch.models.videomamba import scan_kernels as kernels
 
         values, delta, decay, write, read, starts = ctx.saved_tensors
         tiles = kernels.tiles(values.shape[2])
@@ -97,7 +97,7 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 
 def _spread(kernel: Callable[..., None], like: Tensor, *arrays: Any) -> None:
     """Run a kernel over all tiles of all rows of `like` (B, L, E), a part of them in each of torch's threads."""
-    from vidsearch.models.mobilevideogpt import scan_kernels as kernels
+    from vidsearch.models.videomamba import scan_kernels as kernels
 
     tasks = len(like) * kernels.tiles(like.shape[2])
     threads = min(torch.get_num_threads(), tasks)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
 from vidsearch.models.deferred import DeferredModule
-from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
+from vidsearch.models.qwen2.config import LanguageModelConfig
 
 _TIED_HEAD = "lm_head.weight"
 

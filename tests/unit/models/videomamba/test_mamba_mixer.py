@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt import mamba_mixer
-from vidsearch.models.mobilevideogpt.mamba_mixer import MambaMixer, selective_scan
+from vidsearch.models.videomamba import mamba_mixer
+from vidsearch.models.videomamba.mamba_mixer import MambaMixer, selective_scan
 
 
 def plain_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:

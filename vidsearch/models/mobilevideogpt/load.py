@@ -7,23 +7,14 @@ the image tower's with `vision_model.`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from vidsearch.errors import ModelError
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.keys import compare, shapes_of
-from vidsearch.models.mobilevideogpt.config import (
-    CONFIGS,
-    ClipImageConfig,
-    LanguageModelConfig,
-    MobileVideoGPTConfig,
-    VideoMambaConfig,
-)
+from vidsearch.models.mobilevideogpt.config import CONFIGS, config_from_fields
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.weights import read_safetensors
 
@@ -65,22 +56,3 @@ def fill_language_model(network: MobileVideoGPT, tensors: Mapping[str, Tensor], 
 def named_tensors(network: MobileVideoGPT) -> dict[str, Tensor]:
     """The tensors of the whole network, image tower included, under the names that a model folder has."""
     return {**network.state_dict(), **network.image_tower.state_dict()}
-
-
-def config_from_fields(values: Mapping[str, Any]) -> MobileVideoGPTConfig:
-    """What `dataclasses.asdict` made of a config, read back. ModelError names a field that is missing or unknown."""
-    parts: dict[str, type] = {
-        "image_tower": ClipImageConfig,
-        "video_encoder": VideoMambaConfig,
-        "language_model": LanguageModelConfig,
-    }
-    unknown = sorted(set(values) - {field.name for field in fields(MobileVideoGPTConfig)})
-    missing = sorted(set(parts) - set(values))
-    if unknown or missing:
-        raise ModelError(f"the model's config has no {missing} and an unknown {unknown}; install the model again")
-    try:
-        return MobileVideoGPTConfig(
-            **{key: parts[key](**value) if key in parts else value for key, value in values.items()}
-        )
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the model's config cannot be read ({error}); install the model again") from error

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.deferred import DeferredModule
-from vidsearch.models.mobilevideogpt.config import ClipImageConfig
 
 
 class ClipImageTower(DeferredModule):

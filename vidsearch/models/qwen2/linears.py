@@ -1,7 +1,7 @@
 """Products with packed weights: x → x Wᵀ + b, fast for one row, which is what every token of an answer asks for.
 
 A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory, and
-an embedding bag comes nearest (benchmarks/products.py). With the weights cut into shares of some outputs, each share a
+an embedding bag comes nearest (benchmarks/gemv.py). With the weights cut into shares of some outputs, each share a
 table with a row for every input, x Wᵀ is for each share the sum of the table's rows weighted by x. fbgemm generates
 code for just that, with prefetching, for bfloat16 and for 8-bit rows. Where torch has no fbgemm (not x86), oneDNN's
 blocked layout serves, and else the plain one.

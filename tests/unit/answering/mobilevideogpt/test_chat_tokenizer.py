@@ -13,7 +13,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from vidsearch.answering.words import Words, generation_rules
+from vidsearch.answering.mobilevideogpt.tokenizer import Words, generation_rules
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.prompt import STOP_IDS

@@ -13,18 +13,17 @@ import torch
 from asking_model import CONFIG, make_answering_folder, seeded_network
 from support import CLIPS
 
-from vidsearch.answering import mobilevideogpt
 from vidsearch.answering.answerer import open_answerer
-from vidsearch.answering.frames import MomentPixels, read_moment
-from vidsearch.answering.interface import AnswerLimits, Clip
-from vidsearch.answering.mobilevideogpt import MobileVideoGPTAnswerer
-from vidsearch.answering.moment import TimeRange
+from vidsearch.answering.interface import AnswerLimits, Clip, TimeRange
+from vidsearch.answering.mobilevideogpt import answerer as answering_module
+from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
+from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
+from vidsearch.answering.mobilevideogpt.tokenizer import Words
 from vidsearch.answering.visual_cache import VisualCache
-from vidsearch.answering.words import Words
 from vidsearch.errors import ModelError, VideoError, VidsearchError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN
-from vidsearch.models.mobilevideogpt.language_model import KeyValueCache
+from vidsearch.models.qwen2.decoder import KeyValueCache
 
 CLIP = CLIPS / "red-square-left-then-up.mp4"
 OTHER = CLIPS / "yellow-star-blinks.mp4"
@@ -146,7 +145,7 @@ def test_a_clip_is_decoded_and_encoded_once(
         decoded.append(path)
         return read_moment(path, *rest)
 
-    monkeypatch.setattr(mobilevideogpt, "read_moment", counted)
+    monkeypatch.setattr(answering_module, "read_moment", counted)
     copy = tmp_path / "clip.mp4"
     shutil.copy(CLIP, copy)
     first = opened(folder, tmp_path).look(Clip(copy))

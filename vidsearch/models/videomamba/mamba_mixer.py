@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vidsearch.models.mobilevideogpt.compiled_scan import convolved, is_worthwhile, scan
-from vidsearch.models.mobilevideogpt.config import MixerConfig
+from vidsearch.models.videomamba.compiled_scan import convolved, is_worthwhile, scan
+from vidsearch.models.videomamba.config import MixerConfig
 
 _BLOCK = 16  # steps whose factors are made at once; both factors of a block then stay in the cache
 

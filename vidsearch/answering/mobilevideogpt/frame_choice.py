@@ -1,35 +1,23 @@
 """A range of a video → the frames to look at; arithmetic alone.
 
-The default is the reference's rule, which leaves out the tail of a short range (`mobilevideogpt/sampling.py`); with
+The default is the reference's rule, which leaves out the tail of a short range (`frame_sampling.py`); with
 coverage "full" the frames are spread over all of it instead.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.answering.interface import Coverage, TimeRange
 from vidsearch.errors import VidsearchError
-from vidsearch.models.mobilevideogpt.sampling import FRAMES, sample_frames
+from vidsearch.models.mobilevideogpt.frame_sampling import FRAMES, sample_frames
 from vidsearch.records import ClipWindow, VideoFacts
 from vidsearch.timecode import clock
 
-Coverage = Literal["reference", "full"]
-COVERAGES: tuple[str, ...] = get_args(Coverage)
-
 _MICROSECOND = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
-    """[start_s, end_s) in container presentation time; None: from the first frame, to the end of the last one."""
-
-    start_s: float | None = None
-    end_s: float | None = None
 
 
 def choose_frames(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt import compiled_scan
-from vidsearch.models.mobilevideogpt.compiled_scan import is_worthwhile, scan
-from vidsearch.models.mobilevideogpt.mamba_mixer import MambaMixer, selective_scan
+from vidsearch.models.videomamba import compiled_scan
+from vidsearch.models.videomamba.compiled_scan import is_worthwhile, scan
+from vidsearch.models.videomamba.mamba_mixer import MambaMixer, selective_scan
 
 pytest.importorskip("numba", reason="numba (extra `fast`) is not installed")
 

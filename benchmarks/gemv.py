@@ -1,8 +1,8 @@
 """How near does a product with one row come to the speed of memory, in each layout of the weights?
 
-    python benchmarks/products.py [--threads N]              half a minute
+    python benchmarks/gemv.py [--threads N]              half a minute
 
-An answer is made of such products (vidsearch/models/mobilevideogpt/linears.py), here with the shapes of
+An answer is made of such products (vidsearch/models/qwen2/linears.py), here with the shapes of
 mobilevideogpt-0.5b. Each shape is there so often that no cache holds it. Figures are bytes of weights read a second,
 as a share of what memory gives when it is only read, the larger of before and after. A busy machine spoils them. The
 last line is JSON.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from machine import finish
 
-from vidsearch.models.mobilevideogpt.linears import Bags, BlockedLinear, Int8Bags, Int8Linear, PackedLinear, PlainLinear
+from vidsearch.models.qwen2.linears import Bags, BlockedLinear, Int8Bags, Int8Linear, PackedLinear, PlainLinear
 
 SHAPES = {"qkv": (1152, 896), "out": (896, 896), "gate and up": (9728, 896), "down": (896, 4864), "head": (151936, 896)}
 WIDE = 128
@@ -56,7 +56,7 @@ def main() -> None:
         for shape in found:
             found[shape] /= max(speeds)
         print(f"{name:28}" + "".join(f"{share:13.2f}" for share in found.values()))
-    finish("products", threads=torch.get_num_threads(), memory_gb_per_s=max(speeds) / 1e9, shares=shares)
+    finish("gemv", threads=torch.get_num_threads(), memory_gb_per_s=max(speeds) / 1e9, shares=shares)
 
 
 def read_speed(layout: Callable[[torch.Tensor], PackedLinear], weight: torch.Tensor) -> float:

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidsearch.models.deferred import DeferredModule
-from vidsearch.models.mobilevideogpt.config import VideoMambaConfig
-from vidsearch.models.mobilevideogpt.mamba_mixer import MambaMixer
+from vidsearch.models.videomamba.config import VideoMambaConfig
+from vidsearch.models.videomamba.mamba_mixer import MambaMixer
 
 _PRETRAINING_WIDTH = 512  # of the text side that VideoMamba was pre-trained against
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt import linears
-from vidsearch.models.mobilevideogpt.config import LanguageModelConfig
-from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, LanguageModel
-from vidsearch.models.mobilevideogpt.linears import Weights, bags_pay, blocks_pay
-from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel
+from vidsearch.models.qwen2 import linears
+from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.qwen2.decoder import KeyValueCache, LanguageModel
+from vidsearch.models.qwen2.linears import Weights, bags_pay, blocks_pay
+from vidsearch.models.qwen2.packed import PackedLanguageModel
 
 CONFIG = LanguageModelConfig(
     vocab_size=300,

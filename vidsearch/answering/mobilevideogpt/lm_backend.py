@@ -1,6 +1,6 @@
 """The language model of an answerer on its device: embeddings in, logits of the last position out.
 
-On a CPU its weights are packed (`mobilevideogpt/packed.py`), on an accelerator the network runs as it is.
+On a CPU its weights are packed (`models/qwen2/packed.py`), on an accelerator the network runs as it is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vidsearch.answering.interface import Precision
 from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.mobilevideogpt.language_model import KeyValueCache
-from vidsearch.models.mobilevideogpt.linears import Weights
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.mobilevideogpt.packed import PackedLanguageModel
+from vidsearch.models.qwen2.decoder import KeyValueCache
+from vidsearch.models.qwen2.linears import Weights
+from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
 
 NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there

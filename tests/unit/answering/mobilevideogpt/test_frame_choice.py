@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidsearch.answering.moment import TimeRange, choose_frames, outside, spread_frames
-from vidsearch.models.mobilevideogpt.sampling import sample_frames
+from vidsearch.answering.interface import TimeRange
+from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside, spread_frames
+from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
 from vidsearch.records import ClipWindow, VideoFacts
 
 TEN_SECONDS = VideoFacts(0.0, 10.0, 25.0, 250, 64, 64, "h264", "mov", 0, "decord")

@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidsearch.answering.frames import MomentPixels, read_moment
 from vidsearch.answering.interface import AnswerLimits, Clip, Precision, SeenClip
-from vidsearch.answering.speaking import Speaker, open_speaker
+from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
+from vidsearch.answering.mobilevideogpt.lm_backend import Speaker, open_speaker
+from vidsearch.answering.mobilevideogpt.tokenizer import GenerationRules, Words, generation_rules
 from vidsearch.answering.visual_cache import VisualCache, cache_key
-from vidsearch.answering.words import GenerationRules, Words, generation_rules
 from vidsearch.errors import VidsearchError
 from vidsearch.models.device import accelerators, named_device
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.language import load_language_model
-from vidsearch.models.mobilevideogpt.language_model import KeyValueCache, penalised
+from vidsearch.models.mobilevideogpt.load import load_language_model
+from vidsearch.models.qwen2.decoder import KeyValueCache, penalised
 from vidsearch.video.fingerprint import fingerprint
 
 _ROOM = 512  # positions that a question and its answer have memory for from the beginning

@@ -18,11 +18,11 @@ from support import CLIPS, environment
 from torch import Tensor
 from video_samples import even_times, make_video, number_in, turn_upright
 
-from vidsearch.answering.frames import MomentPixels, read_moment
-from vidsearch.answering.moment import Coverage, TimeRange
+from vidsearch.answering.interface import Coverage, TimeRange
+from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
 from vidsearch.models.mobilevideogpt.config import IMAGENET_PIXELS
+from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
 from vidsearch.models.mobilevideogpt.pixels import preprocess_image, preprocess_video
-from vidsearch.models.mobilevideogpt.sampling import sample_frames
 
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 
@@ -126,7 +126,8 @@ def peak_mib(path: Path) -> float:
     script = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path; from asking_model import CONFIG\n"
-        "from vidsearch.answering.frames import read_moment; from vidsearch.answering.moment import TimeRange\n"
+        "from vidsearch.answering.interface import TimeRange\n"
+        "from vidsearch.answering.mobilevideogpt.frames import read_moment\n"
         "read_moment(Path(sys.argv[1]), TimeRange(), 'reference', CONFIG)"
     )
     tests = str(Path(__file__).parents[2])

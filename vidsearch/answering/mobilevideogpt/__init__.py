@@ -1,0 +1,1 @@
+"""Mobile-VideoGPT as an answerer."""

@@ -1,0 +1,1 @@
+"""The image tower of CLIP (arXiv 2103.00020): a vision transformer."""
