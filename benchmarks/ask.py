@@ -10,8 +10,8 @@ process, on one clip, three things are timed:
 
 - ours: `open_answerer`, with nothing in its cache: the first question (decoding, both encoders, read from the file, and
   the prompt), the next question about the same clip, and tokens per second after that;
-- the reference's way (spec section 16), float32, with our kernels where the reference has none for a CPU: both encoders
-  are read from disk for every question, all frames decoded in their own size, CLIP's last block and norm run and thrown
+- the released program's way (docs/ask.md), float32, with our kernels where it has none for a CPU: both encoders are
+  read from disk for every question, all frames decoded in their own size, CLIP's last block and norm run and thrown
   away, the projector pools last, the output head runs on every position, and nothing is kept between questions;
 - the limit: one reading of the language model's weights for each token, at the speed at which memory can be read.
 
@@ -42,14 +42,15 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
 from vidsearch.answering.answerer import open_answerer
-from vidsearch.answering.interface import AnswerLimits, Clip, Precision, Viewing
+from vidsearch.answering.interface import Clip, ClipSession, GenerationOptions, Precision
 from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
-from vidsearch.answering.mobilevideogpt.tokenizer import Words
+from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
 from vidsearch.cli.memory import keep_freed_memory
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import CONFIGS, IMAGE_TOKEN
 from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
+from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.load import load_language_model, named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.pixels import preprocess_image, preprocess_video
@@ -118,9 +119,9 @@ def operators_of_first_question(folder: ModelFolder, wanted: argparse.Namespace,
     for run in ("first", "second"):
         answerer = opened(folder, wanted, scratch / run)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            _, looking_s, first_s = first_question(answerer, wanted.clip)
+            _, encode_s, first_s = first_question(answerer, wanted.clip)
     table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60)
-    return f"{table}\nfirst question {first_s:.2f} s, of which looking {looking_s:.2f} s"
+    return f"{table}\nfirst question {first_s:.2f} s, of which decoding and encoding {encode_s:.2f} s"
 
 
 def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> dict[str, float]:
@@ -128,13 +129,13 @@ def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> d
     started = time.perf_counter()
     answerer = opened(folder, wanted, cache)
     opening_s = time.perf_counter() - started
-    viewing, looking_s, first_s = first_question(answerer, wanted.clip)
-    next_s = min(first_token(viewing, QUESTIONS[1]) for _ in range(2))
-    figures = {"opening_s": opening_s, "looking_s": looking_s, "first_s": first_s, "next_s": next_s}
-    figures["tokens_per_s"] = speed_of_speech(viewing, wanted.tokens)
-    again = opened(folder, wanted, cache).look(Clip(wanted.clip))
-    assert again.seen.from_cache
-    figures["cached_first_s"] = first_token(again, QUESTIONS[0])
+    session, encode_s, first_s = first_question(answerer, wanted.clip)
+    next_s = min(time_to_first_token(session, QUESTIONS[1]) for _ in range(2))
+    figures = {"opening_s": opening_s, "encode_s": encode_s, "first_s": first_s, "next_s": next_s}
+    figures["tokens_per_s"] = decoding_speed(session, wanted.tokens)
+    again = opened(folder, wanted, cache).encode(Clip(wanted.clip))
+    assert again.clip.from_cache
+    figures["cached_first_s"] = time_to_first_token(again, QUESTIONS[0])
     figures["bytes_per_token"] = float(bytes_per_token(answerer))
     return figures
 
@@ -151,34 +152,34 @@ def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> Mobi
     return cast("MobileVideoGPTAnswerer", answerer)
 
 
-def first_question(answerer: MobileVideoGPTAnswerer, clip: Path) -> tuple[Viewing, float, float]:
-    """The clip as it was looked at; seconds of looking; seconds until the first token, looking included."""
+def first_question(answerer: MobileVideoGPTAnswerer, clip: Path) -> tuple[ClipSession, float, float]:
+    """The session; seconds of decoding and encoding; seconds until the first token, these included."""
     started = time.perf_counter()
-    viewing = answerer.look(Clip(clip))
-    looking_s = time.perf_counter() - started
-    return viewing, looking_s, looking_s + first_token(viewing, QUESTIONS[0])
+    session = answerer.encode(Clip(clip))
+    encode_s = time.perf_counter() - started
+    return session, encode_s, encode_s + time_to_first_token(session, QUESTIONS[0])
 
 
-def first_token(viewing: Viewing, question: str) -> float:
+def time_to_first_token(session: ClipSession, question: str) -> float:
     """Seconds until the first token is chosen. An answer of one token ends when it is there."""
     started = time.perf_counter()
-    for _ in viewing.ask(question, AnswerLimits(max_new_tokens=1)):
+    for _ in session.ask(question, GenerationOptions(max_new_tokens=1)):
         pass
     return time.perf_counter() - started
 
 
-def speed_of_speech(viewing: Viewing, tokens: int) -> float:
+def decoding_speed(session: ClipSession, tokens: int) -> float:
     """Tokens per second after the first one."""
-    waiting = first_token(viewing, QUESTIONS[0])
+    waiting = time_to_first_token(session, QUESTIONS[0])
     started = time.perf_counter()
-    for _ in viewing.ask(QUESTIONS[0], AnswerLimits(max_new_tokens=tokens + 1)):
+    for _ in session.ask(QUESTIONS[0], GenerationOptions(max_new_tokens=tokens + 1)):
         pass
-    return (viewing.tokens - 1) / (time.perf_counter() - started - waiting)
+    return (session.tokens - 1) / (time.perf_counter() - started - waiting)
 
 
 def bytes_per_token(answerer: MobileVideoGPTAnswerer) -> int:
     """What one token reads: all weights of the language model but the word table's, which serves as the head."""
-    packed = getattr(answerer.speaker, "packed", None)
+    packed = getattr(answerer.chat.backend, "packed", None)
     if packed is not None:
         return int(packed.bytes_read)
     network = answerer.network
@@ -197,11 +198,11 @@ def memory_of_two_questions(folder: ModelFolder, wanted: argparse.Namespace, scr
     """Peak resident memory of this process, before and after; and the weights' bytes in the precision that is run."""
     imported = peak_bytes()
     answerer = opened(folder, wanted, scratch / "cache")
-    viewing = answerer.look(Clip(wanted.clip))
+    session = answerer.encode(Clip(wanted.clip))
     for question in QUESTIONS:
-        first_token(viewing, question)
+        time_to_first_token(session, question)
     peak = peak_bytes()
-    width = answerer.speaker.dtype.itemsize
+    width = answerer.chat.backend.dtype.itemsize
     towers = sum(tensor.numel() for tensor in named_tensors(answerer.network).values()) * width
     table = answerer.network.model.embed_tokens.weight.numel() * width
     layers = sum(parameter.numel() for parameter in answerer.network.model.layers.parameters()) * width
@@ -237,10 +238,10 @@ def memory_speed() -> float:
 def time_reference(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str, float]:
     """Seconds to the first token and tokens per second, done as the released program does it."""
     network = load_language_model(folder, wanted.device, torch.float32)
-    words = Words(folder)
+    tokenizer = ChatTokenizer(folder)
     with torch.inference_mode():
         started = time.perf_counter()
-        prompt = reference_prompt(network, words, folder.path / _TOWERS, wanted.clip)
+        prompt = reference_prompt(network, tokenizer, folder.path / _TOWERS, wanted.clip)
         cache = network.new_cache()
         token = int(network(inputs_embeds=prompt, cache=cache)[0, -1].argmax())  # the head on every position
         first_s = time.perf_counter() - started
@@ -252,7 +253,7 @@ def time_reference(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str,
         return {"reference_first_s": first_s, "reference_tokens_per_s": few / (time.perf_counter() - started)}
 
 
-def reference_prompt(network: MobileVideoGPT, words: Words, towers: Path, clip: Path) -> Tensor:
+def reference_prompt(network: MobileVideoGPT, tokenizer: ChatTokenizer, towers: Path, clip: Path) -> Tensor:
     """(1, L, d): all that happens before the language model, for every question anew."""
     place = network.model.norm.weight.device
     stored = torch.load(towers, weights_only=True)
@@ -266,11 +267,11 @@ def reference_prompt(network: MobileVideoGPT, words: Words, towers: Path, clip: 
     transformer.post_layernorm(transformer.encoder.layers[11](states))  # made and thrown away
     features = states[:, 1:]
     kept = torch.cat([8 * n + reference_choice(chunk) for n, chunk in enumerate(features.split(8))])
-    motion = network.video_features(video[kept])
+    motion = regroup(network.video_tokens(video[kept].unsqueeze(0))[0], network.config.keep)
     image_tokens = reference_projection(network.model.image_mm_projector, features)
     video_tokens = reference_projection(network.model.mm_projector, motion)
     visual = torch.cat((image_tokens.flatten(0, 1), video_tokens.flatten(0, 1))).unsqueeze(0)
-    ids = [*words.before_frames(), *[IMAGE_TOKEN] * 16, *words.after_frames(QUESTIONS[0])]
+    ids = [*tokenizer.before_frames(), *[IMAGE_TOKEN] * 16, *tokenizer.after_frames(QUESTIONS[0])]
     return network.embed_prompt(torch.tensor(ids, device=place), visual)
 
 

@@ -17,23 +17,30 @@ from collections.abc import Callable
 import torch
 from machine import finish
 
-from vidsearch.models.qwen2.linears import Bags, BlockedLinear, Int8Bags, Int8Linear, PackedLinear, PlainLinear
+from vidsearch.models.qwen2.linears import (
+    BlockedLinear,
+    EmbeddingBagLinear,
+    Int8EmbeddingBagLinear,
+    Int8Linear,
+    PackedLinear,
+    PlainLinear,
+)
 
 SHAPES = {"qkv": (1152, 896), "out": (896, 896), "gate and up": (9728, 896), "down": (896, 4864), "head": (151936, 896)}
 WIDE = 128
 BYTES = 300_000_000  # of one shape's weights in all
 
 
-def bags(kind: type[Bags | Int8Bags]) -> Callable[[torch.Tensor], PackedLinear]:
+def bags(kind: type[EmbeddingBagLinear | Int8EmbeddingBagLinear]) -> Callable[[torch.Tensor], PackedLinear]:
     return lambda weight: kind([weight.view(-1, WIDE, weight.shape[1]).transpose(1, 2)], None)
 
 
 LAYOUTS: dict[str, Callable[[torch.Tensor], PackedLinear]] = {
     "bfloat16, plain": lambda weight: PlainLinear(weight, None),
     "bfloat16, oneDNN's blocks": lambda weight: BlockedLinear(weight, None),
-    "bfloat16, embedding bags": bags(Bags),
+    "bfloat16, embedding bags": bags(EmbeddingBagLinear),
     "int8, torch's product": lambda weight: Int8Linear(weight, None),
-    "int8, embedding bags": bags(Int8Bags),
+    "int8, embedding bags": bags(Int8EmbeddingBagLinear),
 }
 
 

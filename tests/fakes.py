@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import FrameSpec
+from vidsearch.answering.interface import Clip, EncodedClip, GenerationOptions
+from vidsearch.records import FinishReason, FrameSpec
 
 COLOURS = ("red", "green", "blue")
 
@@ -41,6 +42,46 @@ class ColourEmbedder:
     def knows_none_of(self, text: str) -> bool:
         """Whether `text` names no colour."""
         return not any(word in COLOURS for word in text.split())
+
+
+class ScriptedAnswerer:
+    """An `Answerer` that says what it was told to, a word a piece, and writes down what it was asked."""
+
+    model = "scripted"
+    device = "none"
+
+    def __init__(self, answers: Mapping[str, str], finish_reason: FinishReason = "stop") -> None:
+        self.answers = answers
+        self.ends = finish_reason  # of an answer that is heard to its end
+        self.asked: list[tuple[str, bool]] = []  # each question, and whether it kept the history
+
+    def encode(self, clip: Clip) -> ScriptedSession:
+        """Reads nothing: four frames of any file."""
+        times = (0.0, 1.0, 2.0, 3.0)
+        return ScriptedSession(self, EncodedClip(clip.path, 0.0, 4.0, times, times[:2], self.model, False))
+
+    def unknown_words(self, question: str) -> list[str]:
+        """All of a question that has no answer."""
+        return [] if question in self.answers else question.split()
+
+
+class ScriptedSession:
+    """A `ClipSession` of a `ScriptedAnswerer`."""
+
+    def __init__(self, answerer: ScriptedAnswerer, clip: EncodedClip) -> None:
+        self.clip = clip
+        self.tokens = 0
+        self.finish_reason: FinishReason = "interrupted"
+        self._answerer = answerer
+
+    def ask(self, question: str, options: GenerationOptions, *, keep_history: bool = False) -> Iterator[str]:
+        """The scripted words, at most `max_new_tokens` of them."""
+        self._answerer.asked.append((question, keep_history))
+        self.tokens, self.finish_reason = 0, "interrupted"
+        for word in self._answerer.answers.get(question, "").split()[: options.max_new_tokens]:
+            self.tokens += 1
+            yield word if self.tokens == 1 else f" {word}"
+        self.finish_reason = self._answerer.ends
 
 
 def _unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:

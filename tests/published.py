@@ -147,7 +147,7 @@ def publish(folder: Path, network: MobileVideoGPT, *, shards: int = 1, pickled: 
     for place in (repository, clip, mamba):
         place.mkdir(parents=True)
     write_weights(repository, language_tensors(network), shards)
-    (repository / "config.json").write_text(json.dumps(config_fields(network.layout)))
+    (repository / "config.json").write_text(json.dumps(config_fields(network.config)))
     byte_tokenizer().save(str(repository / "tokenizer.json"))
     if pickled:
         torch.save(clip_tensors(network), clip / "pytorch_model.bin")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidsearch.answering.answerer import open_answerer
-    from vidsearch.answering.interface import AnswerLimits, Clip, SeenClip, TimeRange
+    from vidsearch.answering.interface import AnswerLimits, Clip, EncodedClip, GenerationOptions, SeenClip, TimeRange
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
     from vidsearch.models.load import build
@@ -37,6 +37,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AnswerLimits": "answering.interface",
     "Clip": "answering.interface",
+    "EncodedClip": "answering.interface",
+    "GenerationOptions": "answering.interface",
     "SeenClip": "answering.interface",
     "open_answerer": "answering.answerer",
     "TimeRange": "answering.interface",
@@ -73,7 +75,9 @@ __all__ = [
     "Clip",
     "ClipFrames",
     "ClipWindow",
+    "EncodedClip",
     "FrameSpec",
+    "GenerationOptions",
     "Hit",
     "IndexOptions",
     "Library",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from vidsearch.workflows.relevance import Levels, match_level
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import SeenClip
+    from vidsearch.answering.interface import EncodedClip
     from vidsearch.records import Hit, VideoRow
     from vidsearch.store.interface import LibraryInfo, ModelInfo
-    from vidsearch.workflows.ask import Outcome as AskOutcome
+    from vidsearch.workflows.ask import AskOutcome
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
 
 VERSION = 1
@@ -98,25 +98,27 @@ def index_run(
 
 def answers(outcomes: Iterable[AskOutcome]) -> dict[str, Any]:
     """What was looked at, and the answers; runs through `outcomes`, and so asks."""
-    from vidsearch.workflows.ask import Answered, ClipLooked, QuestionPut
+    from vidsearch.workflows.ask import Answered, ClipEncoded, QuestionPut
 
-    seen: dict[str, Any] = {}
+    encoded: dict[str, Any] = {}
     answered: list[dict[str, Any]] = []
     for outcome in outcomes:
         match outcome:
-            case ClipLooked(clip, device):
-                seen = {**_seen(clip), "device": device}
+            case ClipEncoded(clip, device):
+                encoded = {**_encoded_clip(clip), "device": device}
             case QuestionPut(question, unknown):
                 answered.append({"question": question, "unknown_words": list(unknown)})
-            case Answered(_, text, tokens, cut_short, _):
-                answered[-1] |= {"answer": text, "tokens": tokens, "cut_short": cut_short}
-    return {**seen, "answers": answered}
+            case Answered(_, text, tokens, reason):
+                cut = reason in ("length", "context")
+                answered[-1] |= {"answer": text, "tokens": tokens, "cut_short": cut, "finish_reason": reason}
+    return {**encoded, "answers": answered}
 
 
-def _seen(clip: SeenClip) -> dict[str, Any]:
-    seen = asdict(clip) | {"path": str(clip.path)}
+def _encoded_clip(clip: EncodedClip) -> dict[str, Any]:
+    fields = asdict(clip) | {"path": str(clip.path)}
     for name in ("start_s", "end_s"):
-        seen[name] = round(seen[name], 3)
-    seen["frames_s"] = [round(time, 3) for time in seen.pop("times_s")]
-    seen["kept_s"] = [round(time, 3) for time in seen.pop("chosen_s")]
-    return seen
+        fields[name] = round(fields[name], 3)
+    fields["frames_s"] = [round(time, 3) for time in fields.pop("times_s")]
+    fields["keyframes_s"] = [round(time, 3) for time in clip.keyframes_s]
+    fields["kept_s"] = fields["keyframes_s"]  # its name before
+    return fields

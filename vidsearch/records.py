@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 VideoState = Literal["indexed", "failed", "offline"]
 ReaderName = Literal["decord", "pyav"]
 Fit = Literal["squash", "centre-crop", "as-is"]
+# Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
+# positions (context), or it was left before its end (interrupted).
+FinishReason = Literal["stop", "length", "context", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ def looked_at(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that holds what the model made of CLIP: most tests are not about looking."""
     cache = tmp_path_factory.mktemp("cache")
     answerer = open_answerer("mobilevideogpt-0.5b", models_dir=models, device="cpu", cache_dir=cache)
-    answerer.look(Clip(CLIP))
-    answerer.look(Clip(CLIP, TimeRange(1.0, 4.5)))
+    answerer.encode(Clip(CLIP))
+    answerer.encode(Clip(CLIP, TimeRange(1.0, 4.5)))
     return cache
 
 
@@ -126,6 +126,7 @@ class TestInThisProcess:
             "end_s": "float",
             "frames_s": "list",
             "kept_s": "list",
+            "keyframes_s": "list",
             "from_cache": "bool",
             "damage": "NoneType",
             "model": "str",
@@ -133,7 +134,8 @@ class TestInThisProcess:
             "answers": "list",
         }
         assert (found["version"], found["path"], found["start_s"], found["end_s"]) == (1, str(CLIP), 1.0, 4.5)
-        assert (len(found["frames_s"]), len(found["kept_s"])) == (16, 8)
+        assert (len(found["frames_s"]), len(found["keyframes_s"])) == (16, 8)
+        assert found["kept_s"] == found["keyframes_s"]
         first, second = found["answers"]
         assert first == {
             "question": QUESTION,
@@ -142,6 +144,7 @@ class TestInThisProcess:
         } | {
             "tokens": 4,
             "cut_short": True,
+            "finish_reason": "length",
         }
         assert second["unknown_words"] == ["zebra"]
 

@@ -16,7 +16,7 @@ from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
-from vidsearch.models.mobilevideogpt.frame_selection import score_frames
+from vidsearch.models.mobilevideogpt.frame_selection import regroup, score_frames
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.videomamba.config import VideoMambaConfig
@@ -57,8 +57,9 @@ def case(request: pytest.FixtureRequest) -> Case:
     images, frames = (pictures(expected["inputs"][f"{which}_encoder_frames"]) for which in ("image", "video"))
     with torch.no_grad():
         features = network.image_features(images)
-        video = network.video_features(frames[network.selected_frames(features)])
-        visual = network.project(features, video)
+        tokens = network.video_tokens(frames[network.keyframes(features)].unsqueeze(0))
+        video = regroup(tokens[0], network.config.keep)
+        visual = network.visual_tokens(features.unsqueeze(0), tokens)
         sequence = network.embed_prompt(torch.tensor(expected["inputs"]["input_ids"]), visual)
     return Case(expected, network, features, video, sequence)
 
@@ -96,7 +97,7 @@ def test_scores_and_selected_frames(case: Case) -> None:
     wanted = torch.tensor(case.expected["frame_scores_per_chunk"], dtype=torch.float64)
     torch.testing.assert_close(scores.double(), wanted, atol=0.002, rtol=1e-5)  # as frame_scoring.json
     chosen = [8 * n + f for n, part in enumerate(case.expected["selected_frames_in_chunk"]) for f in part]
-    assert case.network.selected_frames(case.features).tolist() == chosen
+    assert case.network.keyframes(case.features).tolist() == chosen
 
 
 def test_features_and_every_stretch_of_the_sequence(case: Case) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from vidsearch.records import FinishReason
+
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Coverage = Literal["reference", "full"]
 
@@ -29,21 +31,26 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenClip:
-    """What was looked at: the seconds [start_s, end_s) of a clip, and its frames by their times."""
+class EncodedClip:
+    """What was encoded: the seconds [start_s, end_s) of a clip, and its frames by their times."""
 
     path: Path
     start_s: float
     end_s: float
-    times_s: tuple[float, ...]  # of the frames whose pictures the model got
-    chosen_s: tuple[float, ...]  # of those frames whose motion it got as well
+    times_s: tuple[float, ...]  # of the frames that the image encoder got
+    keyframes_s: tuple[float, ...]  # of those frames that the video encoder got as well
     model: str
     from_cache: bool  # neither decoded nor encoded now
-    damage: str | None = None  # one sentence where a part of the file could not be read
+    damage: str | None = None  # one sentence if a part of the file could not be read
+
+    @property
+    def chosen_s(self) -> tuple[float, ...]:
+        """`keyframes_s` under its old name, for this version."""
+        return self.keyframes_s
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerLimits:
+class GenerationOptions:
     """How an answer is made: at most so many tokens, the likeliest ones (temperature 0) or drawn, from a seed."""
 
     max_new_tokens: int = 256
@@ -51,22 +58,30 @@ class AnswerLimits:
     seed: int | None = None
 
 
-class Viewing(Protocol):
-    """A clip that has been looked at. Questions about it share what was made of the clip."""
+# The old public names, for this version.
+AnswerLimits = GenerationOptions
+SeenClip = EncodedClip
 
-    seen: SeenClip
-    tokens: int  # of the last answer, as far as it has come
-    cut_short: bool  # the last answer ended at `max_new_tokens`, or where the model takes no more
+
+class ClipSession(Protocol):
+    """An encoded clip. Questions about it share the encoding, and what the language model made of it."""
+
+    clip: EncodedClip
 
     @property
-    def full(self) -> bool:
-        """The model takes no more tokens."""
+    def tokens(self) -> int:
+        """Tokens of the last answer, as far as it has come."""
         ...
 
-    def ask(self, question: str, limits: AnswerLimits, *, go_on: bool = False) -> Iterator[str]:
-        """The answer in pieces, as they come. `go_on`: the questions and answers before count as said before it.
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the last answer ended; "interrupted" while it is not at its end."""
+        ...
 
-        Raises VidsearchError where the question, or the conversation, is longer than the model can take.
+    def ask(self, question: str, options: GenerationOptions, *, keep_history: bool = False) -> Iterator[str]:
+        """The answer in pieces, as they come. `keep_history`: it follows the questions and answers before.
+
+        Raises VidsearchError if the question, or the conversation, is longer than the model can take.
         """
         ...
 
@@ -77,8 +92,8 @@ class Answerer(Protocol):
     model: str
     device: str  # for people: what computes, in which precision
 
-    def look(self, clip: Clip) -> Viewing:
-        """Raises VideoError where the file cannot be read, VidsearchError for a range that it does not have."""
+    def encode(self, clip: Clip) -> ClipSession:
+        """Raises VideoError if the file cannot be read, VidsearchError for a range that it does not have."""
         ...
 
     def unknown_words(self, question: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What the network made of a clip, kept on disk: a clip is decoded and encoded once, whatever is asked about it.
 
-One safetensors file for each entry, named by a hash of all that it depends on, so that an entry is never out of date:
-it is only no longer asked for. Reading one makes it the youngest, and the oldest go when the folder is over its limit.
+One safetensors file for each entry, named by a hash of all that it depends on, so that an entry is never out of date,
+only unused. Reading one makes it the youngest, and the oldest go when the folder is over its limit.
 A cache that cannot be written or read costs time and is no error.
 """
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 LIMIT_VARIABLE = "VIDSEARCH_CACHE_MB"
 DEFAULT_LIMIT_MB = 512  # about 120 clips of mobilevideogpt-0.5b
 _SUFFIX = ".visual"
-_FORMAT = 1
+_FORMAT = 2  # 2: keyframes_s for chosen_s
 
 
 def cache_key(*parts: object) -> str:

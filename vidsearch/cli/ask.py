@@ -52,7 +52,7 @@ def ask(
     Examples: vidsearch ask clip.mp4 "what happens?"; vidsearch ask 2 "what colour is the car?" --pad 2
     """
     from vidsearch.answering.answerer import open_answerer
-    from vidsearch.answering.interface import AnswerLimits
+    from vidsearch.answering.interface import GenerationOptions
     from vidsearch.cli.memory import keep_freed_memory
     from vidsearch.workflows.ask import ask_about, check_question
 
@@ -69,9 +69,9 @@ def ask(
     pull.find_or_offer(model, "vqa")
     keep_freed_memory()
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
-    limits = AnswerLimits(max_new_tokens, temperature, seed)
+    generation = GenerationOptions(max_new_tokens, temperature, seed)
     talking = chat and _stdin_is_a_terminal()
-    outcomes = ask_about(place, _all_questions(given, chat), answerer, limits, chat=chat, stoppable=talking)
+    outcomes = ask_about(place, _all_questions(given, chat), answerer, generation, chat=chat, stoppable=talking)
     if as_json:
         show.write_json(
             {"version": json_forms.VERSION, **json_forms.answers(with_frames_said(outcomes) if verbose else outcomes)}

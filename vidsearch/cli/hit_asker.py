@@ -14,7 +14,7 @@ from vidsearch.errors import ModelError, VidsearchError
 if TYPE_CHECKING:
     from vidsearch.answering.interface import Answerer
     from vidsearch.records import Hit
-    from vidsearch.workflows.ask import Outcome
+    from vidsearch.workflows.ask import AskOutcome
 
 
 class HitAsker:
@@ -66,14 +66,14 @@ class HitAsker:
             self.failed = True
             show.say(f"vidsearch: {error}")
 
-    def _outcomes(self, hit: Hit) -> Iterator[Outcome]:
+    def _outcomes(self, hit: Hit) -> Iterator[AskOutcome]:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""
         from vidsearch.answering.answerer import open_answerer
-        from vidsearch.answering.interface import AnswerLimits, Clip, TimeRange
+        from vidsearch.answering.interface import Clip, GenerationOptions, TimeRange
         from vidsearch.cli.memory import keep_freed_memory
         from vidsearch.workflows.ask import ask_about
 
         keep_freed_memory()
         self._answerer = self._answerer or open_answerer(self._model, device=self._device)
         moment = Clip(hit.path, TimeRange(hit.start_s, hit.end_s))
-        return ask_about(moment, self._questions, self._answerer, AnswerLimits(options.DEFAULT_MAX_NEW_TOKENS))
+        return ask_about(moment, self._questions, self._answerer, GenerationOptions(options.DEFAULT_MAX_NEW_TOKENS))

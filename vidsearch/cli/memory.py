@@ -6,7 +6,6 @@ next tensor of the same size: two fifths of the time that both encoders take (be
 
 from __future__ import annotations
 
-import ctypes
 import sys
 
 # malloc.h of glibc
@@ -15,12 +14,14 @@ _NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library of this process to use freed memory again; False if it is not glibc.
+    """Tell the C library of this process to use freed memory again; False if it is not glibc or lacks the option.
 
     It holds for the whole process, so it is for the program to decide and not for a library within another one.
     """
     if sys.platform != "linux":
         return False
+    import ctypes  # late: only asking needs it
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

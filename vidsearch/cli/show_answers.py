@@ -10,12 +10,13 @@ from vidsearch import timecode
 from vidsearch.cli import show
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import SeenClip
-    from vidsearch.workflows.ask import Outcome
+    from vidsearch.answering.interface import EncodedClip
+    from vidsearch.records import FinishReason
+    from vidsearch.workflows.ask import AskOutcome
 
 
 def show_answers(
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[AskOutcome],
     *,
     several: bool,
     verbose: bool = False,
@@ -25,17 +26,17 @@ def show_answers(
 ) -> None:
     """Answers to stdout as they come, `indent` before each line; what was looked at goes to stderr.
 
-    `several`: each question goes there, too. `lines`: an answer is one line of a pipe, its own ends of lines escaped.
+    `several`: each question goes to stderr, too. `lines`: an answer is one line of a pipe, line ends in it escaped.
     `longer`: what lets an answer that was cut go on.
     """
-    from vidsearch.workflows.ask import Answered, ClipLooked, Piece, QuestionPut
+    from vidsearch.workflows.ask import Answered, ClipEncoded, Piece, QuestionPut
 
     begun = False
     try:
         for outcome in outcomes:
             match outcome:
-                case ClipLooked(clip, device):
-                    _say_seen(clip, device, verbose=verbose)
+                case ClipEncoded(clip, device):
+                    _say_encoded(clip, device, verbose=verbose)
                 case QuestionPut(question, unknown):
                     if several:
                         show.say(f"> {question}")
@@ -45,23 +46,33 @@ def show_answers(
                     shown = show.one_line(text) if lines else show.on_terminal(text).replace("\n", f"\n{indent}")
                     first, begun = not begun, True  # before the writing, which Ctrl-C may stop when it is done
                     show.write(indent + shown if first else shown)
-                case Answered(_, _, tokens, cut_short, full, stopped):
+                case Answered(_, _, tokens, reason):
                     show.write("\n" if begun else f"{indent}\n")
                     begun = False
-                    if stopped:
-                        show.say("Stopped. Ask on, or end with Ctrl-C or Ctrl-D.")
-                    elif cut_short:
-                        way_on = ": the model takes no more" if full else f"; {longer} lets it go on"
-                        show.say(f"The answer was cut after {tokens} tokens{way_on}.")
+                    if sentence := _ending(tokens, reason, longer):
+                        show.say(sentence)
     finally:
         if begun:  # stopped in the middle of an answer, by Ctrl-C or an error: the line is ended
             show.write("\n")
 
 
-def seen_line(clip: SeenClip, device: str) -> str:
+def _ending(tokens: int, reason: FinishReason, longer: str) -> str | None:
+    """What to say under an answer that the model did not end itself."""
+    match reason:
+        case "interrupted":
+            return "Stopped. Ask on, or end with Ctrl-C or Ctrl-D."
+        case "length":
+            return f"The answer was cut after {tokens} tokens; {longer} lets it go on."
+        case "context":
+            return f"The answer was cut after {tokens} tokens: the model takes no more."
+        case "stop":
+            return None
+
+
+def encoded_line(clip: EncodedClip, device: str) -> str:
     """One line that says what was looked at, and by what."""
     frames = f"{len(clip.times_s)} frame{'s' if len(clip.times_s) > 1 else ''}"
-    kept = f"{len(clip.chosen_s)} of them kept for motion"
+    kept = f"{len(clip.keyframes_s)} of them kept for motion"
     source = "encoded before" if clip.from_cache else "encoded"
     line = (
         f"Looked at {timecode.clock(clip.start_s)}-{timecode.clock(clip.end_s)} of {clip.path.name}: "
@@ -74,20 +85,20 @@ def seen_line(clip: SeenClip, device: str) -> str:
     return line
 
 
-def _say_seen(clip: SeenClip, device: str, *, verbose: bool) -> None:
-    show.say(seen_line(clip, device))
+def _say_encoded(clip: EncodedClip, device: str, *, verbose: bool) -> None:
+    show.say(encoded_line(clip, device))
     if verbose:
         show.say(frames_line(clip))
 
 
-def frames_line(clip: SeenClip) -> str:
+def frames_line(clip: EncodedClip) -> str:
     """The time of every frame; those kept for motion have a star."""
-    times = (f"{time:.3f}{'*' if time in clip.chosen_s else ''}" for time in clip.times_s)
+    times = (f"{time:.3f}{'*' if time in clip.keyframes_s else ''}" for time in clip.times_s)
     return f"Frames at {' '.join(times)} s (* kept for motion)."
 
 
-def _unseen_tail(clip: SeenClip) -> float | None:
-    """The time of the last frame, where what comes after it is longer than two steps between frames."""
+def _unseen_tail(clip: EncodedClip) -> float | None:
+    """The time of the last frame, if what comes after it is longer than two steps between frames; else None."""
     times = clip.times_s
     if len(times) < 2:
         return None
@@ -95,11 +106,11 @@ def _unseen_tail(clip: SeenClip) -> float | None:
     return times[-1] if clip.end_s - times[-1] > 2 * step + 1e-3 else None
 
 
-def with_frames_said(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def with_frames_said(outcomes: Iterable[AskOutcome]) -> Iterator[AskOutcome]:
     """The same outcomes, with what was looked at said on stderr."""
-    from vidsearch.workflows.ask import ClipLooked
+    from vidsearch.workflows.ask import ClipEncoded
 
     for outcome in outcomes:
-        if isinstance(outcome, ClipLooked):
-            _say_seen(outcome.seen, outcome.device, verbose=True)
+        if isinstance(outcome, ClipEncoded):
+            _say_encoded(outcome.clip, outcome.device, verbose=True)
         yield outcome

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from vidsearch.errors import VideoError, VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import Answerer, AnswerLimits, Clip, SeenClip
+    from vidsearch.answering.interface import Answerer, Clip, EncodedClip, GenerationOptions
+    from vidsearch.records import FinishReason
 
 # What indexing would have the user do about a file says nothing to somebody who asks about it.
 _ADVICE = {
@@ -26,10 +27,10 @@ _ADVICE = {
 
 
 @dataclass(frozen=True, slots=True)
-class ClipLooked:
-    """The clip has been looked at; questions about it follow."""
+class ClipEncoded:
+    """The clip is encoded; questions about it follow."""
 
-    seen: SeenClip
+    clip: EncodedClip
     device: str
 
 
@@ -50,55 +51,53 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The whole answer. `cut_short`: the limit of tokens ended it, or, `full`, the model's own; `stopped`: Ctrl-C."""
+    """The whole answer, as far as `finish_reason` let it come; after Ctrl-C that is "interrupted"."""
 
     question: str
     text: str
     tokens: int
-    cut_short: bool
-    full: bool
-    stopped: bool = False
+    finish_reason: FinishReason
 
 
-Outcome = ClipLooked | QuestionPut | Piece | Answered
+AskOutcome = ClipEncoded | QuestionPut | Piece | Answered
 
 
 def ask_about(
     clip: Clip,
     questions: Iterable[str],
     answerer: Answerer,
-    limits: AnswerLimits,
+    options: GenerationOptions,
     *,
     chat: bool = False,
     stoppable: bool = False,
-) -> Iterator[Outcome]:
-    """Looks at the clip once and answers the questions, which may come as they are typed.
+) -> Iterator[AskOutcome]:
+    """Encodes the clip once and answers the questions, which may come as they are typed.
 
-    `chat`: each question goes on from those before it; otherwise each stands for itself. `stoppable`: Ctrl-C ends the
-    answer that is being given and no more. Raises VideoError where the file cannot be read, VidsearchError for an empty
-    question and for a range that the clip does not have.
+    `chat`: each question follows those before it; otherwise each stands alone. `stoppable`: Ctrl-C ends the answer
+    that is being given and no more. Raises VideoError if the file cannot be read, VidsearchError for an empty question
+    and for a range that the clip does not have.
     """
     _check_file(clip.path)
     try:
-        viewing = answerer.look(clip)
+        session = answerer.encode(clip)
     except VideoError as error:
         advice = _ADVICE.get(error.kind)
         raise (VideoError(error.kind, f"{clip.path} {advice}.") if advice else error) from error
-    yield ClipLooked(viewing.seen, answerer.device)
+    yield ClipEncoded(session.clip, answerer.device)
     for number, question in enumerate(questions):
         check_question(question)
         yield QuestionPut(question, tuple(answerer.unknown_words(question)))
         pieces: list[str] = []
-        stopped = False
+        reason: FinishReason = "interrupted"
         try:
-            for piece in viewing.ask(question, limits, go_on=chat and number > 0):
+            for piece in session.ask(question, options, keep_history=chat and number > 0):
                 pieces.append(piece)
                 yield Piece(piece)
+            reason = session.finish_reason
         except KeyboardInterrupt:
             if not stoppable:
                 raise
-            stopped = True
-        yield Answered(question, "".join(pieces), viewing.tokens, viewing.cut_short, viewing.full, stopped)
+        yield Answered(question, "".join(pieces), session.tokens, reason)
 
 
 def check_question(question: str) -> None:

@@ -160,7 +160,7 @@ def test_tokens_are_asked_for_the_angle_of_what_turns_and_for_its_sense() -> Non
 def test_uniform_frames_are_spread_and_scored_ones_follow_the_features(network: MobileVideoGPT) -> None:
     features = torch.randn(NANO.frames, NANO.image_tower.patches, NANO.image_tower.hidden_size)
     assert select(network, features, "uniform") == [0, 2, 5, 7, 8, 10, 13, 15]
-    assert select(network, features, "scored") == network.selected_frames(features).tolist()
+    assert select(network, features, "scored") == network.keyframes(features).tolist()
 
 
 def test_a_tower_from_nothing_tells_places_apart_and_looks_around_itself(network: MobileVideoGPT) -> None:

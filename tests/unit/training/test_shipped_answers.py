@@ -71,7 +71,7 @@ def test_the_sense_of_a_turn_is_told(network: MobileVideoGPT, conversations: Con
     meanings = [sample_meaning(rng, held_out=True, motion=(TURNS[number % 2], None)) for number in range(40)]
     questions = [question for meaning in meanings if (question := asker.one(meaning, "spin"))]
     assert {question.answer for question in questions} == {"clockwise", "counter-clockwise"}
-    visual = visual_tokens(network, [Showing(meaning, rng, network.layout) for meaning in meanings], "scored", "cpu")
+    visual = visual_tokens(network, [Showing(meaning, rng, network.config) for meaning in meanings], "scored", "cpu")
     said = [
         answers(network, conversations, tokens, [question])[0]
         for tokens, question in zip(visual, questions, strict=True)

@@ -71,4 +71,4 @@ def test_a_run_of_all_stages_leaves_a_model_that_ships(asked: tuple[Path, list[f
     assert sorted(path.stem for path in (run / "stages").iterdir()) == sorted(names)
     main(["ship-ask", str(run), str(tmp_path / "model")])
     network = load_language_model(open_folder(tmp_path / "model"))
-    assert network.layout == CONFIGS["mobilevideogpt-nano"]
+    assert network.config == CONFIGS["mobilevideogpt-nano"]

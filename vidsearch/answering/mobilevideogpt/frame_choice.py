@@ -1,7 +1,7 @@
 """A range of a video → the frames to look at; arithmetic alone.
 
-The default is the reference's rule, which leaves out the tail of a short range (`frame_sampling.py`); with
-coverage "full" the frames are spread over all of it instead.
+The default is the reference's rule, which leaves out the tail of a short range (`frame_sampling.py`); with coverage
+"full" the frames are spread over all of it instead.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The language model of an answerer on its device: embeddings in, logits of the last position out.
 
-On a CPU its weights are packed (`models/qwen2/packed.py`), on an accelerator the network runs as it is.
+On a CPU its weights are packed (`models/qwen2/packed.py`); on an accelerator the network runs as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.qwen2.decoder import KeyValueCache
+from vidsearch.models.qwen2 import generation
+from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.linears import Weights
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
@@ -25,46 +26,42 @@ from vidsearch.models.weights import read_some
 NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
 
 
-class Speaker(Protocol):
-    """A language model ready to run."""
+class LMBackend(generation.LMBackend, Protocol):
+    """A language model ready to run, in a precision."""
 
     dtype: torch.dtype  # of its activations
     weights: Weights
 
-    def embed(self, ids: Sequence[int]) -> Tensor:
-        """Token ids (L,) → (1, L, d)."""
-        ...
 
-    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
-        """(1, L, d) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
-        ...
-
-
-def open_speaker(folder: ModelFolder, network: MobileVideoGPT, device: torch.device, precision: Precision) -> Speaker:
+def open_lm_backend(
+    folder: ModelFolder, network: MobileVideoGPT, device: torch.device, precision: Precision
+) -> LMBackend:
     """The language model of a folder. `network` is that of the folder, its tensors still mapped from the file.
 
     VidsearchError for a precision that does not run on the device.
     """
-    weights = choose_weights(precision, device, network.config.hidden_size)
+    weights = choose_weights(precision, device, network.lm_config.hidden_size)
     if device.type == "cpu":
-        return _PackedSpeaker(folder, network, weights)
+        return PackedBackend(folder, network, weights)
     if weights == "int8":
         raise VidsearchError(f"--dtype int8 runs on a CPU alone, not on {device}; choose bfloat16")
-    return _DeviceSpeaker(network, device, weights)
+    return DeviceBackend(network, device, weights)
 
 
 def choose_weights(precision: Precision, device: torch.device, width: int) -> Weights:
-    """What "auto" stands for: bfloat16 where the device multiplies it fast and the network is wide enough to gain."""
+    """What "auto" stands for: bfloat16 if the device multiplies it fast and the network is wide enough to gain."""
     if precision != "auto":
         return precision
     return "bfloat16" if width >= NARROW and fast_dtype(device) is torch.bfloat16 else "float32"
 
 
-class _PackedSpeaker:
+class PackedBackend:
+    """An `LMBackend` for a CPU: packed weights."""
+
     def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: Weights) -> None:
         self.weights = weights
         self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
-        self.packed = PackedLanguageModel(network.config, partial(read_some, folder.weights), weights)
+        self.packed = PackedLanguageModel(network.lm_config, partial(read_some, folder.weights), weights)
         self.dtype = self.packed.dtype
 
     @torch.inference_mode()
@@ -75,21 +72,22 @@ class _PackedSpeaker:
         return self.packed(embeddings, cache)
 
 
-class _DeviceSpeaker:
+class DeviceBackend:
+    """An `LMBackend` for an accelerator: the network itself, its language model moved there."""
+
     def __init__(self, network: MobileVideoGPT, device: torch.device, weights: Weights) -> None:
         self.weights = weights
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
         self._network = network
         for part in (network.model.embed_tokens, network.model.layers, network.model.norm):
             part.to(device, self.dtype)
-        if not network.config.tie_word_embeddings:
+        if not network.lm_config.tie_word_embeddings:
             network.lm_head.to(device, self.dtype)
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
-        table = self._network.model.embed_tokens
-        return table(torch.tensor([ids], dtype=torch.long, device=table.weight.device))
+        return self._network.embed(ids)
 
     @torch.inference_mode()
     def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
-        return self._network(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]
+        return self._network.logits(embeddings, cache)

@@ -1,4 +1,4 @@
-"""Words ↔ token ids of a model folder's tokenizer, and the prompt as that tokenizer cuts it.
+"""Text ↔ token ids of a model folder's tokenizer, and the prompt as that tokenizer cuts it.
 
 Source: the released program's chat template (Qwen2), `mobilevideogpt/prompt.py`.
 """
@@ -26,11 +26,11 @@ class GenerationRules:
     repetition_penalty: float = 1.0
 
 
-class Words:
+class ChatTokenizer:
     """The tokenizer of one model."""
 
     def __init__(self, folder: ModelFolder) -> None:
-        """Raises ModelError where the tokenizer's file cannot be read."""
+        """Raises ModelError if the tokenizer's file cannot be read."""
         try:
             self._tokenizer = Tokenizer.from_file(str(folder.tokenizer))
         except Exception as error:  # the library raises nothing narrower; whatever it is, the file is at fault
@@ -82,7 +82,7 @@ class Words:
 
 
 def generation_rules(folder: ModelFolder) -> GenerationRules:
-    """The rules of a model folder; Qwen's ids where the file names none. ModelError where it cannot be read."""
+    """The rules of a model folder; Qwen's ids if the file names none. ModelError if it cannot be read."""
     try:
         values = json.loads(folder.generation.read_text(encoding="utf-8"))
         stop = values.get("eos_token_id", STOP_IDS)

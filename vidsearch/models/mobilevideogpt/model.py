@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from vidsearch.models.mobilevideogpt.frame_selection import first_copies, regrou
 from vidsearch.models.mobilevideogpt.projector import TokenProjector
 from vidsearch.models.qwen2.decoder import CausalLanguageModel, Decoder
 from vidsearch.models.videomamba.video_mamba import VideoMamba
+
+Encoder = Literal["image", "video"]
 
 _FRAMES_AT_ONCE = 4  # in the image tower: as fast as all of them, in a quarter of the memory
 
@@ -37,28 +39,31 @@ class VisualDecoder(Decoder):
 
 
 class MobileVideoGPT(CausalLanguageModel):
-    """Mobile-VideoGPT. `image_tower` moves and changes dtype with the network, and is in no state dict of it."""
+    """Mobile-VideoGPT. `config` is that of the whole, `lm_config` the language model's.
+
+    `image_tower` moves and changes dtype with the network, and is not in its state dict.
+    """
 
     model: VisualDecoder
-    image_tower: ClipImageTower
 
     def __init__(self, config: MobileVideoGPTConfig) -> None:
         super().__init__(config.language_model, VisualDecoder(config))
-        self.layout = config
-        # Past nn.Module's registration: neither its parameters nor its keys are this network's.
-        object.__setattr__(self, "image_tower", ClipImageTower(**asdict(config.image_tower)))
+        self.config = config
+        # In a tuple, which torch does not register: neither its parameters nor its keys are this network's.
+        self._published_apart = (ClipImageTower(**asdict(config.image_tower)),)
+
+    @property
+    def image_tower(self) -> ClipImageTower:
+        """CLIP's, whose weights are published on their own."""
+        return self._published_apart[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.image_tower._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def encode_clip(self, image_pixels: Tensor, video_pixels: Tensor) -> Tensor:
-        """(F, 3, S, S) of both preprocessings, padded to F → (1, V, d): image tokens of all frames, then video tokens.
-
-        The video encoder sees the frames that the image tower's features select, of all chunks as one clip.
-        """
-        features = self.image_features(image_pixels)
-        return self.project(features, self.video_features(video_pixels[self.selected_frames(features)]))
+        """(F, 3, S, S) of both preprocessings, padded to F → (1, V, d): see `encode_clip` of this module."""
+        return encode_clip(lambda _: self, image_pixels, video_pixels)[0]
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """(F, 3, S, S) → (F, L, D); frames that are equal to the bit, such as padding, are encoded once."""
@@ -68,25 +73,22 @@ class MobileVideoGPT(CausalLanguageModel):
         encoded = torch.cat([self.image_tower(part) for part in parts])
         return encoded[[distinct.index(f) for f in copies]]
 
-    def selected_frames(self, features: Tensor) -> Tensor:
+    def keyframes(self, features: Tensor) -> Tensor:
         """(F, L, D) → (C·keep,) int64: numbers of the frames kept, ascending; scored in float32 or wider."""
-        chunk = self.layout.chunk
+        chunk, keep = self.config.chunk, self.config.keep
         features = features.to(torch.promote_types(features.dtype, torch.float32))
-        kept = [
-            select_frames(part, self.layout.keep) + chunk * n for n, part in enumerate(torch.split(features, chunk))
-        ]
-        return torch.cat(kept)
+        return torch.cat([select_frames(part, keep) + chunk * n for n, part in enumerate(torch.split(features, chunk))])
 
-    def video_features(self, pixels: Tensor) -> Tensor:
-        """(C·keep, 3, S, S) chosen frames as one clip → (C, keep·49, D), pooled and put back to their chunks."""
-        tokens = self.model.vision_tower(pixels.unsqueeze(0))  # (1, C·keep·196, D)
-        return regroup(tokens.unflatten(1, (len(pixels), -1)).squeeze(0), self.layout.keep)
+    def video_tokens(self, pixels: Tensor) -> Tensor:
+        """(B, C·keep, 3, S, S) keyframes of all chunks as one clip → (B, C·keep, P, D)."""
+        return self.model.vision_tower(pixels).unflatten(1, (pixels.shape[1], -1))
 
-    def project(self, features: Tensor, video: Tensor) -> Tensor:
-        """(F, L, D) of the image tower and (C, keep·49, D) of the video encoder → (1, V, d), images first."""
-        image_tokens = self.model.image_mm_projector(features)  # (F, 144, d)
-        video_tokens = self.model.mm_projector(video)  # (C, 49, d)
-        return torch.cat((image_tokens.flatten(0, 1), video_tokens.flatten(0, 1))).unsqueeze(0)
+    def visual_tokens(self, features: Tensor, video: Tensor) -> Tensor:
+        """(B, F, L, D) of the image tower, (B, C·keep, P, D) of the video encoder → (B, V, d), images first."""
+        chunks = torch.stack([regroup(clip, self.config.keep) for clip in video])  # (B, C, keep·49, D)
+        images = self.model.image_mm_projector(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        clips = self.model.mm_projector(chunks.flatten(0, 1)).unflatten(0, chunks.shape[:2])
+        return torch.cat((images.flatten(1, 2), clips.flatten(1, 2)), dim=1)  # (B, F·144 + C·49, d)
 
     def embed_prompt(self, input_ids: Tensor, visual: Tensor) -> Tensor:
         """(L,) token ids with one run of IMAGE_TOKEN, and (1, V, d) visual tokens → (1, L − run + V, d).
@@ -99,3 +101,24 @@ class MobileVideoGPT(CausalLanguageModel):
         table: nn.Embedding = self.model.embed_tokens
         before, after = table(input_ids[: places[0]]), table(input_ids[places[-1] + 1 :])
         return torch.cat((before, visual[0].to(before.dtype), after)).unsqueeze(0)
+
+
+def encode_clip(
+    network_for: Callable[[Encoder], MobileVideoGPT], image_pixels: Tensor, video_pixels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One clip → its visual tokens (1, V, d), images of all frames first, and its keyframes (C·keep,) int64.
+
+    Both pixels are (F, 3, S, S), padded to F. The video encoder sees only the keyframes, which the image tower's
+    features select (section 3.2), of all chunks as one clip. `network_for` gives the network with the weights of one
+    encoder ready to run ("video" includes both projectors): a caller short of memory reads one after the other.
+    """
+    features, keyframes = _image_pass(network_for("image"), image_pixels)
+    network = network_for("video")
+    video = network.video_tokens(video_pixels[keyframes].unsqueeze(0))
+    return network.visual_tokens(features.unsqueeze(0), video), keyframes
+
+
+def _image_pass(network: MobileVideoGPT, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """(F, L, D) features and the keyframes; a function of its own, so that the network is let go of afterwards."""
+    features = network.image_features(pixels)
+    return features, network.keyframes(features)

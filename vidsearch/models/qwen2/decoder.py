@@ -1,4 +1,4 @@
-"""The language model: a Qwen2 decoder with a key/value cache that can be wound back, and greedy decoding.
+"""The language model: a Qwen2 decoder with its output head.
 
 Source: Qwen2 (arXiv 2407.10671) section 2.2; attribute names are those of the Qwen2.5 checkpoints. It is written here
 and not taken from a library, because the command needs the head on one position, a cache that keeps a prompt's prefix
@@ -9,8 +9,8 @@ Axes: B sequences, L positions asked for, K positions in the cache and asked for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,60 +18,12 @@ from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
 from vidsearch.models.deferred import DeferredModule
+from vidsearch.models.qwen2.cache import Cache, KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.qwen2.generation import Generation
+from vidsearch.models.qwen2.sampler import Sampler
 
 _TIED_HEAD = "lm_head.weight"
-
-
-class Cache(Protocol):
-    """What a decoder asks of the memory of the positions before."""
-
-    length: int
-
-    def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def advance(self, positions: int) -> None: ...
-
-
-class KeyValueCache:
-    """Keys and values of the positions seen so far, of every layer; memory doubles when it is full.
-
-    `room` is for how many positions there is memory from the beginning on.
-    """
-
-    def __init__(self, layers: int, room: int = 0) -> None:
-        self._room = room
-        self._memory: list[Tensor | None] = [None] * layers  # of each layer (2, B, key-value heads, capacity, h)
-        self.length = 0
-
-    def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, L, h) new ones of one layer → (B, H, K, h) all of them; `length` is advanced by `advance`."""
-        count = keys.shape[2]
-        end = self.length + count
-        memory = self._memory[layer]
-        if memory is None or memory.shape[3] < end:
-            memory = self._memory[layer] = self._grown(memory, keys, end)
-        fresh, known = memory.narrow(3, self.length, count), memory.narrow(3, 0, end)
-        fresh[0].copy_(keys)
-        fresh[1].copy_(values)
-        return known[0], known[1]
-
-    def advance(self, positions: int) -> None:
-        """Count positions that every layer has taken in."""
-        self.length += positions
-
-    def truncate(self, length: int) -> None:
-        """Forget the positions from `length` on: a prompt's prefix is kept for the next question."""
-        if not 0 <= length <= self.length:
-            raise ValueError(f"the cache holds {self.length} positions, not {length}")
-        self.length = length
-
-    def _grown(self, memory: Tensor | None, keys: Tensor, needed: int) -> Tensor:
-        if memory is None:
-            return keys.new_empty(2, *keys.shape[:2], max(needed, self._room), keys.shape[3])
-        grown = memory.new_empty(*memory.shape[:3], max(needed, 2 * memory.shape[3]), memory.shape[4])
-        grown[:, :, :, : self.length] = memory[:, :, :, : self.length]
-        return grown
 
 
 class Decoder(nn.Module):
@@ -88,11 +40,11 @@ class Decoder(nn.Module):
         """(B, L, D) → (B, L, D) after the final norm; positions go on from the cache's length, which is advanced."""
         length = embeddings.shape[1]
         past = cache.length if cache else 0
-        turns = rotations(self.config, past, length, embeddings)
+        cos_sin = rotary_embedding(self.config, past, length, embeddings)
         mask = causal_mask(past, length, embeddings.device) if past and length > 1 else None
         x = embeddings
         for layer in self.layers:
-            x = layer(x, turns, mask, cache)
+            x = layer(x, cos_sin, mask, cache)
         if cache:
             cache.advance(length)
         return _normed(x, self.norm)
@@ -101,12 +53,12 @@ class Decoder(nn.Module):
 class CausalLanguageModel(DeferredModule):
     """A decoder with its output head; the embedding table serves as the head where the config ties them."""
 
-    def __init__(self, config: LanguageModelConfig, model: Decoder) -> None:
+    def __init__(self, lm_config: LanguageModelConfig, model: Decoder) -> None:
         super().__init__()
-        self.config = config
+        self.lm_config = lm_config
         self.model = model
-        if not config.tie_word_embeddings:
-            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if not lm_config.tie_word_embeddings:
+            self.lm_head = nn.Linear(lm_config.hidden_size, lm_config.vocab_size, bias=False)
         else:
             self.register_load_state_dict_pre_hook(_drop_tied_head)  # type: ignore[no-untyped-call]  # torch's own gap
 
@@ -119,14 +71,9 @@ class CausalLanguageModel(DeferredModule):
         last_only: bool = False,
     ) -> Tensor:
         """Token ids (B, L), or embeddings (B, L, D) instead → logits (B, L, V), or (B, 1, V) of the last position."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give token ids or embeddings, one of the two")
-        if inputs_embeds is None:
-            inputs_embeds = self.model.embed_tokens(input_ids)
-        hidden = self.model(inputs_embeds, cache)
+        hidden = self.model(self._embeddings(input_ids, inputs_embeds), cache)
         return self._head(hidden[:, -1:] if last_only else hidden)
 
-    @torch.no_grad()
     def generate(
         self,
         input_ids: Tensor | None = None,
@@ -137,29 +84,42 @@ class CausalLanguageModel(DeferredModule):
         stop_ids: Collection[int] = (),
         repetition_penalty: float = 1.0,
     ) -> Iterator[int]:
-        """Greedy continuation of one sequence, token by token; the stop token ends it and is not given.
+        """Greedy continuation of one sequence, given as token ids (1, L) or as embeddings (1, L, D), token by token.
 
         `repetition_penalty` acts on tokens generated here and on no others, as in the reference, which generates from
         embeddings. `cache` may hold a prefix; afterwards it also holds the prompt and all tokens given but the last.
         """
-        cache = cache or self.new_cache()
-        given: list[int] = []
-        logits = self(input_ids, inputs_embeds=inputs_embeds, cache=cache, last_only=True)
-        while len(given) < max_new_tokens:
-            token = int(penalised(logits[0, -1], given, repetition_penalty).argmax())
-            if token in stop_ids:
-                return
-            yield token
-            given.append(token)
-            if len(given) < max_new_tokens:
-                logits = self(torch.tensor([[token]], device=logits.device), cache=cache, last_only=True)
+        generation = Generation(
+            self,
+            self._embeddings(input_ids, inputs_embeds),
+            cache or self.new_cache(),
+            Sampler(repetition_penalty=repetition_penalty),
+            stop_ids=stop_ids,
+            max_new_tokens=max_new_tokens,
+            context=self.lm_config.max_position_embeddings,
+        )
+        return iter(generation)
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Token ids (L,) → (1, L, D)."""
+        table: nn.Embedding = self.model.embed_tokens
+        return table(torch.tensor([list(ids)], dtype=torch.long, device=table.weight.device))
+
+    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
+        """(1, L, D) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
+        return self(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]
 
     def new_cache(self) -> KeyValueCache:
         """An empty cache for this network."""
-        return KeyValueCache(self.config.num_hidden_layers)
+        return KeyValueCache(self.lm_config.num_hidden_layers)
+
+    def _embeddings(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give token ids or embeddings, one of the two")
+        return self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
 
     def _head(self, hidden: Tensor) -> Tensor:
-        tied = self.config.tie_word_embeddings
+        tied = self.lm_config.tie_word_embeddings
         return F.linear(hidden, self.model.embed_tokens.weight) if tied else self.lm_head(hidden)
 
 
@@ -167,8 +127,9 @@ class LanguageModel(CausalLanguageModel):
     """Qwen2 alone. Keyword arguments are the fields of LanguageModelConfig."""
 
     def __init__(self, **config: Any) -> None:
-        fields = LanguageModelConfig(**config)
-        super().__init__(fields, Decoder(fields))
+        lm_config = LanguageModelConfig(**config)
+        super().__init__(lm_config, Decoder(lm_config))
+        self.config = lm_config  # the whole of this network is the language model
 
 
 class _Layer(nn.Module):
@@ -179,8 +140,8 @@ class _Layer(nn.Module):
         self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
-        x = x + self.self_attn(_normed(x, self.input_layernorm), turns, mask, cache)
+    def forward(self, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
+        x = x + self.self_attn(_normed(x, self.input_layernorm), cos_sin, mask, cache)
         return x + self.mlp(_normed(x, self.post_attention_layernorm))
 
 
@@ -198,14 +159,14 @@ class _Attention(nn.Module):
         self.v_proj = nn.Linear(width, shared)
         self.o_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
         q, k, v = (
             project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, heads, L, h)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q, k = rotated(q, turns), rotated(k, turns)
+        q, k = apply_rotary(q, cos_sin), apply_rotary(k, cos_sin)
         if cache:
-            k, v = cache.extended(self.number, k, v)
+            k, v = cache.update(self.number, k, v)
         mixed = self._one_step(q, k, v) if q.shape[2] == 1 else self._attend(q, k, v, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
@@ -236,7 +197,7 @@ def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
     return F.rms_norm(wide, norm.normalized_shape, None, norm.eps).to(x.dtype) * norm.weight
 
 
-def rotations(config: LanguageModelConfig, past: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def rotary_embedding(config: LanguageModelConfig, past: int, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """cos and sin (L, h) of the rotary embedding (arXiv 2104.09864) at positions past … past + L − 1.
 
     Made for each call and not kept as buffers: a network on the meta device has no values to keep.
@@ -248,9 +209,9 @@ def rotations(config: LanguageModelConfig, past: int, length: int, like: Tensor)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+def apply_rotary(x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
     """(B, heads, L, h): the first half of each head is turned with the second half, not neighbour with neighbour."""
-    cos, sin = turns
+    cos, sin = cos_sin
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
@@ -258,15 +219,6 @@ def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
 def causal_mask(past: int, length: int, device: torch.device) -> Tensor:
     """(L, past + L) bool: each new position sees the past, itself and the new ones before it."""
     return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
-
-
-def penalised(logits: Tensor, given: list[int], penalty: float) -> Tensor:
-    """(V,) logits with those of tokens already given made smaller (CTRL, arXiv 1909.05858, section 4.1)."""
-    if penalty == 1.0 or not given:
-        return logits
-    tokens = torch.tensor(sorted(set(given)), device=logits.device)
-    chosen = logits[tokens]
-    return logits.index_put((tokens,), torch.where(chosen < 0, chosen * penalty, chosen / penalty))
 
 
 def _drop_tied_head(module: CausalLanguageModel, state_dict: dict[str, Any], prefix: str, *_: object) -> None:

@@ -1,12 +1,12 @@
 """Products with packed weights: x → x Wᵀ + b, fast for one row, which is what every token of an answer asks for.
 
 A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory, and
-an embedding bag comes nearest (benchmarks/gemv.py). With the weights cut into shares of some outputs, each share a
-table with a row for every input, x Wᵀ is for each share the sum of the table's rows weighted by x. fbgemm generates
+an embedding bag comes nearest (benchmarks/gemv.py). With the weights cut into blocks of some outputs, each block a
+table with a row for every input, x Wᵀ is for each block the sum of the table's rows weighted by x. fbgemm generates
 code for just that, with prefetching, for bfloat16 and for 8-bit rows. Where torch has no fbgemm (not x86), oneDNN's
 blocked layout serves, and else the plain one.
 
-Axes: L rows of x, S shares, I inputs, O outputs, W outputs of a share.
+Axes: L rows of x, S blocks, I inputs, O outputs, W outputs of a block.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch import Tensor
 
 Weights = Literal["float32", "bfloat16", "int8"]
 
-# Outputs of a share: wide ones read faster, and there should be enough of them for all threads.
+# Outputs of a block: wide ones read faster, and there should be enough of them for all threads.
 _WIDE, _NARROW = 128, 64
 _MANY_OUTPUTS = 4096
-_FEW_ROWS = 64  # so many are multiplied share by share; for more it pays to put the shares side by side first
-_AT_ONCE = 64  # shares packed to 8 bits at once, which are in float32 for a moment
+_FEW_ROWS = 64  # so many are multiplied block by block; for more it pays to put the blocks side by side first
+_AT_ONCE = 64  # blocks packed to 8 bits at once, which are in float32 for a moment
 
 
 class PackedLinear:
@@ -38,7 +38,7 @@ class PackedLinear:
         raise NotImplementedError
 
 
-def packed(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> PackedLinear:
+def pack_linear(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> PackedLinear:
     """A copy of the weight, given in parts (O', I) of its outputs, in the layout that this machine reads fastest.
 
     No tensor given is kept.
@@ -47,24 +47,24 @@ def packed(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> Pa
     bias = None if bias is None else bias.to(dtype, copy=True)
     if any(len(part) % _NARROW for part in parts):
         parts = [torch.cat(list(parts))]
-    if weights != "float32" and bags_pay() and len(parts[0]) % _NARROW == 0:
+    if weights != "float32" and has_fbgemm() and len(parts[0]) % _NARROW == 0:
         width = _WIDE if all(len(part) >= _MANY_OUTPUTS and len(part) % _WIDE == 0 for part in parts) else _NARROW
-        shares = [part.view(-1, width, part.shape[1]).transpose(1, 2) for part in parts]  # (S', I, W) each
-        return Int8Bags(shares, bias) if weights == "int8" else Bags(shares, bias)
+        blocks = [part.view(-1, width, part.shape[1]).transpose(1, 2) for part in parts]  # (S', I, W) each
+        return Int8EmbeddingBagLinear(blocks, bias) if weights == "int8" else EmbeddingBagLinear(blocks, bias)
     weight = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     if weights == "int8":
         return Int8Linear(weight, bias)
-    return (BlockedLinear if blocks_pay(dtype) else PlainLinear)(weight.to(dtype), bias)
+    return (BlockedLinear if has_onednn(dtype) else PlainLinear)(weight.to(dtype), bias)
 
 
-def bags_pay() -> bool:
+def has_fbgemm() -> bool:
     """Whether this torch has fbgemm and its embedding bags, which it has on x86."""
     return "fbgemm" in torch.backends.quantized.supported_engines and hasattr(
         torch.ops.quantized, "embedding_bag_byte_rowwise_offsets"
     )
 
 
-def blocks_pay(dtype: torch.dtype) -> bool:
+def has_onednn(dtype: torch.dtype) -> bool:
     """Whether this torch has oneDNN, and oneDNN runs this precision on this processor."""
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     if not there or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
@@ -94,32 +94,32 @@ class BlockedLinear(PackedLinear):
         return product
 
 
-class Bags(PackedLinear):
-    """bfloat16 weights in shares: one row of x weighs their rows, several are multiplied with them as with matrices."""
+class EmbeddingBagLinear(PackedLinear):
+    """bfloat16 weights in blocks: one row of x weighs their rows, several are multiplied with them as with matrices."""
 
-    def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
-        self.shares = torch.cat([part.to(torch.bfloat16) for part in shares])  # (S, I, W)
-        self.table = self.shares.flatten(0, 1)  # the same memory
+    def __init__(self, blocks: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.blocks = torch.cat([part.to(torch.bfloat16) for part in blocks])  # (S, I, W)
+        self.table = self.blocks.flatten(0, 1)  # the same memory
         self.bias = bias
-        self.bytes = self.shares.nbytes
+        self.bytes = self.blocks.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        product = self._one_row(x) if len(x) == 1 else multiplied(x, self.shares)
+        product = self._one_row(x) if len(x) == 1 else multiplied(x, self.blocks)
         return product if self.bias is None else product + self.bias
 
     def _one_row(self, x: Tensor) -> Tensor:
-        count, inputs, _ = self.shares.shape
+        count, inputs, _ = self.blocks.shape
         rows, starts = _bags(count, inputs)
         # Positional as torch has them: no scaling by frequency, mode 0 (sum), not sparse.
         return torch.embedding_bag(self.table, rows, starts, False, 0, False, x[0].repeat(count))[0].view(1, -1)
 
 
-class Int8Bags(PackedLinear):
-    """Weights in shares, rounded to 8 bits with a scale and an offset for each row of a share; sums are float32."""
+class Int8EmbeddingBagLinear(PackedLinear):
+    """Weights in blocks, rounded to 8 bits with a scale and an offset for each row of a block; sums are float32."""
 
-    def __init__(self, shares: Sequence[Tensor], bias: Tensor | None) -> None:
-        self.count, self.inputs = sum(map(len, shares)), shares[0].shape[1]
-        few = (part.float().flatten(0, 1) for given in shares for part in torch.split(given, _AT_ONCE))
+    def __init__(self, blocks: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.count, self.inputs = sum(map(len, blocks)), blocks[0].shape[1]
+        few = (part.float().flatten(0, 1) for given in blocks for part in torch.split(given, _AT_ONCE))
         # (S·I, W + 8) bytes: the row, its scale and its offset
         self.table = torch.cat([torch.ops.quantized.embedding_bag_byte_prepack(part) for part in few])
         self.bias = bias
@@ -159,14 +159,14 @@ class Int8Linear(PackedLinear):
         return product if self.bias is None else product + self.bias
 
 
-def multiplied(x: Tensor, shares: Tensor) -> Tensor:
-    """(L, I) and shares (S, I, W) → (L, S·W)."""
+def multiplied(x: Tensor, blocks: Tensor) -> Tensor:
+    """(L, I) and blocks (S, I, W) → (L, S·W)."""
     if len(x) <= _FEW_ROWS:
-        return torch.matmul(x, shares).transpose(0, 1).flatten(1)
-    return x @ shares.transpose(0, 1).flatten(1)
+        return torch.matmul(x, blocks).transpose(0, 1).flatten(1)
+    return x @ blocks.transpose(0, 1).flatten(1)
 
 
 @lru_cache(maxsize=16)
 def _bags(count: int, inputs: int) -> tuple[Tensor, Tensor]:
-    """Numbers of the rows (S·I,), share after share, and the number that each share begins with (S,)."""
+    """Numbers of the rows (S·I,), block after block, and the number that each block begins with (S,)."""
     return torch.arange(count * inputs, dtype=torch.int32), torch.arange(0, count * inputs, inputs, dtype=torch.int32)

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
-from vidsearch.models.qwen2.decoder import KeyValueCache, causal_mask, rotations
-from vidsearch.models.qwen2.linears import PackedLinear, Weights, packed
+from vidsearch.models.qwen2.decoder import causal_mask, rotary_embedding
+from vidsearch.models.qwen2.linears import PackedLinear, Weights, pack_linear
 
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
@@ -35,7 +36,7 @@ class PackedLanguageModel:
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
         self._layers = [_PackedLayer(config, number, read, weights) for number in range(config.num_hidden_layers)]
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-        self._head = packed([read([head])[head]], None, weights)
+        self._head = pack_linear([read([head])[head]], None, weights)
         self._norm = _twice(read(["model.norm.weight"])["model.norm.weight"])
         linears = [linear for layer in self._layers for linear in layer.linears]
         self.bytes_read = sum(linear.bytes for linear in [*linears, self._head])
@@ -45,10 +46,10 @@ class PackedLanguageModel:
         """(1, L, D) after the cache's positions → (V,) logits of the last one; the cache takes all of them in."""
         length = embeddings.shape[1]
         x = embeddings[0].to(self.dtype)
-        turns = _signed(rotations(self.config, cache.length, length, x))
+        cos_sin = _signed(rotary_embedding(self.config, cache.length, length, x))
         mask = causal_mask(cache.length, length, x.device) if cache.length and length > 1 else None
         for number, layer in enumerate(self._layers):
-            x = layer(x, turns, mask, cache, last_only=number == len(self._layers) - 1)
+            x = layer(x, cos_sin, mask, cache, last_only=number == len(self._layers) - 1)
         cache.advance(length)
         return self._head(_normed(x, self._norm, self.config.rms_norm_eps))[0].float()
 
@@ -65,14 +66,14 @@ class _PackedLayer:
         norms = ["input_layernorm.weight", "post_attention_layernorm.weight"]
         tensors = read([prefix + name for name in [*attention, *rest, *norms]])
         part = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        self.qkv = packed(
+        self.qkv = pack_linear(
             [part[name] for name in attention[:3]],
             torch.cat([part[name] for name in attention[3:]]),
             weights,
         )
-        self.out = packed([part["self_attn.o_proj.weight"]], None, weights)
-        self.gate_up = packed([part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"]], None, weights)
-        self.down = packed([part["mlp.down_proj.weight"]], None, weights)
+        self.out = pack_linear([part["self_attn.o_proj.weight"]], None, weights)
+        self.gate_up = pack_linear([part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"]], None, weights)
+        self.down = pack_linear([part["mlp.down_proj.weight"]], None, weights)
         self.before_attention, self.before_mlp = (_twice(part[name]) for name in norms)
 
     @property
@@ -81,16 +82,16 @@ class _PackedLayer:
         return self.qkv, self.out, self.gate_up, self.down
 
     def __call__(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueCache, *, last_only: bool
+        self, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueCache, *, last_only: bool
     ) -> Tensor:
         """(L, D) → (L, D). `last_only`: (1, D), of the last position; nothing after needs the others."""
         c = self.config
         heads, shared = c.num_attention_heads, c.num_key_value_heads
         states = self.qkv(_normed(x, self.before_attention, c.rms_norm_eps))
         parts = states.view(1, len(x), -1, c.head_dim).transpose(1, 2)  # (1, heads of all three, L, h)
-        turning, v = torch.split(parts, [heads + shared, shared], dim=1)
-        q, k = torch.split(_turned(turning, turns), [heads, shared], dim=1)
-        keys, values = cache.extended(self.number, k, v)
+        rotating, v = torch.split(parts, [heads + shared, shared], dim=1)
+        q, k = torch.split(_rotated(rotating, cos_sin), [heads, shared], dim=1)
+        keys, values = cache.update(self.number, k, v)
         if last_only:
             x, q, mask = x[-1:], q[:, :, -1:], None
         x = x + self.out(self._attend(q, keys, values, mask))
@@ -126,14 +127,14 @@ def _twice(weight: Tensor) -> Tensor:
     return weight.float().repeat(2)
 
 
-def _signed(turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _signed(cos_sin: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """cos and sin (L, h) → cos, and sin with the sign that the other half of a head gets."""
-    cos, sin = turns
+    cos, sin = cos_sin
     below, above = sin.chunk(2, dim=-1)
     return cos, torch.cat((-below, above), dim=-1)
 
 
-def _turned(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """(1, heads, L, h): as `decoder.rotated`, in three operations."""
-    cos, sin = turns
+def _rotated(x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
+    """(1, heads, L, h): as `decoder.apply_rotary`, in three operations."""
+    cos, sin = cos_sin
     return torch.addcmul(x * cos, x.roll(x.shape[3] // 2, -1), sin)

@@ -43,18 +43,18 @@ def examine_answers(network: MobileVideoGPT, tokenizer: Tokenizer, settings: dic
     listed = settings.get("eos_token_id")
     stops: list[Any] = listed if isinstance(listed, list) else [listed]
     words = [
-        _tokens_have_rows(tokenizer, network.config.vocab_size),
-        _marks(tokenizer, network.config.vocab_size),
+        _tokens_have_rows(tokenizer, network.lm_config.vocab_size),
+        _marks(tokenizer, network.lm_config.vocab_size),
         _round_trip(tokenizer),
         _ends(tokenizer, stops),
     ]
     if not all(finding.ok for finding in words):
         return words
-    still, moving = (network.encode_clip(*_pixels(network.layout, moves)) for moves in (False, True))
+    still, moving = (network.encode_clip(*_pixels(network.config, moves)) for moves in (False, True))
     return [
         *words,
         _finite("visual tokens", torch.cat((still, moving))),
-        *_distinct(network.layout, still, moving),
+        *_distinct(network.config, still, moving),
         *_answered(network, tokenizer, moving, stops),
     ]
 
@@ -142,7 +142,7 @@ def _answered(network: MobileVideoGPT, tokenizer: Tokenizer, visual: Tensor, sto
     """The first tokens of an answer, twice from the same keys and values of all that stands before them."""
     ids = [
         *_ids(tokenizer, BEFORE_FRAMES),
-        *[IMAGE_TOKEN] * network.layout.frames,
+        *[IMAGE_TOKEN] * network.config.frames,
         *_ids(tokenizer, text_after_frames(QUESTION)),
     ]
     prompt = network.embed_prompt(torch.tensor(ids), visual)
@@ -150,7 +150,7 @@ def _answered(network: MobileVideoGPT, tokenizer: Tokenizer, visual: Tensor, sto
     logits = network(inputs_embeds=prompt[:, :-1], cache=cache, last_only=True)
     before, answers = cache.length, []
     for _ in range(2):
-        cache.truncate(before)
+        cache.crop(before)
         given = network.generate(
             inputs_embeds=prompt[:, -1:], cache=cache, max_new_tokens=ANSWER_TOKENS, stop_ids=stops
         )

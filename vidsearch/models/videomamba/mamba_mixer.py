@@ -3,7 +3,7 @@
 Source: Mamba (arXiv 2312.00752) sections 3.2 and 3.3; VideoMamba (arXiv 2403.06977) section 3.2. Attribute names are
 the published checkpoint's: plain names run forward in time, names with `_b` backward.
 
-Axes: B batch, L time, D model width, E inner channels, S states, R rows (direction × batch).
+Axes: N batch, L time, M model width, E inner channels, S states, R rows (direction × batch).
 """
 
 from __future__ import annotations
@@ -38,43 +38,43 @@ class MambaMixer(nn.Module):
         self.D, self.D_b = nn.Parameter(torch.ones(c.d_inner)), nn.Parameter(torch.ones(c.d_inner))
         self.out_proj = nn.Linear(c.d_inner, c.d_model, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D); both directions are summed before the shared output projection."""
-        u, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, L, E) each
-        mixed = self._compiled(u) if is_worthwhile(u, self.config.d_state) else self._mixed(u)
-        # Each direction has its gate reversed with it; back in order the two gates are one.
-        return self.out_proj(mixed.to(gate.dtype) * F.silu(gate))
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(N, L, M) → (N, L, M); both directions are summed before the shared output projection."""
+        x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (N, L, E) each
+        mixed = self._compiled(x) if is_worthwhile(x, self.config.d_state) else self._mixed(x)
+        # Each direction has its z reversed with it; back in order the two gates are one.
+        return self.out_proj(mixed.to(z.dtype) * F.silu(z))
 
-    def _compiled(self, u: Tensor) -> Tensor:
+    def _compiled(self, x: Tensor) -> Tensor:
         """As `_mixed`: the backward direction is not reversed but run from the end."""
-        c, exact = self.config, u.float()
+        c, exact = self.config, x.float()
         total = None
-        for reverse, (convolution, project, step, decay, skip) in enumerate(self._directions()):
+        for reverse, (convolution, project, step, A, D) in enumerate(self._directions()):
             weight, bias = convolution.weight[:, 0], convolution.bias
             assert bias is not None  # nn.Conv1d is built with one
             if torch.is_grad_enabled():
-                values = F.silu(_causally_convolved(exact, convolution, time=1, reverse=bool(reverse)))
+                u = F.silu(_causally_convolved(exact, convolution, time=1, reverse=bool(reverse)))
             else:
-                values = convolved(exact, weight, bias, reverse=bool(reverse))
-            rank, write, read = project(values.to(u.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
+                u = convolved(exact, weight, bias, reverse=bool(reverse))
+            rank, B, C = project(u.to(x.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
             delta = F.softplus(step(rank))
-            y = scan(values, delta, -torch.exp(decay.float()).T, write, read, reverse=bool(reverse))
-            y = torch.addcmul(y if total is None else total + y, values, skip.float())
+            y = scan(u, delta, -torch.exp(A.float()).T, B, C, reverse=bool(reverse))
+            y = torch.addcmul(y if total is None else total + y, u, D.float())
             total = y
         assert total is not None
         return total
 
-    def _mixed(self, u: Tensor) -> Tensor:
-        """(B, L, E) → (B, L, E): both directions, convolved, scanned and summed."""
-        u = u.transpose(0, 1).contiguous()  # (L, B, E): time is the slow axis, channels lie side by side
-        batch = u.shape[1]
-        forward = self._scan_inputs(u, self.conv1d, self.x_proj, self.dt_proj)
-        backward = self._scan_inputs(u.flip(0), self.conv1d_b, self.x_proj_b, self.dt_proj_b)
-        values, delta, write, read = (torch.cat(pair, dim=1) for pair in zip(forward, backward, strict=True))
-        decay = -torch.exp(torch.stack((self.A_log, self.A_b_log)).to(values.dtype)).transpose(1, 2)  # (2, S, E)
-        skip = torch.stack((self.D, self.D_b)).to(values.dtype)  # (2, E)
-        y = selective_scan(values, delta, decay.repeat_interleave(batch, 0), write, read)
-        y = y.addcmul_(values, skip.repeat_interleave(batch, 0))  # (L, R, E)
+    def _mixed(self, x: Tensor) -> Tensor:
+        """(N, L, E) → (N, L, E): both directions, convolved, scanned and summed."""
+        x = x.transpose(0, 1).contiguous()  # (L, N, E): time is the slow axis, channels lie side by side
+        batch = x.shape[1]
+        forward = self._scan_inputs(x, self.conv1d, self.x_proj, self.dt_proj)
+        backward = self._scan_inputs(x.flip(0), self.conv1d_b, self.x_proj_b, self.dt_proj_b)
+        u, delta, B, C = (torch.cat(pair, dim=1) for pair in zip(forward, backward, strict=True))
+        A = -torch.exp(torch.stack((self.A_log, self.A_b_log)).to(u.dtype)).transpose(1, 2)  # (2, S, E)
+        D = torch.stack((self.D, self.D_b)).to(u.dtype)  # (2, E)
+        y = selective_scan(u, delta, A.repeat_interleave(batch, 0), B, C)
+        y = y.addcmul_(u, D.repeat_interleave(batch, 0))  # (L, R, E)
         return (y[:, :batch] + y[:, batch:].flip(0)).transpose(0, 1)
 
     def _directions(self) -> tuple[tuple[nn.Conv1d, nn.Linear, nn.Linear, Tensor, Tensor], ...]:
@@ -84,26 +84,26 @@ class MambaMixer(nn.Module):
         )
 
     def _scan_inputs(
-        self, u: Tensor, convolution: nn.Conv1d, project: nn.Linear, step: nn.Linear
+        self, x: Tensor, convolution: nn.Conv1d, project: nn.Linear, step: nn.Linear
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(L, B, E) in the direction's order → values, Δ (L, B, E), B, C (L, B, S); float32 or wider."""
+        """(L, N, E) in the direction's order → u, Δ (L, N, E), B, C (L, N, S); float32 or wider."""
         c = self.config
-        exact = torch.promote_types(u.dtype, torch.float32)
-        values = F.silu(_causally_convolved(u.to(exact), convolution))  # faster than in bfloat16, too
-        rank, write, read = project(values.to(u.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
+        exact = torch.promote_types(x.dtype, torch.float32)
+        u = F.silu(_causally_convolved(x.to(exact), convolution))  # faster than in bfloat16, too
+        rank, B, C = project(u.to(x.dtype)).split((c.dt_rank, c.d_state, c.d_state), dim=-1)
         delta = F.softplus(step(rank))
-        return values, delta.to(exact), write.to(exact), read.to(exact)
+        return u, delta.to(exact), B.to(exact), C.to(exact)
 
 
-def selective_scan(values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
-    """h_t = exp(Δ_t A) h_{t−1} + Δ_t v_t B_t, y_t = C_t h_t, h before the start 0: Mamba sections 2 and 3.3.
+def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """h_t = exp(Δ_t A) h_{t−1} + Δ_t u_t B_t, y_t = C_t h_t, h before the start 0: Mamba sections 2 and 3.3.
 
-    values v, delta Δ (after softplus) are (L, R, E), decay A (R, S, E), write B and read C (L, R, S); y is (L, R, E).
+    u and delta Δ (after softplus) are (L, R, E), A is (R, S, E), B and C are (L, R, S); y is (L, R, E).
     Every operand has its channels side by side and time outermost, so that one step is one fused multiply-add over
     memory that lies in order. The states are sums over the whole sequence: autocast does not narrow them.
     """
-    with torch.autocast(values.device.type, enabled=False):
-        scanned: Tensor = _SelectiveScan.apply(values, delta, decay, write, read)  # type: ignore[no-untyped-call]  # torch's gap
+    with torch.autocast(u.device.type, enabled=False):
+        scanned: Tensor = _SelectiveScan.apply(u, delta, A, B, C)  # type: ignore[no-untyped-call]  # torch's gap
     return scanned
 
 
@@ -114,59 +114,57 @@ class _SelectiveScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         learning = any(ctx.needs_input_grad)
-        state, starts, outputs = torch.zeros_like(decay), [], torch.empty_like(values)
+        state, starts, outputs = torch.zeros_like(A), [], torch.empty_like(u)
         # Memory of one block serves them all: fresh memory would cost more than what is computed into it.
-        keep, gain = torch.empty((2, _BLOCK, *decay.shape), dtype=decay.dtype, device=decay.device)
-        for steps in _blocks(len(values)):
+        keep, gain = torch.empty((2, _BLOCK, *A.shape), dtype=A.dtype, device=A.device)
+        for steps in _blocks(len(u)):
             if learning:
                 starts.append(state.clone())
-            size = len(values[steps])
-            _factors(steps, values, delta, decay, write, keep[:size], gain[:size])
+            size = len(u[steps])
+            _factors(steps, u, delta, A, B, keep[:size], gain[:size])
             states = _states(keep[:size], gain[:size], state)
-            torch.matmul(read[steps].unsqueeze(2), states, out=outputs[steps].unsqueeze(2))  # (K, R, 1, E)
+            torch.matmul(C[steps].unsqueeze(2), states, out=outputs[steps].unsqueeze(2))  # (K, R, 1, E)
             state.copy_(states[-1])
         if learning:
-            ctx.save_for_backward(values, delta, decay, write, read, *starts)
+            ctx.save_for_backward(u, delta, A, B, C, *starts)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         """With g_t = ∂/∂h_t = C_t grad_t + exp(Δ_{t+1} A) g_{t+1}, every gradient is a product with g, h or both."""
-        values, delta, decay, write, read, *starts = ctx.saved_tensors
-        to_values, to_delta, to_write, to_read = (torch.empty_like(x) for x in (values, delta, write, read))
-        to_decay, later = torch.zeros_like(decay), torch.zeros_like(decay)
-        for steps, start in zip(reversed(_blocks(len(values))), reversed(starts), strict=True):
-            keep, gain = torch.empty((2, len(values[steps]), *decay.shape), dtype=decay.dtype, device=decay.device)
-            _factors(steps, values, delta, decay, write, keep, gain)
+        u, delta, A, B, C, *starts = ctx.saved_tensors
+        to_u, to_delta, to_B, to_C = (torch.empty_like(tensor) for tensor in (u, delta, B, C))
+        to_A, later = torch.zeros_like(A), torch.zeros_like(A)
+        for steps, start in zip(reversed(_blocks(len(u))), reversed(starts), strict=True):
+            keep, gain = torch.empty((2, len(u[steps]), *A.shape), dtype=A.dtype, device=A.device)
+            _factors(steps, u, delta, A, B, keep, gain)
             states = _states(keep, gain, start)
-            reach = read[steps].unsqueeze(3) * grad[steps].unsqueeze(2)  # (K, R, S, E), becomes g
+            reach = C[steps].unsqueeze(3) * grad[steps].unsqueeze(2)  # (K, R, S, E), becomes g
             reach[-1] += later
             for t in reversed(range(len(reach) - 1)):
                 reach[t].addcmul_(keep[t + 1], reach[t + 1])
             later = keep[0] * reach[0]
             exponent = reach * torch.cat((start.unsqueeze(0), states[:-1])) * keep  # ∂/∂(Δ A)
-            drive = torch.matmul(write[steps].unsqueeze(2), reach).squeeze(2)  # (K, R, E): ∂/∂(Δ v)
-            to_decay += (exponent * delta[steps].unsqueeze(2)).sum(0)
-            to_delta[steps] = (exponent * decay).sum(2) + drive * values[steps]
-            to_values[steps] = drive * delta[steps]
-            to_write[steps] = torch.matmul(reach, (delta[steps] * values[steps]).unsqueeze(3)).squeeze(3)
-            to_read[steps] = torch.matmul(states, grad[steps].unsqueeze(3)).squeeze(3)
-        return to_values, to_delta, to_decay, to_write, to_read
+            drive = torch.matmul(B[steps].unsqueeze(2), reach).squeeze(2)  # (K, R, E): ∂/∂(Δ u)
+            to_A += (exponent * delta[steps].unsqueeze(2)).sum(0)
+            to_delta[steps] = (exponent * A).sum(2) + drive * u[steps]
+            to_u[steps] = drive * delta[steps]
+            to_B[steps] = torch.matmul(reach, (delta[steps] * u[steps]).unsqueeze(3)).squeeze(3)
+            to_C[steps] = torch.matmul(states, grad[steps].unsqueeze(3)).squeeze(3)
+        return to_u, to_delta, to_A, to_B, to_C
 
 
 def _blocks(length: int) -> list[slice]:
     return [slice(start, start + _BLOCK) for start in range(0, length, _BLOCK)]
 
 
-def _factors(
-    steps: slice, values: Tensor, delta: Tensor, decay: Tensor, write: Tensor, keep: Tensor, gain: Tensor
-) -> None:
-    """exp(Δ_t A) and Δ_t v_t B_t of the K steps of a block, written to `keep` and `gain`, (K, R, S, E) each."""
-    torch.mul(delta[steps].unsqueeze(2), decay, out=keep).exp_()
-    torch.mul((delta[steps] * values[steps]).unsqueeze(2), write[steps].unsqueeze(3), out=gain)
+def _factors(steps: slice, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, keep: Tensor, gain: Tensor) -> None:
+    """exp(Δ_t A) and Δ_t u_t B_t of the K steps of a block, written to `keep` and `gain`, (K, R, S, E) each."""
+    torch.mul(delta[steps].unsqueeze(2), A, out=keep).exp_()
+    torch.mul((delta[steps] * u[steps]).unsqueeze(2), B[steps].unsqueeze(3), out=gain)
 
 
 def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
@@ -176,18 +174,18 @@ def _states(keep: Tensor, gain: Tensor, state: Tensor) -> Tensor:
     return gain
 
 
-def _causally_convolved(u: Tensor, convolution: nn.Conv1d, *, time: int = 0, reverse: bool = False) -> Tensor:
-    """Per channel, the last axis: out_t = bias + Σ_k w_k u_{t−K+1+k} along axis `time`, as shifted sums.
+def _causally_convolved(x: Tensor, convolution: nn.Conv1d, *, time: int = 0, reverse: bool = False) -> Tensor:
+    """Per channel, the last axis: out_t = bias + Σ_k w_k x_{t−K+1+k} along axis `time`, as shifted sums.
 
     There are zeros before the start; `reverse`: the same read from the end to the start.
     """
-    weight, bias = convolution.weight[:, 0].to(u.dtype), convolution.bias  # (E, K), (E)
+    weight, bias = convolution.weight[:, 0].to(x.dtype), convolution.bias  # (E, K), (E)
     assert bias is not None  # nn.Conv1d is built with one
-    taps, length = weight.shape[1], u.shape[time]
+    taps, length = weight.shape[1], x.shape[time]
     sides = (0, taps - 1) if reverse else (taps - 1, 0)
-    padded = F.pad(u, (0, 0) * (u.ndim - 1 - time) + sides)
+    padded = F.pad(x, (0, 0) * (x.ndim - 1 - time) + sides)
     shifts = [taps - 1 - k if reverse else k for k in range(taps)]
-    total = torch.addcmul(bias.to(u.dtype), padded.narrow(time, shifts[0], length), weight[:, 0])
+    total = torch.addcmul(bias.to(x.dtype), padded.narrow(time, shifts[0], length), weight[:, 0])
     for k in range(1, taps):
         total.addcmul_(padded.narrow(time, shifts[k], length), weight[:, k])
     return total

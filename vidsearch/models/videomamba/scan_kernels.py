@@ -3,7 +3,7 @@
 Each kernel does the tasks `first` … `last` − 1; task n is tile n mod T of row n div T, a tile being 64 channels. Loops
 over the channels of a tile have no branches and become vector instructions. With `reverse` the time runs backwards.
 
-Axes: B rows, L time, E channels, S states, K taps, T tiles. All arrays are float32 and contiguous.
+Axes: N rows, L time, E channels, S states, K taps, T tiles. All arrays are float32 and contiguous.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def _exp(x: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_TIME_ORDER, error_model="numpy")
-def convolve(u: Any, weight: Any, bias: Any, reverse: bool, out: Any, first: int, last: int) -> None:
-    """u (B, L, E), weight (K, E), bias (E,) → out (B, L, E): silu of the causal convolution of each channel."""
-    length, channels = u.shape[1], u.shape[2]
+def convolve(x: Any, weight: Any, bias: Any, reverse: bool, out: Any, first: int, last: int) -> None:
+    """x (N, L, E), weight (K, E), bias (E,) → out (N, L, E): silu of the causal convolution of each channel."""
+    length, channels = x.shape[1], x.shape[2]
     taps, in_row = len(weight), -(-channels // _TILE)
     total = np.empty(_TILE, np.float32)
     for task in range(first, last):
@@ -68,35 +68,35 @@ def convolve(u: Any, weight: Any, bias: Any, reverse: bool, out: Any, first: int
             total[:wide] = bias[left : left + wide]
             for k in range(max(0, taps - 1 - t), taps):
                 back = taps - 1 - k
-                seen = u[row, now + back if reverse else now - back, left : left + wide]
+                seen = x[row, now + back if reverse else now - back, left : left + wide]
                 part = weight[k, left : left + wide]
                 for e in range(wide):
                     total[e] += part[e] * seen[e]
             target = out[row, now, left : left + wide]
             for e in range(wide):
-                x = total[e]
-                small = _exp(-abs(x))
-                target[e] = x * (_f(1.0) if x >= _f(0.0) else small) / (_f(1.0) + small)
+                value = total[e]
+                small = _exp(-abs(value))
+                target[e] = value * (_f(1.0) if value >= _f(0.0) else small) / (_f(1.0) + small)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_TIME_ORDER, error_model="numpy")
 def scan(
-    values: Any,
+    u: Any,
     delta: Any,
-    decay: Any,
-    write: Any,
-    read: Any,
+    A: Any,
+    B: Any,
+    C: Any,
     reverse: bool,
     out: Any,
     starts: Any,
     first: int,
     last: int,
 ) -> None:
-    """values, delta, out (B, L, E), decay (S, E), write, read (B, L, S).
+    """u, delta, out (N, L, E), A (S, E), B, C (N, L, S).
 
-    The state before each block goes to starts (B, ⌈L / BLOCK⌉, S, E), or nowhere where it holds (B, 0, S, E).
+    The state before each block goes to starts (N, ⌈L / BLOCK⌉, S, E), or nowhere where it holds (N, 0, S, E).
     """
-    length, channels, states = values.shape[1], values.shape[2], len(decay)
+    length, channels, states = u.shape[1], u.shape[2], len(A)
     in_row, learning = -(-channels // _TILE), starts.shape[1] > 0
     rate, state = np.zeros((states, _TILE), np.float32), np.empty((states, _TILE), np.float32)
     step, drive, total = (np.zeros(_TILE, np.float32), np.zeros(_TILE, np.float32), np.empty(_TILE, np.float32))
@@ -104,18 +104,18 @@ def scan(
         row, left = task // in_row, task % in_row * _TILE
         wide = min(_TILE, channels - left)
         step[:], drive[:], state[:] = 0, 0, 0
-        rate[:, :wide] = decay[:, left : left + wide]
+        rate[:, :wide] = A[:, left : left + wide]
         for t in range(length):
             if learning and t % BLOCK == 0:
                 starts[row, t // BLOCK, :, left : left + wide] = state[:, :wide]
             now = length - 1 - t if reverse else t
-            own_delta, own_values = delta[row, now, left : left + wide], values[row, now, left : left + wide]
+            own_delta, own_u = delta[row, now, left : left + wide], u[row, now, left : left + wide]
             for e in range(wide):
                 step[e] = own_delta[e]
-                drive[e] = own_delta[e] * own_values[e]
+                drive[e] = own_delta[e] * own_u[e]
             total[:] = 0
             for s in range(states):
-                b, c = write[row, now, s], read[row, now, s]
+                b, c = B[row, now, s], C[row, now, s]
                 for e in range(_TILE):
                     h = _exp(step[e] * rate[s, e]) * state[s, e] + drive[e] * b
                     state[s, e] = h
@@ -125,27 +125,27 @@ def scan(
 
 @numba.njit(nogil=True, cache=True, fastmath=_ANY_ORDER, error_model="numpy")
 def scan_back(
-    values: Any,
+    u: Any,
     delta: Any,
-    decay: Any,
-    write: Any,
-    read: Any,
+    A: Any,
+    B: Any,
+    C: Any,
     starts: Any,
     grad: Any,
     reverse: bool,
-    to_values: Any,
+    to_u: Any,
     to_delta: Any,
-    to_decay: Any,
-    to_write: Any,
-    to_read: Any,
+    to_A: Any,
+    to_B: Any,
+    to_C: Any,
     first: int,
     last: int,
 ) -> None:
     """With g_t = ∂/∂h_t = C_t grad_t + exp(Δ_{t+1} A) g_{t+1}, every gradient is a product with g, h or both.
 
-    grad, to_values, to_delta (B, L, E); to_decay (B, S, E); to_write, to_read (T, B, L, S), a part from each tile.
+    grad, to_u, to_delta (N, L, E); to_A (N, S, E); to_B, to_C (T, N, L, S), a part from each tile.
     """
-    length, channels, states = values.shape[1], values.shape[2], len(decay)
+    length, channels, states = u.shape[1], u.shape[2], len(A)
     in_row = -(-channels // _TILE)
     kept, factor = (np.zeros((BLOCK + 1, states, _TILE), np.float32), np.zeros((BLOCK, states, _TILE), np.float32))
     rate, reach, to_rate = (
@@ -164,19 +164,19 @@ def scan_back(
         left = tile * _TILE
         wide = min(_TILE, channels - left)
         step[:], value[:], wanted[:], kept[:], reach[:], to_rate[:] = 0, 0, 0, 0, 0, 0
-        rate[:, :wide] = decay[:, left : left + wide]
+        rate[:, :wide] = A[:, left : left + wide]
         for block in range((length - 1) // BLOCK, -1, -1):
             begin = block * BLOCK
             size = min(BLOCK, length - begin)
             kept[0, :, :wide] = starts[row, block, :, left : left + wide]
             for i in range(size):
                 now = length - 1 - begin - i if reverse else begin + i
-                own_delta, own_values = delta[row, now, left : left + wide], values[row, now, left : left + wide]
+                own_delta, own_u = delta[row, now, left : left + wide], u[row, now, left : left + wide]
                 own_grad = grad[row, now, left : left + wide]
                 for e in range(wide):
-                    step[i, e], value[i, e], wanted[i, e] = own_delta[e], own_values[e], own_grad[e]
+                    step[i, e], value[i, e], wanted[i, e] = own_delta[e], own_u[e], own_grad[e]
                 for s in range(states):
-                    b = write[row, now, s]
+                    b = B[row, now, s]
                     for e in range(_TILE):
                         factor[i, s, e] = _exp(step[i, e] * rate[s, e])
                         kept[i + 1, s, e] = factor[i, s, e] * kept[i, s, e] + step[i, e] * value[i, e] * b
@@ -184,7 +184,7 @@ def scan_back(
                 now = length - 1 - begin - i if reverse else begin + i
                 to_step[:], to_drive[:] = 0, 0
                 for s in range(states):
-                    b, c = write[row, now, s], read[row, now, s]
+                    b, c = B[row, now, s], C[row, now, s]
                     written, was_read = _f(0.0), _f(0.0)
                     for e in range(_TILE):
                         g = reach[s, e] + c * wanted[i, e]
@@ -196,9 +196,9 @@ def scan_back(
                         to_drive[e] += g * b
                         written += g * step[i, e] * value[i, e]
                         was_read += kept[i + 1, s, e] * wanted[i, e]
-                    to_write[tile, row, now, s], to_read[tile, row, now, s] = written, was_read
-                own_delta, own_values = to_delta[row, now, left : left + wide], to_values[row, now, left : left + wide]
+                    to_B[tile, row, now, s], to_C[tile, row, now, s] = written, was_read
+                own_delta, own_u = to_delta[row, now, left : left + wide], to_u[row, now, left : left + wide]
                 for e in range(wide):
                     own_delta[e] = to_step[e] + to_drive[e] * value[i, e]
-                    own_values[e] = to_drive[e] * step[i, e]
-        to_decay[row, :, left : left + wide] = to_rate[:, :wide]
+                    own_u[e] = to_drive[e] * step[i, e]
+        to_A[row, :, left : left + wide] = to_rate[:, :wide]

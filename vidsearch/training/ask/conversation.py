@@ -80,7 +80,7 @@ class PrefixCache:
         self.length = 0
         self._prefix: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The prefix's own (B, H, P, h) the first time; afterwards (B·Q, H, P + L, h) for (B·Q, H, L, h)."""
         if layer not in self._prefix:
             self._prefix[layer] = (keys, values)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.prompt import text_after_frames
 from vidsearch.training.ask.clips import Showing
@@ -89,7 +88,7 @@ def _drawn(seed: int, clip: int, questions: int, network: MobileVideoGPT) -> tup
         meaning = sample_meaning(rng, held_out=True)
         first = asker.one(meaning, wanted)
     others = tuple(kind for kind in KINDS if kind != wanted)
-    return Showing(meaning, rng, network.layout), [first, *asker.several(meaning, questions - 1, others)]
+    return Showing(meaning, rng, network.config), [first, *asker.several(meaning, questions - 1, others)]
 
 
 def visual_tokens(
@@ -97,8 +96,7 @@ def visual_tokens(
 ) -> Tensor:
     """(B, V, d), as the language model takes them."""
     features, _, tokens = encode(network, showings, selection, device, blank=blank)
-    video = [regroup(clip, network.layout.keep) for clip in tokens]
-    return torch.cat([network.project(f, v) for f, v in zip(features, video, strict=True)])
+    return network.visual_tokens(features, tokens)
 
 
 def answers(
@@ -113,7 +111,7 @@ def answers(
     prefix = cache.length
     said = []
     for question in questions:
-        cache.truncate(prefix)
+        cache.crop(prefix)
         ids = torch.tensor([tokenizer.encode(text_after_frames(question.text)).ids], device=visual.device)
         tokens = network.generate(ids, cache=cache, max_new_tokens=_LONGEST_ANSWER, stop_ids=conversations.stop)
         said.append(tokenizer.decode(list(tokens)))

@@ -44,7 +44,7 @@ def _write(network: MobileVideoGPT, run: dict[str, Any], folder: Path) -> None:
         "command": run["command"],
         "settings": run["settings"],
     }
-    text = config_text(model, "mobilevideogpt", asdict(network.layout), provenance)
+    text = config_text(model, "mobilevideogpt", asdict(network.config), provenance)
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     tokenizer = build_tokenizer()
     tokenizer.save(str(folder / TOKENIZER_FILE))

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidsearch.models.mobilevideogpt.frame_selection import regroup
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing, even_frames, image_pixels, video_pixels
@@ -47,7 +46,7 @@ class Workshop:
 
     def __init__(self, network: MobileVideoGPT, settings: AskSettings, device: str = "cpu") -> None:
         self.network, self.settings, self.device = network, settings, device
-        self.config = network.layout
+        self.config = network.config
         self.conversations = Conversations(build_tokenizer())
         torch.manual_seed(settings.seed)
         self.image_reader = FactReader(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
@@ -164,12 +163,9 @@ class Workshop:
         features, chosen, tokens = encode(
             self.network, showings, self.settings.selection, self.device, learning=learning
         )
-        video = torch.stack([regroup(clip, self.config.keep) for clip in tokens])
-        inner = self.network.model
-        images = inner.image_mm_projector(features.flatten(0, 1)).unflatten(0, features.shape[:2]).flatten(1, 2)
-        clips = inner.mm_projector(video.flatten(0, 1)).unflatten(0, video.shape[:2]).flatten(1, 2)
+        visual = self.network.visual_tokens(features, tokens)
         kinds = STILL_KINDS if stage.name == "image-projector" else KINDS
-        loss = self._answers(meanings, torch.cat((images, clips), dim=1), stage, kinds, rng)
+        loss = self._answers(meanings, visual, stage, kinds, rng)
         if learning and stage.facts_weight:
             facts = video_token_losses(tokens, self.video_reader, showings, chosen, self.config)
             loss = loss + stage.facts_weight * _sum(facts)
@@ -200,7 +196,7 @@ def encode(
 
     `blank`: pictures of the mean colour instead of the clips; `learning`: gradients reach the video encoder.
     """
-    config = network.layout
+    config = network.config
     images = image_pixels([showing.image_frames(range(config.frames)) for showing in showings]).to(device)
     images = torch.zeros_like(images) if blank else images
     with torch.no_grad():
@@ -209,15 +205,15 @@ def encode(
     pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)]).to(device)
     pixels = torch.zeros_like(pixels) if blank else pixels
     with torch.set_grad_enabled(learning):
-        tokens = network.model.vision_tower(pixels).float().unflatten(1, (pixels.shape[1], -1))
+        tokens = network.video_tokens(pixels).float()
     return features, chosen, tokens
 
 
 def select(network: MobileVideoGPT, features: Tensor, selection: Selection) -> list[int]:
     """(F, L, D) → the frames that reach the video encoder, ascending: by score, or evenly spread over each chunk."""
     if selection == "scored":
-        return [int(frame) for frame in network.selected_frames(features)]
-    return even_frames(network.layout)
+        return [int(frame) for frame in network.keyframes(features)]
+    return even_frames(network.config)
 
 
 def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
@@ -230,8 +226,8 @@ def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
 def start_from_nothing(network: MobileVideoGPT, seed: int) -> None:
     """Weights for all parts of a model that nobody pre-trained, in place."""
     generator = torch.Generator().manual_seed(seed)
-    start_image_tower(network.image_tower, network.layout, seed)
-    start_video_encoder(network.model.vision_tower, network.layout, seed)
+    start_image_tower(network.image_tower, network.config, seed)
+    start_video_encoder(network.model.vision_tower, network.config, seed)
     table = network.model.embed_tokens.weight
     nn.init.normal_(table, std=table.shape[1] ** -0.5, generator=generator)
     for layer in network.model.layers.modules():

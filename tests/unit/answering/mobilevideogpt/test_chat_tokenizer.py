@@ -13,7 +13,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from vidsearch.answering.mobilevideogpt.tokenizer import Words, generation_rules
+from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer, generation_rules
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.prompt import STOP_IDS
@@ -41,7 +41,7 @@ def with_files(folder: ModelFolder, target: Path, files: dict[str, str]) -> Mode
 
 
 def test_the_prompt_is_that_of_the_template(folder: ModelFolder) -> None:
-    words = Words(folder)
+    words = ChatTokenizer(folder)
     tokenizer = Tokenizer.from_file(str(folder.tokenizer))
     shown = [tokenizer.id_to_token(id) for id in [*words.before_frames(), *words.after_frames("Who sings?")]]
     assert shown == [
@@ -55,21 +55,21 @@ def test_the_prompt_is_that_of_the_template(folder: ModelFolder) -> None:
 
 
 def test_unknown_words_are_named_once(folder: ModelFolder) -> None:
-    assert Words(folder).unknown("What zebra is there? A Zebra, a zebra") == ["zebra", "Zebra", ","]
+    assert ChatTokenizer(folder).unknown("What zebra is there? A Zebra, a zebra") == ["zebra", "Zebra", ","]
 
 
 def test_a_full_vocabulary_knows_every_word(folder: ModelFolder, tmp_path: Path) -> None:
-    assert Words(bytes_folder(folder, tmp_path / "bytes")).unknown("zebra") == []
+    assert ChatTokenizer(bytes_folder(folder, tmp_path / "bytes")).unknown("zebra") == []
 
 
 def test_words_come_one_by_one_without_blanks_around(folder: ModelFolder) -> None:
-    words = Words(folder)
+    words = ChatTokenizer(folder)
     pieces = list(words.pieces(words.encode("\n a red dog <|im_end|> sings\n")))
     assert pieces == ["a", " red", " dog", " sings"]
 
 
 def test_a_character_waits_for_all_its_bytes(folder: ModelFolder, tmp_path: Path) -> None:
-    words = Words(bytes_folder(folder, tmp_path / "bytes"))
+    words = ChatTokenizer(bytes_folder(folder, tmp_path / "bytes"))
     text = "één 犬 🐕 done"
     pieces = list(words.pieces(words.encode(text)))
     assert "".join(pieces) == text
@@ -78,7 +78,7 @@ def test_a_character_waits_for_all_its_bytes(folder: ModelFolder, tmp_path: Path
 
 
 def test_an_unfinished_character_is_shown_at_the_end(folder: ModelFolder, tmp_path: Path) -> None:
-    words = Words(bytes_folder(folder, tmp_path / "bytes"))
+    words = ChatTokenizer(bytes_folder(folder, tmp_path / "bytes"))
     assert "".join(words.pieces(words.encode("a🐕")[:-1])) == "a\ufffd"
 
 
@@ -101,4 +101,4 @@ def test_rules_that_cannot_be_read_are_an_error(folder: ModelFolder, tmp_path: P
 
 def test_a_damaged_tokenizer_is_an_error(folder: ModelFolder, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
-        Words(with_files(folder, tmp_path / "bad", {"tokenizer.json": "{}"}))
+        ChatTokenizer(with_files(folder, tmp_path / "bad", {"tokenizer.json": "{}"}))

@@ -130,7 +130,7 @@ def peak_mib(path: Path) -> float:
         "from vidsearch.answering.mobilevideogpt.frames import read_moment\n"
         "read_moment(Path(sys.argv[1]), TimeRange(), 'reference', CONFIG)"
     )
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[3])
     run = subprocess.Popen([sys.executable, "-c", script, str(path), tests], env=environment())
     peak = 0
     while run.poll() is None:

@@ -51,7 +51,7 @@ def test_image_tokens_come_first_and_of_every_frame(network: MobileVideoGPT, cli
 
 def test_chosen_frames_of_both_chunks_are_one_clip(network: MobileVideoGPT, clip: tuple[Tensor, Tensor]) -> None:
     images, frames = clip
-    chosen = network.selected_frames(network.image_tower(images)).tolist()
+    chosen = network.keyframes(network.image_tower(images)).tolist()
     assert [frame // 8 for frame in chosen] == [0] * 4 + [1] * 4
     assert chosen == sorted(chosen)
     visual = network.encode_clip(images, frames)
@@ -76,7 +76,7 @@ def test_padding_is_encoded_once_and_gives_what_encoding_each_gives(
     hook.remove()
     assert pictures == [4]
     torch.testing.assert_close(features, network.image_tower(padded), atol=1e-5, rtol=1e-4)
-    assert network.selected_frames(features).tolist()[4:] == [8, 9, 10, 11]  # all equal: the earlier ones
+    assert network.keyframes(features).tolist()[4:] == [8, 9, 10, 11]  # all equal: the earlier ones
 
 
 def test_the_run_of_placeholders_gives_way_to_the_visual_tokens(network: MobileVideoGPT) -> None:
@@ -99,7 +99,7 @@ def test_a_question_is_answered_from_the_embeddings(network: MobileVideoGPT, cli
     embedded = network.embed_prompt(torch.tensor([4, IMAGE_TOKEN, 7]), visual)
     cache = network.new_cache()
     first = list(network.generate(inputs_embeds=embedded, cache=cache, max_new_tokens=4))
-    cache.truncate(embedded.shape[1] - 1)  # the prompt and what was seen stay; a second question pays for its words
+    cache.crop(embedded.shape[1] - 1)  # the prompt and what was seen stay; a second question pays for its words
     assert list(network.generate(torch.tensor([[7]]), cache=cache, max_new_tokens=4)) == first
 
 

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from vidsearch.models.mobilevideogpt import pixels
-from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGE_TOKEN, IMAGENET_PIXELS, PixelStatistics
+from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGENET_PIXELS, PixelStatistics
 from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
-from vidsearch.models.mobilevideogpt.prompt import BEFORE_FRAMES_IDS, prompt_ids, prompt_text
 
 GOLDENS = json.loads(Path(__file__).with_name("videogpt_pixels.json").read_text(encoding="utf-8"))
 
@@ -96,22 +94,9 @@ def test_what_is_no_frame_is_refused(frame: np.ndarray) -> None:
             preprocess([frame])
 
 
-def test_tall_pictures_start_with_the_columns_only_where_pillow_13_does() -> None:
-    assert not pixels._vertical_first(32, 16)
-    assert pixels._vertical_first(33, 16)
-    assert not pixels._vertical_first(-10, -20)  # enlarged
-
-
 def test_padding_is_the_mean_colour_after_the_last_frame() -> None:
     real = torch.randn(3, 3, 8, 8)
     padded = pad_frames(real, 5)
     assert torch.equal(padded[:3], real)
     assert not padded[3:].any()
     assert pad_frames(real, 3) is real
-
-
-def test_prompt_holds_one_placeholder_for_each_frame() -> None:
-    ids = prompt_ids("Why?", lambda text: list(text.encode()), frames=3)
-    tail = b"\nWhy?<|im_end|>\n<|im_start|>assistant\n"
-    assert ids == [*BEFORE_FRAMES_IDS, IMAGE_TOKEN, IMAGE_TOKEN, IMAGE_TOKEN, *tail]
-    assert prompt_text("Why?", 2).count("<image>") == 2

@@ -86,13 +86,13 @@ def test_a_kept_prefix_answers_a_second_question(network: LanguageModel) -> None
     cache = network.new_cache()
     network(IDS[:, :6], cache=cache)
     for question in (torch.tensor([[5, 6, 7]]), torch.tensor([[9]]), torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8]])):
-        cache.truncate(6)
+        cache.crop(6)
         together = torch.cat((IDS[:, :6], question), dim=1)
         assert list(network.generate(question, cache=cache, max_new_tokens=5)) == list(
             network.generate(together, max_new_tokens=5)
         )
     with pytest.raises(ValueError, match="positions"):
-        cache.truncate(1000)
+        cache.crop(1000)
 
 
 def test_the_head_runs_on_the_last_position_alone(network: LanguageModel) -> None:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vidsearch.models.qwen2 import linears
+from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
-from vidsearch.models.qwen2.decoder import KeyValueCache, LanguageModel
-from vidsearch.models.qwen2.linears import Weights, bags_pay, blocks_pay
+from vidsearch.models.qwen2.decoder import LanguageModel
+from vidsearch.models.qwen2.linears import Weights, has_fbgemm, has_onednn
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 
 CONFIG = LanguageModelConfig(
@@ -46,11 +47,11 @@ def inputs() -> list[Tensor]:
 def test_logits_are_those_of_the_plain_network(
     weights: Weights, tolerance: float, tied: bool, bags: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if bags and not bags_pay():
+    if bags and not has_fbgemm():
         pytest.skip("this torch has no fbgemm")
-    monkeypatch.setattr(linears, "bags_pay", lambda: bags)
+    monkeypatch.setattr(linears, "has_fbgemm", lambda: bags)
     plain, packed = networks(replace(CONFIG, tie_word_embeddings=tied), weights)
-    cache, other = plain.new_cache(), KeyValueCache(CONFIG.num_hidden_layers, room=50)
+    cache, other = plain.new_cache(), KeyValueCache(CONFIG.num_hidden_layers, capacity=50)
     for embeddings in inputs():
         expected = plain(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]
         given = packed(embeddings, other)
@@ -66,7 +67,7 @@ def test_a_cache_wound_back_gives_the_same_again() -> None:
     cache = KeyValueCache(CONFIG.num_hidden_layers)
     packed(prompt, cache)
     first = packed(question, cache)
-    cache.truncate(prompt.shape[1])
+    cache.crop(prompt.shape[1])
     assert torch.equal(packed(question, cache), first)
 
 
@@ -75,7 +76,7 @@ def test_what_a_token_reads_is_counted(weights: Weights, width: int) -> None:
     c = CONFIG
     rows = c.hidden_size + 2 * c.num_key_value_heads * c.head_dim  # of queries, keys and values
     layer = c.hidden_size * (rows + c.hidden_size + 3 * c.intermediate_size)
-    extra = 8 / 64 if weights == "int8" and bags_pay() else 0  # a scale and an offset for 64 weights; not in the head
+    extra = 8 / 64 if weights == "int8" and has_fbgemm() else 0  # a scale and an offset for 64 weights; not in the head
     _, packed = networks(c, weights)
     assert packed.bytes_read == (width + extra) * c.num_hidden_layers * layer + width * c.vocab_size * c.hidden_size
 
@@ -92,5 +93,5 @@ def test_a_packed_model_keeps_no_tensor_of_the_file() -> None:
     assert torch.equal(packed(inputs()[0], KeyValueCache(CONFIG.num_hidden_layers)), before)
 
 
-def test_float32_blocks_pay_wherever_onednn_is() -> None:
-    assert blocks_pay(torch.float32) == torch.backends.mkldnn.is_available()
+def test_float32_is_blocked_wherever_onednn_is() -> None:
+    assert has_onednn(torch.float32) == torch.backends.mkldnn.is_available()

@@ -1,0 +1,81 @@
+"""The decode loop: a prompt's embeddings → tokens, one by one, and why they ended.
+
+Axes: L positions, d the language model's width, V vocabulary; one sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidsearch.models.qwen2.cache import KeyValueCache
+from vidsearch.models.qwen2.sampler import Sampler
+from vidsearch.records import FinishReason
+
+
+class LMBackend(Protocol):
+    """A language model ready to run."""
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Token ids (L,) → (1, L, d)."""
+        ...
+
+    def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
+        """(1, L, d) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
+        ...
+
+
+class Generation:
+    """The tokens of one answer as they are chosen; iterate it once. A stop token ends it and is not given.
+
+    Leaving it in the middle is allowed: `finish_reason` is then "interrupted", and the cache holds the prompt and the
+    tokens so far but for those `unread`.
+    """
+
+    def __init__(
+        self,
+        backend: LMBackend,
+        prompt: Tensor,
+        cache: KeyValueCache,
+        sampler: Sampler,
+        *,
+        stop_ids: Collection[int],
+        max_new_tokens: int,
+        context: int,
+        unread: Sequence[int] = (),
+    ) -> None:
+        """`prompt` (1, L, d) follows what the cache holds; the model takes `context` positions in all.
+
+        `unread`: what an answer before left unread, until this prompt is in the cache.
+        """
+        self.finish_reason: FinishReason = "interrupted"
+        self.tokens = 0  # given so far
+        self.unread = list(unread)  # the last token given, if the cache does not hold it
+        self._backend, self._prompt, self._cache, self._sampler = backend, prompt, cache, sampler
+        self._stop_ids, self._max_new_tokens, self._context = stop_ids, max_new_tokens, context
+
+    @torch.no_grad()
+    def __iter__(self) -> Iterator[int]:
+        logits = self._read(self._prompt)
+        while self.tokens < self._max_new_tokens:
+            token = self._sampler(logits)
+            if token in self._stop_ids:
+                self.finish_reason = "stop"
+                return
+            self.tokens += 1
+            self.unread = [token]
+            yield token
+            if self._cache.length >= self._context:
+                self.finish_reason = "context"
+                return
+            if self.tokens < self._max_new_tokens:
+                logits = self._read(self._backend.embed([token]))
+        self.finish_reason = "length"
+
+    def _read(self, embeddings: Tensor) -> Tensor:
+        logits = self._backend.logits(embeddings, self._cache)
+        self.unread = []
+        return logits
