@@ -3,7 +3,7 @@
     python benchmarks/indexing.py [FOLDER] [--model mobileviclip-nano] [--rounds 3]
 
 Each of the three has all cores. On a CPU the stages share them, so the bound is the sum of the two; with a GPU it is
-the slower one. A published size is measured with drawn weights: what they are does not change how long they take.
+the slower one. A published size is measured with random weights: what they are does not change how long they take.
 Rounds alternate, ratios are taken within a round. Prints a table, then one JSON line.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from machine import finish, machine, model_with_drawn_weights
+from machine import finish, machine, model_with_random_weights
 
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.interface import ClipEmbedder
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=machine()["cores"])
     given = parser.parse_args()
 
-    with model_with_drawn_weights(given.model) as models_dir:
+    with model_with_random_weights(given.model) as models_dir:
         embedder = open_clip_embedder(given.model, models_dir=models_dir)
         options = IndexOptions(given.model, embedder.frame_spec, WindowSpec(frames=embedder.frames), jobs=given.jobs)
         files = [found for found in find_videos(given.folder.absolute()) if isinstance(found, VideoFile)]

@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import finish, model_with_drawn_weights
+from machine import finish, model_with_random_weights
 
 from vidsearch.models.folder import TEXT_FILE, WEIGHTS_FILE, ModelFolder, open_folder
 
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--model", default="mobileviclip-small")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--measure", choices=MEASURES, help="one measurement in this process, as JSON")
-    parser.add_argument("--folder", type=Path, help="a model folder; default: one with drawn weights")
+    parser.add_argument("--folder", type=Path, help="a model folder; default: one with random weights")
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(MEASURES[given.measure](open_folder(given.folder))))
@@ -139,7 +139,7 @@ def main() -> None:
     if given.folder:
         compare(given.folder, given.runs)
         return
-    with model_with_drawn_weights(given.model) as models:
+    with model_with_random_weights(given.model) as models:
         compare(models / given.model, given.runs)
 
 

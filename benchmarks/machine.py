@@ -1,4 +1,4 @@
-"""What every benchmark says at its end: the machine, the date and one JSON line. Also: models with drawn weights."""
+"""What every benchmark says at its end: the machine, the date and one JSON line. Also: models with random weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def finish(benchmark: str, **figures: Any) -> None:
 
 
 @contextmanager
-def model_with_drawn_weights(name: str) -> Iterator[Path]:
+def model_with_random_weights(name: str) -> Iterator[Path]:
     """A folder of models that holds `name` with weights drawn from one seed, unless it is bundled."""
     from vidsearch.models.conversion.mobileviclip import write_model_folder
     from vidsearch.models.folder import BUNDLED_DIR

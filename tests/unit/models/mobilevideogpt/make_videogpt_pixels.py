@@ -18,7 +18,8 @@ import PIL
 from PIL import Image
 
 SIDE = 224
-# Wide, tall, square; shrunk, enlarged, one side only, neither; odd sizes; so tall that Pillow starts with the columns.
+# Wide, tall, square; shrunk, enlarged, one side only, neither; odd sizes. So tall that Pillow starts with the columns:
+# (481, 240) just does, (480, 240) just does not, and neither does (250, 100), which is enlarged.
 SIZES = [
     (360, 640),
     (480, 270),
