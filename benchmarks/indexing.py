@@ -21,12 +21,12 @@ from machine import finish, machine, model_with_random_weights
 
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.interface import ClipEmbedder
+from vidsearch.embedding.videos import BATCH_WINDOWS
 from vidsearch.records import VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.video.discover import find_videos
 from vidsearch.video.pool import DecodePool, WindowDecoded
 from vidsearch.workflows.index import (
-    BATCH_WINDOWS,
     IndexOptions,
     VideoIndexed,
     index_folders,

@@ -15,7 +15,6 @@ from vidsearch.cli import options, pull, show
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.interface import ClipEmbedder
     from vidsearch.store.interface import Library
 
 EXIT_SOME_FAILED = 3
@@ -75,15 +74,12 @@ def index(
         retry_failed=retry_failed,
         dry_run=dry_run,
         jobs=jobs or cores(),
+        models_dir=dirs.models_dir(),
+        device=device,
     )
 
-    def open_embedder() -> ClipEmbedder:
-        from vidsearch.embedding.embedder import open_clip_embedder
-
-        return open_clip_embedder(model, models_dir=dirs.models_dir(), device=device)
-
     with _library(dry_run=dry_run) as library, IndexReport(dry_run=dry_run, live=not as_json) as report:
-        for outcome in index_folders(roots, library, open_embedder, wanted):
+        for outcome in index_folders(roots, library, wanted.embed_spec.open_embedder, wanted):
             report.add(outcome)
     if as_json:
         show.write_json({"version": json_forms.VERSION, **report.as_dict()})

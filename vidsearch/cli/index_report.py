@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vidsearch import json_forms
 from vidsearch.cli import show
+from vidsearch.embedding.executors import VideoStarted, WindowEmbedded
 from vidsearch.timecode import clock
 from vidsearch.workflows.index import (
     IndexOutcome,
     RootPlanned,
     VideoFailed,
     VideoIndexed,
-    VideoStarted,
-    WindowEmbedded,
     WorkStarted,
 )
 

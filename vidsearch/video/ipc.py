@@ -43,6 +43,7 @@ class Opened:
 @dataclass(frozen=True, slots=True)
 class Done:
     facts: VideoFacts
+    fingerprint: str | None  # of the content that was decoded; None if the job chose its own windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,10 +71,14 @@ class WindowDecoded:
 
 @dataclass(frozen=True, slots=True)
 class VideoDone:
-    """The last event of a file that was read to its end, with its final facts."""
+    """The last event of a file that was read to its end, with its final facts.
+
+    `fingerprint` is that of the content that was decoded; None if the windows were chosen by a `Cut`.
+    """
 
     file: VideoFile
     facts: VideoFacts
+    fingerprint: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ class DecodePool:
                 elif isinstance(record, ClipWindow) and frames is not None:
                     yield WindowDecoded(file, ClipFrames(record, frames))
                 elif isinstance(record, Done):
-                    yield VideoDone(file, record.facts)
+                    yield VideoDone(file, record.facts, record.fingerprint)
                     return
                 elif isinstance(record, Failed):
                     yield DecodeFailed(file, record.error)

@@ -18,6 +18,7 @@ from typing import IO
 
 from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
 from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.reader import fill_windows, open_reader
@@ -40,6 +41,7 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
     file = job.file
     try:
         _check_unchanged(file)
+        mark = fingerprint(file.path) if job.cut is None else None
         with open_reader(file.path, frame_spec, _stderr_bytes) as reader:
             if job.cut is None:
                 windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
@@ -50,7 +52,7 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
                 send(answers, clip.window, clip.frames)
             facts = reader.facts
         _check_unchanged(file)
-        send(answers, Done(facts))
+        send(answers, Done(facts, mark))
     except VideoError as error:
         send(answers, Failed(error))
 

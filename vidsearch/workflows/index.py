@@ -7,26 +7,21 @@ The workflow yields what happens as it happens; the command draws it and a test 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vidsearch.errors import VideoError, VideoErrorKind, VidsearchError
-from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.embedding.executors import EmbedEvent, Executor, PooledExecutor, VideoStarted, WindowEmbedded
+from vidsearch.embedding.interface import ClipEmbedder
+from vidsearch.embedding.videos import EmbedSpec
+from vidsearch.errors import VideoErrorKind, VidsearchError
+from vidsearch.records import FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan
 from vidsearch.video.discover import FoundProblem, find_videos
 from vidsearch.video.fingerprint import fingerprint
-from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded
-
-if TYPE_CHECKING:
-    from vidsearch.embedding.interface import ClipEmbedder
-
-# Windows embedded together. Larger batches gain nothing on a CPU and cost memory: 8 windows of 256 px are 13 MB.
-BATCH_WINDOWS = 8
+from vidsearch.video.pool import DecodeFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +36,13 @@ class IndexOptions:
     retry_failed: bool = False
     dry_run: bool = False
     jobs: int = 1
+    models_dir: Path | None = None  # None: the user's
+    device: str = "auto"
+
+    @property
+    def embed_spec(self) -> EmbedSpec:
+        """What an executor needs to know of it."""
+        return EmbedSpec(self.model, self.frame_spec, self.window_spec, self.models_dir, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,6 @@ class WorkStarted:
 
     files: tuple[VideoFile, ...]
     device: str
-
-
-@dataclass(frozen=True, slots=True)
-class VideoStarted:
-    file: VideoFile
-    facts: VideoFacts
-    windows: int
-
-
-@dataclass(frozen=True, slots=True)
-class WindowEmbedded:
-    file: VideoFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +87,13 @@ def index_folders(
     library: Library,
     open_embedder: Callable[[], ClipEmbedder],
     options: IndexOptions,
+    *,
+    open_executor: Callable[[EmbedSpec, Callable[[], ClipEmbedder], int], Executor] = PooledExecutor,
 ) -> Iterator[IndexOutcome]:
     """Brings the library up to date with the videos under `paths` and yields what it does.
 
-    Raises LibraryError when another process is writing. `open_embedder` is called only when there is something to
-    embed, so that a run over an unchanged folder never loads a network.
+    Raises LibraryError when another process is writing. `open_executor` is given a spec, `open_embedder` and the number
+    of decoding jobs, only if there is something to embed: a run over an unchanged folder loads no network.
     """
     let_waiting_threads_sleep()
     _check_paths(paths, library)
@@ -129,9 +121,10 @@ def index_folders(
                 library.apply(plan)
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
         if files and not options.dry_run:
-            embedder = open_embedder()
-            yield WorkStarted(files, embedder.device)
-            yield from _Run(library, embedder, options, fingerprints).over(files)
+            executor = open_executor(options.embed_spec, open_embedder, options.jobs)
+            yield WorkStarted(files, executor.device)
+            with closing(executor.run(files)) as events:
+                yield from _commit(events, library, fingerprints)
 
 
 def let_waiting_threads_sleep() -> None:
@@ -165,93 +158,17 @@ def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[Foun
     return found, problems
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A video being indexed: its windows so far, their vectors as they come, its facts once it is read to the end."""
-
-    file: VideoFile
-    windows: list[ClipWindow] = field(default_factory=list)
-    vectors: list[np.ndarray] = field(default_factory=list)
-    facts: VideoFacts | None = None
-
-    @property
-    def whole(self) -> bool:
-        return self.facts is not None and len(self.vectors) == len(self.windows)
-
-
-class _Run:
-    """One pass over the files: batches windows of neighbouring videos, commits each video when it is whole."""
-
-    def __init__(
-        self, library: Library, embedder: ClipEmbedder, options: IndexOptions, fingerprints: dict[Path, str]
-    ) -> None:
-        self.library = library
-        self.embedder = embedder
-        self.options = options
-        self.fingerprints = fingerprints
-        self.pending: dict[Path, _Pending] = {}
-        self.batch: list[tuple[_Pending, ClipFrames]] = []
-
-    def pool(self) -> DecodePool:
-        """Decoders that may run two batches ahead of the network."""
-        wanted = self.options
-        return DecodePool(wanted.jobs, wanted.frame_spec, wanted.window_spec, buffered_events=2 * BATCH_WINDOWS)
-
-    def over(self, files: Sequence[VideoFile]) -> Iterator[IndexOutcome]:
-        with self.pool() as pool:
-            for event in pool.decode(files):
-                match event:
-                    case VideoOpened(file, facts, windows):
-                        self.pending[file.path] = _Pending(file)
-                        yield VideoStarted(file, facts, windows)
-                    case WindowDecoded(file, clip):
-                        self.pending[file.path].windows.append(clip.window)
-                        self.batch.append((self.pending[file.path], clip))
-                    case VideoDone(file, facts):
-                        self.pending[file.path].facts = facts
-                    case DecodeFailed(file, error):
-                        yield self.fail(file, error)
-                if len(self.batch) >= BATCH_WINDOWS:
-                    yield from self.embed()
-                yield from self.commit()
-            yield from self.embed()
-            yield from self.commit()
-
-    def embed(self) -> Iterator[IndexOutcome]:
-        batch, self.batch = self.batch, []
-        if not batch:
-            return
-        vectors = self.embedder.embed(np.stack([clip.frames for _, clip in batch]))
-        for (pending, _), vector in zip(batch, vectors, strict=True):
-            pending.vectors.append(vector)
-            yield WindowEmbedded(pending.file)
-
-    def commit(self) -> Iterator[IndexOutcome]:
-        for pending in [pending for pending in self.pending.values() if pending.whole]:
-            try:
-                yield self.record(pending)
-            except VideoError as error:  # it went away between the last frame and its fingerprint
-                yield self.fail(pending.file, error)
-
-    def record(self, pending: _Pending) -> VideoIndexed:
-        del self.pending[pending.file.path]
-        assert pending.facts is not None  # a whole video was read to its end
-        path = pending.file.path
-        self.library.record_indexed(
-            IndexedVideo(
-                pending.file,
-                self.fingerprints.get(path) or fingerprint(path),
-                pending.facts,
-                tuple(pending.windows),
-                np.stack(pending.vectors),
-                self.options.model,
-                self.options.window_spec,
-            )
-        )
-        return VideoIndexed(pending.file, pending.facts, len(pending.windows))
-
-    def fail(self, file: VideoFile, error: VideoError) -> VideoFailed:
-        self.pending.pop(file.path, None)
-        self.batch = [(pending, clip) for pending, clip in self.batch if pending.file.path != file.path]
-        self.library.record_failed(file, error, fingerprint=self.fingerprints.get(file.path))
-        return VideoFailed(file.path, error.kind, str(error))
+def _commit(
+    events: Iterator[EmbedEvent], library: Library, fingerprints: Mapping[Path, str]
+) -> Iterator[VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed]:
+    """Each video is written as it comes, in one transaction; progress is passed on."""
+    for event in events:
+        match event:
+            case IndexedVideo(file=file, facts=facts, windows=windows):
+                library.record_indexed(event)
+                yield VideoIndexed(file, facts, len(windows))
+            case DecodeFailed(file, error):
+                library.record_failed(file, error, fingerprint=fingerprints.get(file.path))
+                yield VideoFailed(file.path, error.kind, str(error))
+            case VideoStarted() | WindowEmbedded():
+                yield event

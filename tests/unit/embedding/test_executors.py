@@ -1,0 +1,103 @@
+"""Whoever embeds a video, its record is the same; what cannot be read ends with its reason and stops nothing else."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import ColourEmbedder
+from video_samples import even_times, make_video
+
+from vidsearch.embedding.executors import EmbedEvent, Executor, OneByOneExecutor, PooledExecutor, VideoStarted
+from vidsearch.embedding.videos import EmbedSpec, VideoEmbedder, embed_video
+from vidsearch.errors import VideoError
+from vidsearch.records import FrameSpec, IndexedVideo, VideoFile, WindowSpec
+from vidsearch.video.fingerprint import fingerprint
+from vidsearch.video.pool import DecodeFailed
+
+SPEC = EmbedSpec("colours", ColourEmbedder.frame_spec, WindowSpec(2.0, 1.0, ColourEmbedder.frames))
+
+
+def found(path: Path) -> VideoFile:
+    status = path.stat()
+    return VideoFile(path, status.st_size, status.st_mtime_ns)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[VideoFile]:
+    """Three videos of 4, 1 and 6 seconds, and one that is none."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name, seconds in (("a.mp4", 4), ("b.mkv", 1), ("c.mp4", 6)):
+        make_video(folder / name, even_times(10 * seconds, 10))
+    (folder / "no.mp4").write_bytes(b"text" * 100)
+    return [found(path) for path in sorted(folder.iterdir())]
+
+
+def records(events: Iterable[EmbedEvent]) -> dict[str, IndexedVideo]:
+    return {event.file.path.name: event for event in events if isinstance(event, IndexedVideo)}
+
+
+def one_by_one(spec: EmbedSpec) -> Executor:
+    return OneByOneExecutor(spec, ColourEmbedder)
+
+
+def pooled(spec: EmbedSpec) -> Executor:
+    return PooledExecutor(spec, ColourEmbedder, jobs=2)
+
+
+def test_pooled_and_plain_give_the_same_records(files: list[VideoFile]) -> None:
+    plain, several = records(one_by_one(SPEC).run(files)), records(pooled(SPEC).run(files))
+    assert sorted(plain) == sorted(several) == ["a.mp4", "b.mkv", "c.mp4"]
+    for name, video in plain.items():
+        other = several[name]
+        assert (video.file, video.fingerprint, video.facts, video.windows) == (
+            other.file,
+            other.fingerprint,
+            other.facts,
+            other.windows,
+        )
+        np.testing.assert_array_equal(video.vectors, other.vectors)
+    assert [len(plain[name].windows) for name in sorted(plain)] == [3, 1, 5]
+
+
+@pytest.mark.parametrize("open_executor", [one_by_one, pooled])
+def test_every_file_ends_once(files: list[VideoFile], open_executor: Callable[[EmbedSpec], Executor]) -> None:
+    events = list(open_executor(SPEC).run(files))
+    ended = [event.file.path.name for event in events if isinstance(event, IndexedVideo | DecodeFailed)]
+    assert sorted(ended) == ["a.mp4", "b.mkv", "c.mp4", "no.mp4"]
+    assert [(event.file.path.name, event.error.kind) for event in events if isinstance(event, DecodeFailed)] == [
+        ("no.mp4", "not-a-video")
+    ]
+    assert sum(isinstance(event, VideoStarted) for event in events) == 3
+
+
+@pytest.mark.parametrize("open_executor", [one_by_one, pooled])
+def test_the_work_ends_with_its_generator(
+    files: list[VideoFile], open_executor: Callable[[EmbedSpec], Executor]
+) -> None:
+    with closing(open_executor(SPEC).run(files)) as events:
+        next(events)
+
+
+def test_a_record_crosses_a_pipe_and_bears_the_fingerprint_of_what_was_decoded(files: list[VideoFile]) -> None:
+    with VideoEmbedder(pickle.loads(pickle.dumps(SPEC)), ColourEmbedder()) as one:
+        video = pickle.loads(pickle.dumps(one.embed(files[0])))
+    assert (video.file, video.fingerprint) == (files[0], fingerprint(files[0].path))
+    assert (video.model, video.window_spec, video.vectors.shape) == ("colours", SPEC.window_spec, (3, 3))
+
+
+def test_embed_video_is_a_task_for_other_processes(files: list[VideoFile], tmp_path: Path) -> None:
+    """The bundled model in a fresh process, two videos, one of them no video."""
+    spec = EmbedSpec("mobileviclip-nano", FrameSpec(64), WindowSpec(2.0, 1.0, 8), models_dir=tmp_path, device="cpu")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
+        failed, made = [elsewhere.submit(embed_video, file, spec) for file in (files[3], files[0])]
+        assert isinstance(failed.exception(), VideoError)
+        video = made.result()
+    assert (video.file, len(video.windows)) == (files[0], 3)
+    np.testing.assert_allclose(np.linalg.norm(video.vectors, axis=1), 1, atol=1e-5)
