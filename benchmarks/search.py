@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store import vector_index
 from vidsearch.store.library import Library
-from vidsearch.store.sqlite import searching
 
 MODEL = "benchmark"
 WINDOWS_PER_VIDEO = 100
 WINDOWS_PER_HOUR = 900
 FACTS = VideoFacts(0.0, 404.0, 25.0, 10100, 1280, 720, "h264", "mov,mp4", 0, "decord")
-ALWAYS, NEVER = 1 << 60, 1  # values of EXACT_BELOW
+ALWAYS, NEVER = 1 << 60, 1  # values of `exact_below`
 
 Vectors = NDArray[np.float32]
 
@@ -63,8 +62,7 @@ def make_queries(vectors: Vectors, count: int, rng: np.random.Generator) -> dict
 def fill(home: Path, vectors: Vectors) -> float:
     """Writes the library and its index; seconds for the index."""
     windows = tuple(ClipWindow(4.0 * n, 4.0 * n + 8, ()) for n in range(WINDOWS_PER_VIDEO))
-    searching.EXACT_BELOW = ALWAYS
-    with Library.open(home) as library, library.writing():
+    with Library.open(home, exact_below=ALWAYS) as library, library.writing():
         for number, first in enumerate(range(0, len(vectors), WINDOWS_PER_VIDEO)):
             library.record_indexed(
                 IndexedVideo(
@@ -77,8 +75,7 @@ def fill(home: Path, vectors: Vectors) -> float:
                     WindowSpec(),
                 )
             )
-    searching.EXACT_BELOW = NEVER
-    with Library.open(home) as library:
+    with Library.open(home, exact_below=NEVER) as library:
         begin = time.process_time()
         library.rebuild()
         return time.process_time() - begin
@@ -95,15 +92,11 @@ def median_ms(action: Callable[[Vectors], object], queries: Vectors) -> float:
 
 
 def ask_once(home: Path, query: Vectors, *, by_index: bool) -> None:
-    with Library.open(home, create=False) as library:
-        if by_index:
-            library._searcher._searched = True  # as if it had answered before: it goes to the index at once
+    with Library.open(home, create=False, exact_below=NEVER, warm=by_index) as library:
         library.search(query, model=MODEL, limit=10)
 
 
 def time_once(home: Path, queries: Vectors, *, by_index: bool) -> float:
-    searching.EXACT_BELOW = NEVER
-
     def ask(query: Vectors) -> None:
         ask_once(home, query, by_index=by_index)
 
@@ -111,8 +104,7 @@ def time_once(home: Path, queries: Vectors, *, by_index: bool) -> float:
 
 
 def time_again(home: Path, queries: Vectors, *, by_index: bool) -> float:
-    searching.EXACT_BELOW = NEVER if by_index else ALWAYS
-    with Library.open(home, create=False) as library:
+    with Library.open(home, create=False, exact_below=NEVER if by_index else ALWAYS) as library:
 
         def ask(query: Vectors) -> None:
             library.search(query, model=MODEL, limit=10)
@@ -124,14 +116,10 @@ def time_again(home: Path, queries: Vectors, *, by_index: bool) -> float:
 
 def recall(home: Path, queries: Vectors) -> float:
     """recall@10 of the index against the exact pass."""
-    searching.EXACT_BELOW = NEVER
     shares = []
-    with Library.open(home, create=False) as library:
-        library.search(queries[0], model=MODEL, limit=1)
+    with Library.open(home, create=False, exact_below=NEVER, warm=True) as library:
         for query in queries:
-            right = {
-                (hit.path, hit.start_s) for hit in library.search(query, model=MODEL, limit=10, under=Path("/videos"))
-            }
+            right = {(hit.path, hit.start_s) for hit in library.search(query, model=MODEL, limit=10, exact=True)}
             found = {(hit.path, hit.start_s) for hit in library.search(query, model=MODEL, limit=10)}
             shares.append(len(right & found) / 10)
     return statistics.mean(shares)

@@ -75,7 +75,7 @@ def library_content(home: Path) -> dict[str, VideoContent]:
     with closing(sqlite3.connect(f"file:{home / 'library.sqlite3'}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         rows = connection.execute(
-            "SELECT v.*, i.*, i.id AS indexing FROM videos v LEFT JOIN indexings i ON i.video_id = v.id"
+            "SELECT v.*, e.*, e.id AS embedding FROM videos v LEFT JOIN embeddings e ON e.video_id = v.id"
         ).fetchall()
         return {row["path"]: _video(connection, row) for row in rows}
 
@@ -83,7 +83,7 @@ def library_content(home: Path) -> dict[str, VideoContent]:
 def _video(connection: sqlite3.Connection, row: sqlite3.Row) -> VideoContent:
     facts = {name: row[name] for name in ("size_bytes", "mtime_ns", "fingerprint", "state", "duration_s", "reader")}
     windows = connection.execute(
-        "SELECT start_s, end_s FROM windows WHERE indexing_id = ? ORDER BY ordinal", (row["indexing"],)
+        "SELECT start_s, end_s FROM windows WHERE embedding_id = ? ORDER BY ordinal", (row["embedding"],)
     )
     vectors = np.frombuffer(row["vectors"] or b"", dtype="<f2").astype(np.float32)
     if row["windows"]:

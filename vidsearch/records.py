@@ -88,6 +88,17 @@ class ClipFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorExtractor:
+    """Makes the vectors of a model over windows of one kind: one thing that can be taken from a video."""
+
+    model: str
+    window_spec: WindowSpec
+
+
+Extractor = VectorExtractor  # the union of all kinds; the library knows per video and extractor what was done
+
+
+@dataclass(frozen=True, slots=True)
 class IndexedVideo:
     """One video as it goes into the library: what it is, its windows, and their vectors by one model."""
 

@@ -107,7 +107,7 @@ def test_the_doctor_names_a_broken_library_and_a_broken_model(
     clips_library: Path, small_tiny: ModelFolder, vidsearch: RunVidsearch
 ) -> None:
     with closing(sqlite3.connect(clips_library / "library.sqlite3")) as connection, connection:
-        connection.execute("UPDATE indexings SET vectors = zeroblob(length(vectors)) WHERE id = 1")
+        connection.execute("UPDATE embeddings SET vectors = zeroblob(length(vectors)) WHERE id = 1")
     checked = vidsearch("check", "--json")
     assert checked.returncode == 4
     problems = json.loads(checked.stdout)["problems"]

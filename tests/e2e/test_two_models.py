@@ -31,8 +31,8 @@ def stopped_half_way(*arguments: str | Path, home: Path) -> Iterator[None]:
     """A run that has indexed some of its videos stands still, as one that takes hours; in the end it is killed."""
     run = subprocess.Popen([*PROGRAM, *arguments], env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
     try:
-        deadline, before = time.monotonic() + 60, indexings(home)
-        while indexings(home) == before and time.monotonic() < deadline:
+        deadline, before = time.monotonic() + 60, embeddings(home)
+        while embeddings(home) == before and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(run.pid, signal.SIGSTOP)
         yield
@@ -41,9 +41,9 @@ def stopped_half_way(*arguments: str | Path, home: Path) -> Iterator[None]:
         assert run.wait(timeout=60) == -signal.SIGKILL
 
 
-def indexings(home: Path) -> int:
+def embeddings(home: Path) -> int:
     with closing(sqlite3.connect(f"file:{home / 'library.sqlite3'}?mode=ro", uri=True)) as connection:
-        count: int = connection.execute("SELECT count(*) FROM indexings").fetchone()[0]
+        count: int = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
         return count
 
 

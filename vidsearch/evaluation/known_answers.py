@@ -21,7 +21,7 @@ from vidsearch.evaluation.calibration import NOWHERE, KnownAnswers
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
-    from vidsearch.store.library import Library
+    from vidsearch.store.interface import Library
 
 FEWEST = 20  # queries of each kind: with fewer nothing can be said about 1 in 20
 _SHOWN = 3

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, WindowSpec
-from vidsearch.store.plan import Fingerprint, IndexPlan
+from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, WindowSpec
+from vidsearch.store.plan import IndexPlan, PlanRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class LibraryInfo:
 
 
 class Library(Protocol):
-    """Videos, their windows and vectors, kept on disk; a context manager that closes itself.
+    """Videos, their windows and vectors, kept on disk; a context manager that closes itself. Threads may share one.
 
     Every method raises LibraryError if the library is damaged, out of reach or busy.
     """
@@ -89,23 +89,8 @@ class Library(Protocol):
         Raises LibraryError if it is not there.
         """
 
-    def plan(
-        self,
-        root: Path,
-        found: Sequence[VideoFile],
-        *,
-        model: str,
-        window_spec: WindowSpec,
-        fingerprint: Fingerprint,
-        retry_failed: bool = False,
-        unreadable: Sequence[Path] = (),
-    ) -> IndexPlan:
-        """Compares what the walk found below `root` (a folder or a file) with the library. Writes nothing.
-
-        `fingerprint` must cover the size of a file; it is called only if it can decide something. A VideoError from it
-        leaves the file to be indexed, where the error is met again and recorded. `unreadable`: folders the walk could
-        not look into; nothing below them counts as deleted. Make and apply a plan within one `writing()`.
-        """
+    def plan(self, request: PlanRequest) -> IndexPlan:
+        """Compares what a walk found with the library. Writes nothing. Make and apply a plan within one `writing()`."""
 
     # -- changes
 
@@ -135,12 +120,12 @@ class Library(Protocol):
         *,
         model: str,
         limit: int,
-        under: Path | None = None,
+        filters: Sequence[Filter] = (),
         exact: bool = False,
     ) -> list[ScoredWindow]:
         """The `limit` windows nearest to a vector (E,), best first; equal scores by path and start.
 
-        `under`: only videos at or below this path, always exact. `exact`: never ask the index. Empty for a library
+        `filters`: only videos that pass all of them, always exact. `exact`: never ask the index. Empty for a library
         without vectors; LibraryError if it has those of other models only, or of another length.
         """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VideoError
-from vidsearch.records import VideoFile, WindowSpec
+from vidsearch.records import Extractor, VideoFile
 from vidsearch.store.availability import Availability, stat_state
 from vidsearch.store.paths import is_within, sort_key
 
@@ -24,7 +24,7 @@ PASSING_ERRORS = frozenset({"vanished", "changing"})
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A video of the library. `done`: it has vectors of the model and the windows in question."""
+    """A video of the library. `done`: the extractors that have given what they can of its content."""
 
     id: int
     path: Path
@@ -34,7 +34,24 @@ class Known:
     fingerprint: str | None
     failed: bool
     error_kind: str | None
-    done: bool
+    done: frozenset[Extractor]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What a walk found below `root` (a folder or a file), and what is wanted of it.
+
+    `fingerprint` must cover the size of a file; it is called only if it can decide something. A VideoError from it
+    leaves the file to be indexed, where the error is met again and recorded. `unreadable`: folders the walk could not
+    look into; nothing below them counts as deleted.
+    """
+
+    root: Path
+    found: Sequence[VideoFile]
+    extractors: frozenset[Extractor]
+    fingerprint: Fingerprint
+    retry_failed: bool = False
+    unreadable: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +77,6 @@ class IndexPlan:
     """What to do, each group in a fixed order. `Library.apply` does all but `to_index`, which needs decoding."""
 
     root: Path
-    model: str
-    window_spec: WindowSpec
     offline: bool  # the root is out of reach: nothing of it leaves the library
     to_index: tuple[VideoFile, ...] = ()  # newest first
     unchanged: tuple[VideoFile, ...] = ()
@@ -74,28 +89,14 @@ class IndexPlan:
     fingerprints: Mapping[Path, str] | None = None  # those that had to be taken for the plan
 
 
-def make_plan(
-    root: Path,
-    found: Sequence[VideoFile],
-    known: Sequence[Known],
-    availability: Availability,
-    *,
-    model: str,
-    window_spec: WindowSpec,
-    offline: bool,
-    retry_failed: bool,
-    unreadable: Sequence[Path],
-    fingerprint: Fingerprint,
-) -> IndexPlan:
-    """`known` is the whole library: a file may come from another root. `unreadable`: folders the walk failed in."""
-    planner = _Planner(known, availability, retry_failed=retry_failed, fingerprint=fingerprint)
-    planner.compare(found)
-    planner.look_for_missing(root, unreadable)
-    planner.place_strangers()
+def make_plan(request: PlanRequest, known: Sequence[Known], availability: Availability, *, offline: bool) -> IndexPlan:
+    """`known` is the whole library: a file may come from another root. `offline`: the root is out of reach."""
+    planner = _Planner(request, known, availability)
+    planner.compare()
+    planner.look_for_missing()
+    planner.place_unmatched()
     return IndexPlan(
-        root=root,
-        model=model,
-        window_spec=window_spec,
+        root=request.root,
         offline=offline,
         to_index=tuple(sorted(planner.to_index, key=lambda file: (-file.mtime_ns, sort_key(file.path)))),
         unchanged=tuple(planner.unchanged),
@@ -112,16 +113,13 @@ def make_plan(
 class _Planner:
     """The lists of a plan while they grow."""
 
-    def __init__(
-        self, known: Sequence[Known], availability: Availability, *, retry_failed: bool, fingerprint: Fingerprint
-    ) -> None:
+    def __init__(self, request: PlanRequest, known: Sequence[Known], availability: Availability) -> None:
+        self._request = request
         self._known = {row.path: row for row in known}
         self._sizes = {row.size_bytes for row in known if row.fingerprint is not None}
         self._availability = availability
-        self._retry_failed = retry_failed
-        self._fingerprint = fingerprint
         self._seen: set[Path] = set()
-        self._strangers: list[VideoFile] = []  # files whose content is not what the library has at that path
+        self._unmatched: list[VideoFile] = []  # files whose content is not what the library has at that path
         self._replaced: dict[int, Known] = {}  # videos whose path now holds something else
         self.missing: dict[int, Known] = {}
         self.fingerprints: dict[Path, str] = {}
@@ -133,17 +131,17 @@ class _Planner:
         self.copied: list[Copied] = []
         self.kept_offline: list[Path] = []
 
-    def compare(self, found: Sequence[VideoFile]) -> None:
-        """Sorts what was found into known and strange."""
-        for file in sorted(found, key=lambda file: sort_key(file.path)):
+    def compare(self) -> None:
+        """Sorts what was found into known and unmatched."""
+        for file in sorted(self._request.found, key=lambda file: sort_key(file.path)):
             self._seen.add(file.path)
             row = self._known.get(file.path)
             if row is None:
-                self._strangers.append(file)
+                self._unmatched.append(file)
                 continue
             if (row.size_bytes, row.mtime_ns) == (file.size_bytes, file.mtime_ns):
                 self._availability.note_seen(file.path, row.device)
-                if self._settle(row, file, retry=self._retry_failed or _may_work_now(row)):
+                if self._settle(row, file, retry=self._request.retry_failed or _may_work_now(row)):
                     self.unchanged.append(file)
             elif (
                 row.size_bytes == file.size_bytes
@@ -155,17 +153,17 @@ class _Planner:
                 self._settle(row, file, retry=True)
             else:
                 self._replaced[row.id] = row
-                self._strangers.append(file)
+                self._unmatched.append(file)
 
-    def look_for_missing(self, root: Path, unreadable: Sequence[Path]) -> None:
+    def look_for_missing(self) -> None:
         """Finds out about the videos below the root that the walk did not see."""
         for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
-            if row.path in self._seen or not is_within(row.path, root):
+            if row.path in self._seen or not is_within(row.path, self._request.root):
                 continue
             where = self._availability.where_is(row.path, row.device)
             if where == "there" and not row.path.is_file():
                 where = "gone"  # a folder, a pipe or a dead link has taken its name
-            if any(is_within(row.path, folder) for folder in unreadable):
+            if any(is_within(row.path, folder) for folder in self._request.unreadable):
                 where = "offline"
             if where == "gone":
                 self.missing[row.id] = row
@@ -173,22 +171,22 @@ class _Planner:
                 self.kept_offline.append(row.path)
             # "there": the walk was told to leave it out. That is no deletion; `vidsearch remove` is.
 
-    def place_strangers(self) -> None:
+    def place_unmatched(self) -> None:
         """For each new content: moved from elsewhere, a copy of something known, or to be indexed."""
         donors: dict[str, list[Known]] = {}
         for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
             if row.fingerprint is not None:
                 donors.setdefault(row.fingerprint, []).append(row)
-        for file in self._strangers:
+        for file in self._unmatched:
             content = self._read(file) if file.size_bytes in self._sizes else None
             twins = donors.get(content, []) if content is not None else []
             left = next((row for row in twins if self._has_left(row)), None)
-            stays = next((row for row in twins if row.done and not row.failed), None)
+            stays = next((row for row in twins if self._is_done(row) and not row.failed), None)
             if left is not None:
                 twins.remove(left)
                 self.missing.pop(left.id, None)
                 self.moved.append(Moved(left.id, left.path, file))
-                self._settle(left, file, retry=self._retry_failed or _may_work_now(left))
+                self._settle(left, file, retry=self._request.retry_failed or _may_work_now(left))
             elif stays is not None and content is not None:
                 self.copied.append(Copied(stays.path, file, content))
             else:
@@ -198,13 +196,16 @@ class _Planner:
         """Puts a file with known content where it belongs; True if nothing is to be done about its vectors."""
         if row.failed and retry:
             self.to_index.append(file)
-        elif row.done:
+        elif self._is_done(row):
             return True
         elif row.failed:
             self.failed_before.append(file)
         else:
             self.to_index.append(file)
         return False
+
+    def _is_done(self, row: Known) -> bool:
+        return self._request.extractors <= row.done
 
     def _has_left(self, row: Known) -> bool:
         if row.id in self._replaced or row.id in self.missing:
@@ -221,7 +222,7 @@ class _Planner:
         """The fingerprint, taken once; None if the file cannot be read, which indexing it will record."""
         if file.path not in self.fingerprints:
             try:
-                self.fingerprints[file.path] = self._fingerprint(file.path)
+                self.fingerprints[file.path] = self._request.fingerprint(file.path)
             except VideoError:
                 return None
         return self.fingerprints[file.path]

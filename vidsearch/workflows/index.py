@@ -16,9 +16,9 @@ from vidsearch.embedding.executors import EmbedEvent, Executor, PooledExecutor, 
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VideoErrorKind, VidsearchError
-from vidsearch.records import FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.interface import Library
-from vidsearch.store.plan import IndexPlan
+from vidsearch.store.plan import IndexPlan, PlanRequest
 from vidsearch.video.discover import FoundProblem, find_videos
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.pool import DecodeFailed
@@ -104,13 +104,14 @@ def index_folders(
             found, problems = _walk(root, options)
             yield from (VideoFailed(problem.path, problem.kind, problem.message) for problem in problems)
             plan = library.plan(
-                root,
-                found,
-                model=options.model,
-                window_spec=options.window_spec,
-                fingerprint=fingerprint,
-                retry_failed=options.retry_failed,
-                unreadable=[problem.path for problem in problems],
+                PlanRequest(
+                    root,
+                    found,
+                    frozenset({VectorExtractor(options.model, options.window_spec)}),
+                    fingerprint,
+                    retry_failed=options.retry_failed,
+                    unreadable=[problem.path for problem in problems],
+                )
             )
             yield RootPlanned(root, plan)
             to_index.update((file.path, file) for file in plan.to_index)

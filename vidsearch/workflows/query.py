@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VidsearchError
-from vidsearch.records import Filter, Hit, Query, Term, Under
+from vidsearch.records import Hit, Query, Term, Under
 from vidsearch.workflows.moments import merge_windows
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def find_moments(
         query_vector(query.terms, embedder),
         model=embedder.model,
         limit=max(FEWEST_WINDOWS, WINDOWS_PER_HIT * query.top),
-        under=_place(query.filters),
+        filters=query.filters,
         exact=query.exact,
     )
     return merge_windows(
@@ -81,11 +81,3 @@ def query_vector(terms: Sequence[Term], embedder: TextEmbedder) -> NDArray[np.fl
     if not length > SHORTEST_SUM:
         raise VidsearchError("The terms of the query cancel each other; change a weight, or leave a term out.")
     return np.asarray(total / length, dtype=np.float32)
-
-
-def _place(filters: Sequence[Filter]) -> Path | None:
-    """The one folder to search, until the store takes filters themselves."""
-    places = [under.path for under in filters]
-    if len(places) > 1:
-        raise VidsearchError("A query has one --under at most.")
-    return places[0] if places else None

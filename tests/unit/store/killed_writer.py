@@ -8,12 +8,10 @@ from pathlib import Path
 from store_shelf import Shelf
 
 from vidsearch.store.library import Library
-from vidsearch.store.sqlite import searching
 
 
 def main(root: Path, home: Path) -> None:
-    searching.EXACT_BELOW = 200  # so that the index file is written, too
-    with Library.open(home) as library:
+    with Library.open(home, exact_below=200) as library:  # so that the index file is written, too
         shelf = Shelf(root, home, library)
         sys.stdout.write("started\n")
         sys.stdout.flush()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
-from vidsearch.store.plan import IndexPlan
+from vidsearch.store.plan import IndexPlan, PlanRequest
 
 DIM = 32
 SPEC = WindowSpec()
@@ -75,13 +75,14 @@ class Shelf:
             return fingerprint(path)
 
         return self.library.plan(
-            root or self.root,
-            self.walk(root) if found is None else found,
-            model=model,
-            window_spec=spec,
-            fingerprint=reading,
-            retry_failed=retry_failed,
-            unreadable=unreadable,
+            PlanRequest(
+                root or self.root,
+                self.walk(root) if found is None else found,
+                frozenset({VectorExtractor(model, spec)}),
+                reading,
+                retry_failed=retry_failed,
+                unreadable=unreadable,
+            )
         )
 
     def record(self, path: Path, *, model: str = "nano", spec: WindowSpec = SPEC, count: int = 3) -> None:

@@ -8,6 +8,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from store_shelf import DIM, Shelf, as_file
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite.database import Database
+from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 
 HOLD_THE_LOCK = """
 import sys
@@ -40,13 +44,19 @@ def database(shelf: Shelf) -> Path:
     return shelf.home / "library.sqlite3"
 
 
+@contextmanager
+def opened(shelf: Shelf) -> Iterator[Database]:
+    with closing(Database.open(shelf.home, create=False)) as opened_database:
+        yield opened_database
+
+
 def test_the_connection_is_as_it_should_be(shelf: Shelf) -> None:
-    with shelf.library._database.reading() as connection:
+    with opened(shelf) as opened_database, opened_database.reading() as connection:
         pragmas = {
             name: connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "foreign_keys", "page_size", "user_version")
         }
-    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "page_size": 16384, "user_version": 1}
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "page_size": 16384, "user_version": SCHEMA_VERSION}
 
 
 def test_without_a_library_the_way_to_one_is_named(tmp_path: Path) -> None:
@@ -67,11 +77,11 @@ def test_a_newer_schema_asks_for_an_update(shelf: Shelf) -> None:
     connection = sqlite3.connect(database(shelf))
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(LibraryError, match=r"newer vidsearch \(schema 7, this program knows 1\): update vidsearch"):
+    with pytest.raises(LibraryError, match=r"newer vidsearch \(schema 7, this program knows 2\): update vidsearch"):
         Library.open(shelf.home)
 
 
-def test_a_file_that_is_no_database_is_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "library.sqlite3").write_bytes(b"something else entirely " * 1000)
     with pytest.raises(LibraryError, match=r"is damaged .*: restore a backup, or delete the folder and index again"):
         Library.open(tmp_path)
@@ -137,7 +147,7 @@ def test_a_reader_sees_the_library_of_before_while_a_change_is_under_way(shelf: 
     path = shelf.write("a.mp4", "a")
     shelf.record(path)
     with Library.open(shelf.home) as reader:
-        with shelf.library._database.atomic() as connection:
+        with opened(shelf) as writer, writer.transaction() as connection:
             connection.execute("DELETE FROM videos")
             assert len(reader.videos()) == 1
         assert reader.videos() == []
@@ -145,16 +155,20 @@ def test_a_reader_sees_the_library_of_before_while_a_change_is_under_way(shelf: 
 
 def test_an_error_inside_a_change_takes_it_back(shelf: Shelf) -> None:
     shelf.record(shelf.write("a.mp4", "a"))
-    with pytest.raises(KeyboardInterrupt), shelf.library._database.atomic() as connection:
-        connection.execute("DELETE FROM videos")
-        raise KeyboardInterrupt
+    with opened(shelf) as writer:
+        with pytest.raises(KeyboardInterrupt), writer.transaction() as connection:
+            connection.execute("DELETE FROM videos")
+            raise KeyboardInterrupt
+        with writer.reading() as connection:  # the connection is as good as before
+            assert connection.execute("SELECT count(*) FROM videos").fetchone() == (1,)
     assert len(shelf.library.videos()) == 1
 
 
 def test_a_wrong_statement_stays_a_bug(shelf: Shelf) -> None:
     with (
+        opened(shelf) as reader,
         pytest.raises(sqlite3.OperationalError, match="no such table"),
-        shelf.library._database.reading() as connection,
+        reader.reading() as connection,
     ):
         connection.execute("SELECT * FROM nowhere")
 

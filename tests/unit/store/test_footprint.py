@@ -13,7 +13,7 @@ from store_shelf import FACTS, SPEC, windows_of
 from vidsearch.records import IndexedVideo, VideoFile
 from vidsearch.store.library import Library
 from vidsearch.store.sqlite.searching import EXACT_BELOW
-from vidsearch.store.vector_index import Labels, VectorIndex, files_of
+from vidsearch.store.vector_index import IdRange, VectorIndex, files_of
 
 DIM = 512  # of the published models
 WINDOWS_PER_HOUR = 900
@@ -22,7 +22,7 @@ BYTES_PER_HOUR = 3_000_000
 
 def index_bytes_of_an_hour(folder: Path) -> int:
     rows = np.random.default_rng(0).standard_normal((WINDOWS_PER_HOUR, DIM)).astype(np.float32)
-    VectorIndex.build(DIM, [Labels(0, WINDOWS_PER_HOUR)], lambda run: rows).save(folder, "index", "mobileviclip-small")
+    VectorIndex.build(DIM, [IdRange(0, WINDOWS_PER_HOUR)], lambda run: rows).save(folder, "index", "mobileviclip-small")
     return sum(file.stat().st_size for file in files_of(folder, "index"))
 
 
@@ -50,12 +50,13 @@ def test_an_hour_takes_three_megabytes_with_its_index(tmp_path: Path, minutes: i
 
 
 def test_a_search_imports_nothing_heavy(tmp_path: Path) -> None:
+    Library.open(tmp_path).close()
     program = f"""
 import sys
 from pathlib import Path
 import numpy as np
 from vidsearch.store.library import Library
-with Library.open(Path({str(tmp_path)!r})) as library:
+with Library.open(Path({str(tmp_path)!r}), create=False) as library:
     library.search(np.ones(4), model="nano", limit=3)
 heavy = ["torch", "hnswlib", "sqlite_utils", "click", "filelock", "rich", "typer", "av", "decord"]
 print([name for name in heavy if name in sys.modules])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import pytest
 from store_shelf import DIM
 
 from vidsearch.store.library import Library
-from vidsearch.store.sqlite import searching
 
 HERE = Path(__file__).parent
 KILLS = 20
@@ -54,21 +55,20 @@ def change_some(root: Path, chance: random.Random, turn: int) -> None:
 
 def dump(home: Path) -> list[tuple[Any, ...]]:
     """Everything a library says about its videos, without the numbers that count how it came about."""
-    with Library.open(home) as library, library._database.reading() as connection:
+    with closing(sqlite3.connect(home / "library.sqlite3")) as connection:
         return connection.execute(
             """SELECT v.path, size_bytes, mtime_ns, device, fingerprint, state, error_kind, error, start_s, duration_s,
                 fps, frames, width_px, height_px, codec, container, rotation_deg, reader, damage,
-                m.name, m.dim, window_length_s, window_stride_s, window_frames, i.windows, vectors,
+                m.name, m.dim, window_length_s, window_stride_s, window_frames, e.windows, vectors,
                 (SELECT group_concat(ordinal || ' ' || start_s || ' ' || end_s) FROM windows w
-                    WHERE w.indexing_id = i.id)
-            FROM videos v LEFT JOIN indexings i ON i.video_id = v.id LEFT JOIN models m ON m.id = i.model_id
+                    WHERE w.embedding_id = e.id)
+            FROM videos v LEFT JOIN embeddings e ON e.video_id = v.id LEFT JOIN models m ON m.id = e.model_id
             ORDER BY v.path, m.name"""
         ).fetchall()
 
 
 @pytest.mark.timeout(900)  # 25 processes in turn, on a machine that may have better things to do
-def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "EXACT_BELOW", 200)
+def test_killed_at_random_moments_and_rerun(tmp_path: Path) -> None:
     root, home = tmp_path / "videos", tmp_path / "home"
     root.mkdir()
     for number in range(VIDEOS):
@@ -88,7 +88,7 @@ def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.
             interrupted += 1
         else:
             span *= 0.7  # the machine has become quicker: it was over before the blow
-        with Library.open(home) as library:
+        with Library.open(home, exact_below=200) as library:
             assert [problem for problem in library.check() if "search index" not in problem] == []
             assert all(row.windows == 3 for row in library.videos())
             hits = library.search(np.ones(DIM), model="nano", limit=5)
@@ -97,7 +97,7 @@ def test_killed_at_random_moments_and_rerun(tmp_path: Path, monkeypatch: pytest.
     finish(root, home)
     finish(root, tmp_path / "undisturbed")
     assert dump(home) == dump(tmp_path / "undisturbed")
-    with Library.open(home) as library:
+    with Library.open(home, exact_below=200) as library:
         assert library.check() == []  # the index included
     names = {path.name for path in home.iterdir()}
     assert names == {"library.sqlite3", "index-1.hnsw", "index-1.hnsw.json", "writer.lock", "writer.json"}

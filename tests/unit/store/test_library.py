@@ -11,9 +11,10 @@ import pytest
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import Hit, IndexedVideo, VideoFacts, VideoRow, WindowSpec
+from vidsearch.records import Hit, IndexedVideo, Under, VideoFacts, VideoRow, WindowSpec
 from vidsearch.store.interface import ModelInfo, RootInfo
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 
 ODD_NAMES = [
     "plain.mp4",
@@ -39,7 +40,9 @@ def test_every_name_comes_back_byte_for_byte(shelf: Shelf) -> None:
     assert {os.fsencode(hit.path) for hit in hits} == set(expected)
     for name in ODD_NAMES:
         path = shelf.root / name
-        assert {hit.path for hit in shelf.library.search(np.ones(DIM), model="nano", limit=9, under=path)} == {path}
+        assert {
+            hit.path for hit in shelf.library.search(np.ones(DIM), model="nano", limit=9, filters=(Under(path),))
+        } == {path}
     assert len(shelf.plan().unchanged) == len(ODD_NAMES)
 
 
@@ -161,7 +164,11 @@ def test_info_counts_what_there_is(shelf: Shelf) -> None:
     shelf.library.record_failed(as_file(bad), VideoError("corrupt", "broken"), fingerprint=None)
     shelf.record(shelf.root / "a.mp4", model="small", spec=WindowSpec(4.0, 2.0, 4), count=5)
     info = shelf.library.info()
-    assert (info.folder, info.schema, info.roots) == (shelf.home, 1, (RootInfo(shelf.root, offline=False),))
+    assert (info.folder, info.schema, info.roots) == (
+        shelf.home,
+        SCHEMA_VERSION,
+        (RootInfo(shelf.root, offline=False),),
+    )
     assert info.models == (
         ModelInfo("nano", DIM, 2, 6, (SPEC,)),
         ModelInfo("small", DIM, 1, 5, (WindowSpec(4.0, 2.0, 4),)),
@@ -189,7 +196,7 @@ def test_vectors_are_stored_as_little_endian_float16_of_unit_length(shelf: Shelf
     path = shelf.write("a.mp4", "a")
     shelf.record(path)
     connection = sqlite3.connect(shelf.home / "library.sqlite3")
-    blob = connection.execute("SELECT vectors FROM indexings").fetchone()[0]
+    blob = connection.execute("SELECT vectors FROM embeddings").fetchone()[0]
     connection.close()
     stored = np.frombuffer(blob, dtype="<f2").reshape(3, DIM).astype(np.float64)
     given = vectors_of(path, 3).astype(np.float64)
@@ -206,16 +213,16 @@ def test_check_finds_what_was_tampered_with(shelf: Shelf) -> None:
     shelf.index()
     assert shelf.library.check() == []
     connection = sqlite3.connect(shelf.home / "library.sqlite3")
-    connection.execute("UPDATE indexings SET vectors = substr(vectors, 1, 10) WHERE id = 1")
-    connection.execute("DELETE FROM windows WHERE indexing_id = 2 AND ordinal = 1")
-    connection.execute("UPDATE indexings SET vectors = zeroblob(length(vectors)) WHERE id = 3")
+    connection.execute("UPDATE embeddings SET vectors = substr(vectors, 1, 10) WHERE id = 1")
+    connection.execute("DELETE FROM windows WHERE embedding_id = 2 AND ordinal = 1")
+    connection.execute("UPDATE embeddings SET vectors = zeroblob(length(vectors)) WHERE id = 3")
     connection.execute("INSERT INTO windows VALUES (99, 0, 0, 1)")
     connection.commit()
     connection.close()
     problems = "\n".join(shelf.library.check())
     assert problems.count("do not match") == 2
     assert problems.count("not of unit length") == 1
-    assert problems.count("missing row of indexings") == 1
+    assert problems.count("missing row of embeddings") == 1
 
 
 def test_rebuild_gives_room_back(shelf: Shelf) -> None:

@@ -10,7 +10,8 @@ import pytest
 from store_shelf import DIM, Shelf, as_file, fingerprint
 
 from vidsearch.errors import VideoError
-from vidsearch.records import VideoFile, WindowSpec
+from vidsearch.records import VectorExtractor, VideoFile, WindowSpec
+from vidsearch.store.plan import PlanRequest
 
 
 def test_a_first_run_indexes_everything_newest_first_and_reads_nothing(shelf: Shelf) -> None:
@@ -207,7 +208,9 @@ def test_a_file_whose_fingerprint_cannot_be_taken_is_left_to_the_indexing(shelf:
     def refuse(path: Path) -> str:
         raise VideoError("unreadable", f"{path} cannot be read")
 
-    plan = shelf.library.plan(shelf.root, shelf.walk(), model="nano", window_spec=WindowSpec(), fingerprint=refuse)
+    plan = shelf.library.plan(
+        PlanRequest(shelf.root, shelf.walk(), frozenset({VectorExtractor("nano", WindowSpec())}), refuse)
+    )
     assert [file.path for file in plan.to_index] == [same_size]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,8 @@ from numpy.typing import NDArray
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError
-from vidsearch.records import IndexedVideo, ScoredWindow
+from vidsearch.records import IndexedVideo, Under
 from vidsearch.store.library import Library
-from vidsearch.store.sqlite import searching
 
 
 def queries(count: int) -> NDArray[np.float32]:
@@ -24,12 +24,6 @@ def fill(shelf: Shelf, videos: int, windows: int) -> None:
     with shelf.library.writing():
         for number in range(videos):
             shelf.record(shelf.write(f"{number:03}.mp4", f"video {number}"), count=windows)
-
-
-@pytest.fixture
-def small_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The index comes into play at sizes that a test can make."""
-    monkeypatch.setattr(searching, "EXACT_BELOW", 100)
 
 
 def test_the_nearest_windows_come_first(shelf: Shelf) -> None:
@@ -72,58 +66,123 @@ def test_equal_scores_are_ordered_by_path_and_start(shelf: Shelf) -> None:
     ]
 
 
-def test_every_way_to_an_answer_gives_the_same_scores(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(shelf, 40, 9)
-    for query in queries(5):
-        ways: list[list[ScoredWindow]] = [shelf.library.search(query, model="nano", limit=12)]  # matrix
-        ways.append(shelf.library.search(query, model="nano", limit=12, under=shelf.root))
-        with monkeypatch.context() as patch:
-            patch.setattr(searching, "EXACT_BELOW", 100)
-            patch.setattr(searching, "ROWS_AT_ONCE", 50)
-            ways.append(shelf.library.search(query, model="nano", limit=12, exact=True))
-            with shelf.library.writing():
-                pass  # makes the index
-            shelf.library.search(query, model="nano", limit=12)
-            ways.append(shelf.library.search(query, model="nano", limit=12))
-        assert ways[1:] == ways[:1] * 3
+def routes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """How the searches since the last call found their windows."""
+    taken = [record.args[2] for record in caplog.records if record.msg.startswith("searched")]  # type: ignore[index]
+    caplog.clear()
+    return taken  # type: ignore[return-value]
+
+
+def test_every_way_to_an_answer_gives_the_same_scores(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    fill(shelf, 40, 20)
+    everything = (Under(shelf.root),)
+    with (
+        caplog.at_level(logging.INFO),
+        Library.open(shelf.home) as matrix,
+        Library.open(shelf.home, exact_below=100) as exact,
+        Library.open(shelf.home, exact_below=100, warm=True) as index,
+    ):
+        with index.writing():
+            pass  # makes the index file
+        for query in queries(5):
+            answers = [
+                matrix.search(query, model="nano", limit=12),
+                matrix.search(query, model="nano", limit=12, filters=everything),
+                exact.search(query, model="nano", limit=12, exact=True),
+                exact.search(query, model="nano", limit=12, filters=everything),
+                index.search(query, model="nano", limit=12),
+            ]
+            assert answers == answers[:1] * 5
+            assert routes(caplog) == ["matrix", "matrix", "pass", "pass", "index"]
+
+
+def test_a_filter_acts_before_the_ranking(shelf: Shelf) -> None:
+    fill(shelf, 20, 7)
+    worst = shelf.library.search(queries(1)[0], model="nano", limit=140)[-1].path
+    with Library.open(shelf.home) as once:
+        for library in (once, shelf.library):  # by a pass, and in the matrix
+            hits = library.search(queries(1)[0], model="nano", limit=5, filters=(Under(worst),))
+            assert [hit.path for hit in hits] == [worst] * 5
+    none = shelf.library.search(
+        queries(1)[0], model="nano", limit=5, filters=(Under(worst), Under(shelf.root / "elsewhere"))
+    )
+    assert none == []  # both must hold
 
 
 def test_the_first_search_is_exact_and_the_next_one_asks_the_index(
-    shelf: Shelf, small_threshold: None, caplog: pytest.LogCaptureFixture
+    indexing_shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill(shelf, 30, 10)
+    fill(indexing_shelf, 30, 10)
     query = queries(1)[0]
-    with Library.open(shelf.home) as library:
-        first = library.search(query, model="nano", limit=5)
-        assert library._searcher._indexes == {}
-        second = library.search(query, model="nano", limit=5)
-        assert len(library._searcher._indexes) == 1
+    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100) as library:
+        first, second = (library.search(query, model="nano", limit=5) for _ in range(2))
+    assert routes(caplog) == ["pass", "index"]
     assert first == second
 
 
 def test_without_an_index_file_search_is_exact_and_says_so(
-    shelf: Shelf, small_threshold: None, caplog: pytest.LogCaptureFixture
+    indexing_shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill(shelf, 30, 10)
-    for file in shelf.home.glob("index-*"):
+    fill(indexing_shelf, 30, 10)
+    for file in indexing_shelf.home.glob("index-*"):
         file.unlink()
     query = queries(1)[0]
-    with caplog.at_level(logging.INFO), Library.open(shelf.home) as library:
+    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100) as library:
         answers = [library.search(query, model="nano", limit=5) for _ in range(3)]
     assert answers[0] == answers[1] == answers[2]
-    assert "searching exactly" in caplog.text
+    assert "no index in step for nano: searching exactly" in caplog.text
+    assert routes(caplog) == ["pass"] * 3
 
 
-def test_a_search_sees_what_another_process_wrote(shelf: Shelf, small_threshold: None) -> None:
+def test_a_search_sees_what_another_process_wrote(indexing_shelf: Shelf) -> None:
+    shelf = indexing_shelf
     fill(shelf, 30, 10)
     query = queries(1)[0]
-    with Library.open(shelf.home) as reader:
+    with Library.open(shelf.home, exact_below=100) as reader:
         best = [reader.search(query, model="nano", limit=1)[0] for _ in range(3)][-1]
         shelf.library.remove(best.path)
         assert reader.search(query, model="nano", limit=1)[0].path != best.path
         path = shelf.write("new.mp4", "new")
         shelf.library.record_indexed(IndexedVideo(as_file(path), "f", FACTS, windows_of(1), query[None], "nano", SPEC))
         assert reader.search(query, model="nano", limit=1)[0].path == path
+
+
+@pytest.mark.parametrize("exact_below", [100, 1000], ids=["index", "matrix"])
+def test_threads_share_a_library_and_get_the_answers_of_one(shelf: Shelf, exact_below: int) -> None:
+    fill(shelf, 30, 10)
+    asked = queries(24)
+    with Library.open(shelf.home, exact_below=exact_below, warm=True) as library:
+        with library.writing():
+            pass
+        expected = [library.search(query, model="nano", limit=7) for query in asked]
+    with (
+        Library.open(shelf.home, exact_below=exact_below, warm=True) as library,
+        ThreadPoolExecutor(6) as threads,
+    ):
+        assert list(threads.map(lambda query: library.search(query, model="nano", limit=7), asked)) == expected
+
+
+@pytest.mark.parametrize("exact_below", [100, 1000], ids=["index", "matrix"])
+def test_threads_search_while_one_of_them_writes(shelf: Shelf, exact_below: int) -> None:
+    fill(shelf, 30, 10)
+    query = queries(1)[0]
+    best = [hit.path for hit in shelf.library.search(query, model="nano", limit=300)]
+    leaving = list(dict.fromkeys(best))[:5]
+    with (
+        Library.open(shelf.home, exact_below=exact_below, warm=True) as library,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        with library.writing():
+            pass
+        searches = [threads.submit(library.search, query, model="nano", limit=300) for _ in range(20)]
+        for path in leaving:
+            library.remove(path)
+            searches += [threads.submit(library.search, query, model="nano", limit=300) for _ in range(4)]
+        states = [[hit.path for hit in search.result()] for search in searches]
+        final = [hit.path for hit in library.search(query, model="nano", limit=300)]
+    possible = [[path for path in best if path not in leaving[:gone]] for gone in range(6)]
+    assert all(state in possible for state in states)  # each search sees one state of the library, whole
+    assert final == possible[5]
 
 
 def test_small_libraries_notice_changes_too(shelf: Shelf) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +16,12 @@ from numpy.typing import NDArray
 from store_shelf import DIM, Shelf
 
 from vidsearch.store.library import Library
-from vidsearch.store.sqlite import searching
-from vidsearch.store.vector_index import Labels, VectorIndex
+from vidsearch.store.vector_index import IdRange, VectorIndex
 
 NAME = "index-1"
+
+Answers = list[list[tuple[Path, float, float]]]
+Ask = Callable[[Shelf], tuple[Answers, bool]]
 
 
 def clustered(count: int, dim: int, *, windows: int = 100, seed: int = 0) -> NDArray[np.float32]:
@@ -30,12 +34,12 @@ def clustered(count: int, dim: int, *, windows: int = 100, seed: int = 0) -> NDA
     return np.asarray(unit.astype(np.float16), dtype=np.float32)  # as they come out of the database
 
 
-def build(vectors: NDArray[np.float32], runs: list[Labels]) -> VectorIndex:
+def build(vectors: NDArray[np.float32], runs: list[IdRange]) -> VectorIndex:
     return VectorIndex.build(vectors.shape[1], runs, lambda run: vectors[run.first : run.first + run.count])
 
 
-def runs_of(count: int, windows: int = 100) -> list[Labels]:
-    return [Labels(first, windows) for first in range(0, count, windows)]
+def ranges_of(count: int, windows: int = 100) -> list[IdRange]:
+    return [IdRange(first, windows) for first in range(0, count, windows)]
 
 
 def recall(
@@ -53,7 +57,7 @@ def recall(
 
 def test_recall_on_clustered_vectors() -> None:
     vectors = clustered(5000, 64)
-    index = build(vectors, runs_of(5000))
+    index = build(vectors, ranges_of(5000))
     rng = np.random.default_rng(1)
     near = vectors[rng.integers(0, 5000, 30)] + 0.3 * rng.standard_normal((30, 64)).astype(np.float32) / 8
     far = rng.standard_normal((30, 64)).astype(np.float32)
@@ -62,11 +66,11 @@ def test_recall_on_clustered_vectors() -> None:
 
 def test_recall_holds_after_videos_came_and_left() -> None:
     vectors = clustered(3000, 64)
-    runs = runs_of(3000)
+    runs = ranges_of(3000)
     index = build(vectors, runs[:20])
     kept = runs[4:]  # four of twenty left, ten came
     assert index.catch_up(kept, lambda run: vectors[run.first : run.first + run.count])
-    assert (index.count, index.runs) == (2600, tuple(kept))
+    assert (index.count, index.id_ranges) == (2600, tuple(kept))
     alive = np.arange(3000) >= 400
     queries = np.random.default_rng(2).standard_normal((30, 64)).astype(np.float32)
     assert recall(index, vectors, alive, queries) >= 0.99
@@ -74,22 +78,22 @@ def test_recall_holds_after_videos_came_and_left() -> None:
 
 def test_too_many_deleted_windows_ask_for_a_new_graph() -> None:
     vectors = clustered(1000, 16)
-    index = build(vectors, runs_of(1000))
-    assert not index.catch_up(runs_of(1000)[:6], lambda run: vectors[run.first : run.first + run.count])
+    index = build(vectors, ranges_of(1000))
+    assert not index.catch_up(ranges_of(1000)[:6], lambda run: vectors[run.first : run.first + run.count])
     assert index.count == 1000  # untouched
 
 
 def test_an_index_that_has_grown_by_half_asks_for_a_new_graph() -> None:
     vectors = clustered(1600, 16)
-    index = build(vectors, runs_of(1000))
-    assert index.catch_up(runs_of(1500), lambda run: vectors[run.first : run.first + run.count])
-    assert not index.catch_up(runs_of(1600), lambda run: vectors[run.first : run.first + run.count])
+    index = build(vectors, ranges_of(1000))
+    assert index.catch_up(ranges_of(1500), lambda run: vectors[run.first : run.first + run.count])
+    assert not index.catch_up(ranges_of(1600), lambda run: vectors[run.first : run.first + run.count])
     assert index.count == 1500
 
 
 def test_a_search_gives_the_stored_vectors_and_never_more_than_there_are() -> None:
     vectors = clustered(100, 16)
-    index = build(vectors, runs_of(100))
+    index = build(vectors, ranges_of(100))
     found = index.search(vectors[3], 500)
     assert found is not None
     labels, rows = found
@@ -108,17 +112,17 @@ def test_an_empty_index_finds_nothing() -> None:
 def test_the_same_vectors_give_the_same_file(tmp_path: Path) -> None:
     vectors = clustered(600, 32)
     for name in ("one", "two"):
-        build(vectors, runs_of(600)).save(tmp_path, name, "nano")
+        build(vectors, ranges_of(600)).save(tmp_path, name, "nano")
     assert (tmp_path / "one.hnsw").read_bytes() == (tmp_path / "two.hnsw").read_bytes()
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     vectors = clustered(600, 32)
-    index = build(vectors, runs_of(600))
+    index = build(vectors, ranges_of(600))
     index.save(tmp_path, NAME, "nano")
     again = VectorIndex.load(tmp_path, NAME, model="nano", dim=32)
     assert again is not None
-    assert again.runs == index.runs
+    assert again.id_ranges == index.id_ranges
     query = np.random.default_rng(3).standard_normal(32).astype(np.float32)
     one, two = index.search(query, 20), again.search(query, 20)
     assert one is not None
@@ -129,9 +133,9 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index-1.hnsw", "index-1.hnsw.json"]
 
 
-def test_a_graph_replaced_after_the_card_was_read_is_not_taken(tmp_path: Path) -> None:
-    build(clustered(200, 32), runs_of(200)).save(tmp_path, NAME, "nano")
-    build(clustered(200, 32, seed=9), runs_of(200)).save(tmp_path, "other", "nano")
+def test_a_graph_replaced_after_the_manifest_was_read_is_not_taken(tmp_path: Path) -> None:
+    build(clustered(200, 32), ranges_of(200)).save(tmp_path, NAME, "nano")
+    build(clustered(200, 32, seed=9), ranges_of(200)).save(tmp_path, "other", "nano")
     (tmp_path / "other.hnsw").replace(tmp_path / f"{NAME}.hnsw")  # what a writer killed between its two files leaves
     assert VectorIndex.load(tmp_path, NAME, model="nano", dim=32) is None
 
@@ -140,22 +144,27 @@ def test_a_graph_replaced_after_the_card_was_read_is_not_taken(tmp_path: Path) -
 
 
 @pytest.fixture
-def indexed(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    monkeypatch.setattr(searching, "EXACT_BELOW", 100)
-    with shelf.library.writing():
+def indexed(indexing_shelf: Shelf) -> Shelf:
+    with indexing_shelf.library.writing():
         for number in range(20):
-            shelf.record(shelf.write(f"{number:03}.mp4", f"video {number}"), count=10)
-    assert shelf.library.check() == []
-    return shelf
+            indexing_shelf.record(indexing_shelf.write(f"{number:03}.mp4", f"video {number}"), count=10)
+    assert indexing_shelf.library.check() == []
+    return indexing_shelf
 
 
-def ask(shelf: Shelf) -> tuple[list[list[tuple[Path, float, float]]], bool]:
+@pytest.fixture
+def ask(caplog: pytest.LogCaptureFixture) -> Ask:
     """Some answers of a freshly opened library, and whether its index was used."""
-    with Library.open(shelf.home) as library:
-        queries = np.random.default_rng(5).standard_normal((6, DIM))
-        answers = [library.search(query, model="nano", limit=8) for query in queries]
-        ((_, index),) = library._searcher._indexes.values()
-    return [[(hit.path, hit.start_s, hit.score) for hit in answer] for answer in answers], index is not None
+
+    def asked(shelf: Shelf) -> tuple[Answers, bool]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO), Library.open(shelf.home, exact_below=100, warm=True) as library:
+            queries = np.random.default_rng(5).standard_normal((6, DIM))
+            answers = [library.search(query, model="nano", limit=8) for query in queries]
+        (route,) = {record.args[2] for record in caplog.records if record.msg.startswith("searched")}  # type: ignore[index]
+        return [[(hit.path, hit.start_s, hit.score) for hit in answer] for answer in answers], route == "index"
+
+    return asked
 
 
 def truncate(share: float) -> Callable[[Path], None]:
@@ -181,35 +190,35 @@ def garbage(graph: Path) -> None:
 
 
 def other_dimension(graph: Path) -> None:
-    """A sound file of another dimension, which hnswlib would take without a word, with a card to match."""
+    """A sound file of another dimension, which hnswlib would take without a word, with a manifest to match."""
     other = hnswlib.Index(space="ip", dim=16)
     other.init_index(max_elements=200, random_seed=1)
     other.add_items(np.random.default_rng(0).standard_normal((200, 16)))
     other.save_index(str(graph))
-    card = graph.with_name(graph.name + ".json")
-    body = json.loads(card.read_bytes().splitlines()[0])
+    manifest = graph.with_name(graph.name + ".json")
+    body = json.loads(manifest.read_bytes().splitlines()[0])
     content = graph.read_bytes()
     body |= {"dim": 16, "size_bytes": len(content), "crc32": zlib.crc32(content)}
     encoded = json.dumps(body, sort_keys=True).encode()
-    card.write_bytes(encoded + b"\n%08x\n" % zlib.crc32(encoded))
+    manifest.write_bytes(encoded + b"\n%08x\n" % zlib.crc32(encoded))
 
 
-def no_card(graph: Path) -> None:
+def no_manifest(graph: Path) -> None:
     graph.with_name(graph.name + ".json").unlink()
 
 
-def torn_card(graph: Path) -> None:
+def torn_manifest(graph: Path) -> None:
     truncate(0.5)(graph.with_name(graph.name + ".json"))
 
 
-def flipped_card(graph: Path) -> None:
+def flipped_manifest(graph: Path) -> None:
     flip(1)(graph.with_name(graph.name + ".json"))
 
 
 def later_format(graph: Path) -> None:
-    card = graph.with_name(graph.name + ".json")
-    encoded = json.dumps(json.loads(card.read_bytes().splitlines()[0]) | {"format": 2, "more": 1}).encode()
-    card.write_bytes(encoded + b"\n%08x\n" % zlib.crc32(encoded))
+    manifest = graph.with_name(graph.name + ".json")
+    encoded = json.dumps(json.loads(manifest.read_bytes().splitlines()[0]) | {"format": 2, "more": 1}).encode()
+    manifest.write_bytes(encoded + b"\n%08x\n" % zlib.crc32(encoded))
 
 
 DAMAGES = {
@@ -218,15 +227,17 @@ DAMAGES = {
     "garbage": garbage,
     "other dimension": other_dimension,
     "missing": Path.unlink,
-    "card missing": no_card,
-    "card torn": torn_card,
-    "card flipped": flipped_card,
-    "card of a later format": later_format,
+    "manifest missing": no_manifest,
+    "manifest torn": torn_manifest,
+    "manifest flipped": flipped_manifest,
+    "manifest of a later format": later_format,
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_index_changes_no_answer_and_is_repaired(indexed: Shelf, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_index_changes_no_answer_and_is_repaired(
+    indexed: Shelf, ask: Ask, damage: Callable[[Path], None]
+) -> None:
     right, used = ask(indexed)
     assert used
     damage(indexed.home / f"{NAME}.hnsw")
@@ -238,7 +249,7 @@ def test_a_damaged_index_changes_no_answer_and_is_repaired(indexed: Shelf, damag
     assert ask(indexed) == (right, True)
 
 
-def test_an_index_of_an_older_state_is_brought_up(indexed: Shelf) -> None:
+def test_an_index_of_an_older_state_is_brought_up(indexed: Shelf, ask: Ask) -> None:
     files = {path: path.read_bytes() for path in indexed.home.glob("index-*")}
     indexed.library.remove(indexed.root / "003.mp4")
     indexed.record(indexed.write("new.mp4", "new"), count=10)
@@ -252,15 +263,15 @@ def test_an_index_of_an_older_state_is_brought_up(indexed: Shelf) -> None:
     assert ask(indexed) == (right, True)
 
 
-def test_an_index_that_outlived_a_restored_backup_is_not_believed(indexed: Shelf) -> None:
+def test_an_index_that_outlived_a_restored_backup_is_not_believed(indexed: Shelf, ask: Ask) -> None:
     indexed.library.close()
     backup = (indexed.home / "library.sqlite3").read_bytes()
-    with Library.open(indexed.home) as library:
+    with Library.open(indexed.home, exact_below=100) as library:
         indexed.library = library
         with library.writing():
             indexed.record(indexed.write("after.mp4", "after the backup"), count=10)
     (indexed.home / "library.sqlite3").write_bytes(backup)
-    with Library.open(indexed.home) as library:
+    with Library.open(indexed.home, exact_below=100) as library:
         indexed.library = library
         indexed.record(indexed.write("other.mp4", "something else, as often changed"), count=10)
     right, used = ask(indexed)
@@ -286,14 +297,9 @@ def test_leftovers_of_a_killed_save_are_cleared(indexed: Shelf) -> None:
     assert not leftover.exists()
 
 
-def test_a_library_in_a_folder_whose_name_is_no_text_searches_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import os
-
-    monkeypatch.setattr(searching, "EXACT_BELOW", 10)
+def test_a_library_in_a_folder_whose_name_is_not_text_searches_exactly(tmp_path: Path) -> None:
     home = tmp_path / os.fsdecode(b"\xff home")
-    with Library.open(home) as library:
+    with Library.open(home, exact_below=10) as library:
         shelf = Shelf(tmp_path, home, library)
         with library.writing():
             for number in range(4):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
-
-if TYPE_CHECKING:
-    import sqlite_utils
 
 FILE_NAME = "library.sqlite3"
 # The blob of an hour's vectors fills 57 pages of this size; smaller pages cost more links, larger ones more leftovers.
@@ -24,19 +22,24 @@ _CANNOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLIT
 
 
 class Database:
-    """One connection in WAL mode with foreign keys on. Readers never wait for a writer."""
+    """An SQLite file in WAL mode with foreign keys on, for any number of threads. Readers never wait for a writer.
+
+    Each transaction has a connection to itself; those that are free wait for the next one.
+    """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
         self.folder = folder
         self.writable = writable
-        self._connection = connection
-        self._utils: sqlite_utils.Database | None = None
+        self._all = [connection]
+        self._free = [connection]
+        self._taking = threading.Lock()
+        self._of_thread = threading.local()  # .connection: that of the transaction this thread is in
 
     @classmethod
     def open(cls, folder: Path, *, create: bool) -> Database:
         """Opens the library of a folder, bringing an older schema forward.
 
-        Raises LibraryError where there is none and `create` is False, and for a file that is newer, damaged, another
+        Raises LibraryError if there is none and `create` is False, and for a file that is newer, damaged, another
         program's or unreadable. A folder that cannot be written is opened for reading alone.
         """
         file = folder / FILE_NAME
@@ -55,59 +58,75 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The library as it stands now: everything read inside belongs together. Nothing is held off meanwhile."""
-        with library_errors(self.folder):
-            if self._connection.in_transaction:
-                yield self._connection
-                return
-            self._connection.execute("BEGIN")
+        """The library as it stands now: everything read inside belongs together. Nothing is held off meanwhile.
+
+        Inside a transaction of the same thread it is part of that.
+        """
+        outer = getattr(self._of_thread, "connection", None)
+        if outer is not None:
+            yield outer
+            return
+        with library_errors(self.folder), self._connection() as connection:
+            connection.execute("BEGIN")
             try:
-                yield self._connection
+                yield connection
             finally:
-                if self._connection.in_transaction:  # a full or failing disk ends it by itself
-                    self._connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full or failing disk ends it by itself
+                    connection.execute("ROLLBACK")
 
     @contextmanager
-    def atomic(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing, also when the process is killed."""
-        if not self.writable:
-            raise LibraryError(f"the library in {self.folder} cannot be written: check the folder's permissions")
-        with library_errors(self.folder), self._with_utils().atomic():
-            # A write comes first and takes SQLite's write lock: otherwise another process that commits after our first
-            # read (`query` keeps its hits) would make our own write fail at once, without the busy timeout.
-            self._connection.execute("UPDATE library SET writes = writes + 1")
-            yield self._connection
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One change: all of it or nothing, also when the process is killed.
 
-    @contextmanager
-    def quick(self) -> Iterator[sqlite3.Connection]:
-        """As `atomic`, without the 0.1 s that sqlite-utils takes to import: a query keeps its hits with it."""
+        It takes SQLite's write lock at once: a transaction that began by reading would fail without any waiting if
+        another process committed before its first write.
+        """
         if not self.writable:
             raise LibraryError(f"the library in {self.folder} cannot be written: check the folder's permissions")
-        with library_errors(self.folder):
-            self._connection.execute("BEGIN IMMEDIATE")
+        with library_errors(self.folder), self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def vacuum(self) -> None:
         """Gives the space of what was removed back to the disk."""
-        with library_errors(self.folder):
-            self._connection.execute("VACUUM")
+        with library_errors(self.folder), self._connection() as connection:
+            connection.execute("VACUUM")
 
     def close(self) -> None:
         """The last connection that closes folds the write-ahead log into the file: one file to back up."""
-        self._connection.close()
+        with self._taking:
+            for connection in self._all:
+                connection.close()
 
-    def _with_utils(self) -> sqlite_utils.Database:
-        if self._utils is None:
-            # Late: it costs 0.1 s (it brings its own command line along), which a query should not pay.
-            import sqlite_utils
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that no other thread uses meanwhile."""
+        with self._taking:
+            if not self._free:
+                connection, _ = _connect(self.folder / FILE_NAME, create=False)
+                self._all.append(connection)
+                self._free.append(connection)
+            connection = self._free.pop()
+        self._of_thread.connection = connection
+        try:
+            yield connection
+        finally:
+            self._of_thread.connection = None
+            with self._taking:
+                self._free.append(connection)
 
-            self._utils = sqlite_utils.Database(self._connection, execute_plugins=False)
-        return self._utils
+
+def problems(connection: sqlite3.Connection) -> list[str]:
+    """One sentence for each thing that SQLite finds wrong in its file."""
+    return [f"database: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"] + [
+        f"database: a row of {table} refers to a missing row of {parent}"
+        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check")
+    ]
 
 
 @contextmanager
@@ -176,9 +195,14 @@ def _connect_unwritable(file: Path) -> sqlite3.Connection:
 
 
 def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
-    # isolation_level None: transactions begin where we say so, never by themselves.
+    # isolation_level None: transactions begin where we say so, never by themselves. check_same_thread: Database gives a
+    # connection to one thread at a time, and whoever closes it closes them all.
     connection = sqlite3.connect(
-        f"{file.as_uri()}?{parameters}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+        f"{file.as_uri()}?{parameters}",
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,
     )
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file alone

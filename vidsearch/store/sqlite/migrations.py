@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 # "vids": tells a library from some other program's SQLite file.
 APPLICATION_ID = 0x76696473
@@ -17,7 +21,7 @@ def m001_videos_windows_vectors(connection: sqlite3.Connection) -> None:
     `indexings` is one video seen by one model. Its vectors are one blob, (windows, dim) little-endian float16, which
     costs half the space of a row a vector and is read in one go; it is the last column, so that reading the others
     leaves its pages alone. The window with ordinal i carries the label `first_label + i` in the index. First labels are
-    drawn at random (statements.py): a number that was counted up would come back with other vectors after a backup was
+    drawn at random: a number that was counted up would come back with other vectors after a backup was
     restored, and an index file could not tell.
 
     `models.changes` grows with every change to a model's vectors, so that a process can tell at once whether what it
@@ -107,8 +111,40 @@ def m001_videos_windows_vectors(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_videos_windows_vectors,)
+def m002_standard_names(connection: sqlite3.Connection) -> None:
+    """The field's words: `embeddings` for `indexings`, `first_vector_id` for `first_label`.
+
+    `library` counted transactions for their write lock alone; BEGIN IMMEDIATE takes that.
+    """
+    database = _with_sqlite_utils(connection)
+    database.rename_table("indexings", "embeddings")
+    database.table("library").drop()
+    for statement in (
+        "ALTER TABLE embeddings RENAME COLUMN first_label TO first_vector_id",
+        "ALTER TABLE windows RENAME COLUMN indexing_id TO embedding_id",
+        "DROP INDEX indexings_by_label",
+        "CREATE UNIQUE INDEX embeddings_by_vector_id ON embeddings (model_id, first_vector_id, windows)",
+        "DROP TRIGGER indexing_comes",
+        "DROP TRIGGER indexing_leaves",
+        """CREATE TRIGGER embedding_comes AFTER INSERT ON embeddings BEGIN
+            UPDATE models SET changes = changes + 1 WHERE id = new.model_id;
+        END""",
+        """CREATE TRIGGER embedding_leaves AFTER DELETE ON embeddings BEGIN
+            UPDATE models SET changes = changes + 1 WHERE id = old.model_id;
+        END""",
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_videos_windows_vectors, m002_standard_names)
 SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def _with_sqlite_utils(connection: sqlite3.Connection) -> sqlite_utils.Database:
+    """sqlite-utils knows SQLite's rules for changing tables; a library of today's schema opens without importing it."""
+    import sqlite_utils
+
+    return sqlite_utils.Database(connection, execute_plugins=False)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ StoredPath = str | bytes
 
 
 def to_stored(path: Path) -> StoredPath:
-    """TEXT where the name is valid UTF-8, else BLOB with the bytes of the file system."""
+    """TEXT if the name is valid UTF-8, else BLOB with the bytes of the file system."""
     name = str(path)
     try:
         name.encode("utf-8")
@@ -23,17 +23,18 @@ def from_stored(stored: StoredPath) -> Path:
     return Path(os.fsdecode(stored))
 
 
-def within_sql(column: str, place: Path) -> tuple[str, dict[str, StoredPath]]:
-    """A WHERE condition for `column` being `place` or below it, and its parameters.
+def within_sql(column: str, place: Path, *, prefix: str = "") -> tuple[str, dict[str, StoredPath]]:
+    """A WHERE condition for `column` being `place` or below it, and its parameters; `prefix` begins their names.
 
     SQLite sorts every TEXT before every BLOB and each of them by bytes, so that "below /a" is the two ranges
     '/a/' to '/a0' ('0' follows '/'), one of each kind.
     """
     folder = os.fsencode(place).rstrip(b"/") + b"/"
     low, high = folder, folder[:-1] + b"0"
-    parameters: dict[str, StoredPath] = {"place": to_stored(place), "blob_low": low, "blob_high": high}
-    ranges = f"{column} = :place OR ({column} > :blob_low AND {column} < :blob_high)"
-    if isinstance(parameters["place"], str):  # below a folder whose own name is not UTF-8 no path is TEXT
+    stored = to_stored(place)
+    parameters: dict[str, StoredPath] = {"place": stored, "blob_low": low, "blob_high": high}
+    ranges = f"{column} = :{prefix}place OR ({column} > :{prefix}blob_low AND {column} < :{prefix}blob_high)"
+    if isinstance(stored, str):  # below a folder whose own name is not UTF-8 no path is TEXT
         parameters |= {"text_low": low.decode(), "text_high": high.decode()}
-        ranges += f" OR ({column} > :text_low AND {column} < :text_high)"
-    return f"({ranges})", parameters
+        ranges += f" OR ({column} > :{prefix}text_low AND {column} < :{prefix}text_high)"
+    return f"({ranges})", {prefix + name: value for name, value in parameters.items()}

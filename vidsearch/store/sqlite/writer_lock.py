@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +21,15 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._depth = 0
+        self._of_thread = threading.local()  # .holds: whether this thread has the lock
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        """Holds the lock; yields whether this is the outermost holding of this object.
+        """Holds the lock; yields whether this is the outermost holding of this object in this thread.
 
-        Raises LibraryError that names the other process if there is one.
+        Raises LibraryError that names the process that has it if there is one, be it this one in another thread.
         """
-        if self._depth:
+        if getattr(self._of_thread, "holds", False):
             yield False
             return
         from filelock import FileLock, Timeout  # late: a query never locks
@@ -44,12 +45,12 @@ class WriterLock:
             raise LibraryError(
                 f"the library in {self._folder} cannot be locked ({error.strerror}): check the folder's permissions"
             ) from error
-        self._depth = 1
+        self._of_thread.holds = True
         try:
             self._sign()
             yield True
         finally:
-            self._depth = 0
+            self._of_thread.holds = False
             lock.release()
 
     def _sign(self) -> None:

@@ -1,23 +1,33 @@
-"""The statements that read and write a library's tables. Each function runs inside the caller's transaction."""
+"""Roots and videos: what is known of them, and how they come, change their place and leave."""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import IndexedVideo, VideoFile, WindowSpec
+from vidsearch.records import (
+    Extractor,
+    Filter,
+    IndexedVideo,
+    VectorExtractor,
+    VideoFile,
+    VideoRow,
+    VideoState,
+    WindowSpec,
+)
 from vidsearch.store.availability import Availability, Root, describe_root
 from vidsearch.store.plan import IndexPlan, Known, Moved
+from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import from_stored, to_stored, within_sql
 from vidsearch.store.vectors import pack
 
-# A video's labels are `first + ordinal`; first labels are multiples of this, the rest of their 63 bits is random.
-LABELS_PER_VIDEO = 1 << 20
+# A video's vectors have the ids `first + ordinal`; the first one is a random multiple of this, of 63 bits.
+VECTOR_IDS_PER_VIDEO = 1 << 20
 
 # The columns of `videos` that hold VideoFacts, under the names of its attributes. What the pictures fill and what the
 # container states make the length, which is kept.
@@ -34,7 +44,6 @@ _FACTS = (
     "reader",
     "damage",
 )
-_SPEC = "window_length_s = :length_s AND window_stride_s = :stride_s AND window_frames = :frames"
 
 
 def roots(connection: sqlite3.Connection) -> list[Root]:
@@ -65,19 +74,49 @@ def renew_root(connection: sqlite3.Connection, path: Path) -> None:
     )
 
 
-def known_videos(connection: sqlite3.Connection, model: str, spec: WindowSpec) -> list[Known]:
-    """Every video, and whether it has vectors of this model and these windows."""
+def known_videos(connection: sqlite3.Connection) -> list[Known]:
+    """Every video, with what was extracted from it."""
+    done: dict[int, set[Extractor]] = {}
+    for video_id, *spec, model in connection.execute(
+        """SELECT video_id, window_length_s, window_stride_s, window_frames, m.name
+        FROM embeddings e JOIN models m ON m.id = e.model_id"""
+    ):
+        done.setdefault(video_id, set()).add(VectorExtractor(model, WindowSpec(*spec)))
     rows = connection.execute(
-        f"""SELECT v.id, path, size_bytes, mtime_ns, device, fingerprint, state = 'failed', error_kind,
-            EXISTS (SELECT 1 FROM indexings i JOIN models m ON m.id = i.model_id
-                    WHERE i.video_id = v.id AND m.name = :model AND {_SPEC})
-        FROM videos v""",
-        asdict(spec) | {"model": model},
+        "SELECT id, path, size_bytes, mtime_ns, device, fingerprint, state = 'failed', error_kind FROM videos"
     )
     return [
-        Known(id_, from_stored(path), size, mtime, device, fingerprint, bool(failed), kind, bool(done))
-        for id_, path, size, mtime, device, fingerprint, failed, kind, done in rows
+        Known(
+            id_, from_stored(path), size, mtime, device, fingerprint, bool(failed), kind, frozenset(done.get(id_, ()))
+        )
+        for id_, path, size, mtime, device, fingerprint, failed, kind in rows
     ]
+
+
+def listed(connection: sqlite3.Connection, filters: Sequence[Filter], availability: Availability) -> list[VideoRow]:
+    """The videos that pass the filters: a row for each model that has seen one, and one if it failed."""
+    passes, parameters = condition(filters)
+    rows = connection.execute(
+        f"""SELECT path, device, error_kind, error, duration_s, 0, reader, NULL
+        FROM videos v WHERE state = 'failed' AND {passes}
+        UNION ALL
+        SELECT path, device, NULL, damage, duration_s, e.windows, reader, m.name
+        FROM videos v JOIN embeddings e ON e.video_id = v.id JOIN models m ON m.id = e.model_id
+        WHERE {passes}""",
+        parameters,
+    )
+    return [_video_row(row, availability) for row in rows]
+
+
+def totals(connection: sqlite3.Connection, availability: Availability) -> dict[str, Any]:
+    """How many videos there are in each state, and their length, under the names of LibraryInfo."""
+    rows = connection.execute("SELECT path, device, state, duration_s FROM videos").fetchall()
+    return {
+        "indexed": sum(state == "indexed" for _, _, state, _ in rows),
+        "failed": sum(state == "failed" for _, _, state, _ in rows),
+        "offline": sum(availability.where_is(from_stored(path), device) == "offline" for path, device, _, _ in rows),
+        "duration_s": sum(duration_s for _, _, _, duration_s in rows if duration_s is not None),
+    }
 
 
 def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: str) -> None:
@@ -89,17 +128,17 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
     facts = {"state": "indexed"} | {name: getattr(video.facts, name) for name in _FACTS}
     video_id = _put_video(connection, video.file, device, video.fingerprint, facts)
     model_id = _put_model(connection, video.model, vectors.shape[1])
-    connection.execute("DELETE FROM indexings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
-    first = _draw_label(connection, model_id, len(windows), video.file.path)
-    indexing_id = connection.execute(
-        """INSERT INTO indexings
-            (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_label, vectors)
+    connection.execute("DELETE FROM embeddings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
+    first = _draw_vector_ids(connection, model_id, len(windows), video.file.path)
+    embedding_id = connection.execute(
+        """INSERT INTO embeddings
+            (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_vector_id, vectors)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         (video_id, model_id, spec.length_s, spec.stride_s, spec.frames, len(windows), first, blob),
     ).lastrowid
     connection.executemany(
-        "INSERT INTO windows (indexing_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
-        [(indexing_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
+        "INSERT INTO windows (embedding_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
+        [(embedding_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
     )
 
 
@@ -127,22 +166,22 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
         return False
     facts = dict(zip(_FACTS, row[1:], strict=True))
     video_id = _put_video(connection, file, device, fingerprint, {"state": "indexed", **facts})
-    connection.execute("DELETE FROM indexings WHERE video_id = ?", (video_id,))
+    connection.execute("DELETE FROM embeddings WHERE video_id = ?", (video_id,))
     originals = connection.execute(
-        "SELECT id, model_id, windows FROM indexings WHERE video_id = ?", (row[0],)
+        "SELECT id, model_id, windows FROM embeddings WHERE video_id = ?", (row[0],)
     ).fetchall()
     for original, model_id, windows in originals:
-        first = _draw_label(connection, model_id, windows, file.path)
+        first = _draw_vector_ids(connection, model_id, windows, file.path)
         copy_id = connection.execute(
-            """INSERT INTO indexings
-                (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_label, vectors)
+            """INSERT INTO embeddings
+                (video_id, model_id, window_length_s, window_stride_s, window_frames, windows, first_vector_id, vectors)
             SELECT ?, model_id, window_length_s, window_stride_s, window_frames, windows, ?, vectors
-            FROM indexings WHERE id = ?""",
+            FROM embeddings WHERE id = ?""",
             (video_id, first, original),
         ).lastrowid
         connection.execute(
-            """INSERT INTO windows (indexing_id, ordinal, start_s, end_s)
-            SELECT ?, ordinal, start_s, end_s FROM windows WHERE indexing_id = ?""",
+            """INSERT INTO windows (embedding_id, ordinal, start_s, end_s)
+            SELECT ?, ordinal, start_s, end_s FROM windows WHERE embedding_id = ?""",
             (copy_id, original),
         )
     return True
@@ -174,16 +213,16 @@ def remove_model(connection: sqlite3.Connection, model: str) -> tuple[int, int] 
     The model's row stays: its number names the index file and must not come back for another model.
     """
     row = connection.execute(
-        """SELECT m.id, sum(i.windows) FROM models m JOIN indexings i ON i.model_id = m.id
+        """SELECT m.id, sum(e.windows) FROM models m JOIN embeddings e ON e.model_id = m.id
         WHERE m.name = ? GROUP BY m.id""",
         (model,),
     ).fetchone()
     if row is None:
         return None
-    connection.execute("DELETE FROM indexings WHERE model_id = ?", (row[0],))
+    connection.execute("DELETE FROM embeddings WHERE model_id = ?", (row[0],))
     connection.execute(
         "DELETE FROM videos WHERE state = 'indexed' AND NOT EXISTS "
-        "(SELECT 1 FROM indexings i WHERE i.video_id = videos.id)"
+        "(SELECT 1 FROM embeddings e WHERE e.video_id = videos.id)"
     )
     return int(row[0]), int(row[1])
 
@@ -207,6 +246,14 @@ def _move(
             "UPDATE videos SET path = :path, size_bytes = :size, mtime_ns = :mtime, device = :device WHERE id = :id",
             _stat_of(move.new, availability) | {"id": move.video_id},
         )
+
+
+def _video_row(row: tuple[Any, ...], availability: Availability) -> VideoRow:
+    stored, device, error_kind, error, duration_s, windows, reader, model = row
+    path = from_stored(stored)
+    offline = availability.where_is(path, device) == "offline"
+    state: VideoState = "offline" if offline else "failed" if error_kind else "indexed"
+    return VideoRow(path, state, error_kind, error, duration_s, windows, reader, model)
 
 
 def _stat_of(file: VideoFile, availability: Availability) -> dict[str, Any]:
@@ -234,7 +281,7 @@ def _put_video(
         assert video_id is not None
         return video_id
     if fingerprint is None or known[1] != fingerprint:
-        connection.execute("DELETE FROM indexings WHERE video_id = ?", (known[0],))
+        connection.execute("DELETE FROM embeddings WHERE video_id = ?", (known[0],))
     elif what["state"] == "failed":
         row = {name: value for name, value in row.items() if name not in _FACTS}  # they are still those of its vectors
     assignments = ", ".join(f"{name} = :{name}" for name in row)
@@ -247,7 +294,7 @@ def _put_model(connection: sqlite3.Connection, name: str, dim: int) -> int:
     model_id, known_dim = connection.execute("SELECT id, dim FROM models WHERE name = ?", (name,)).fetchone()
     if known_dim == dim:
         return int(model_id)
-    if connection.execute("SELECT 1 FROM indexings WHERE model_id = ? LIMIT 1", (model_id,)).fetchone():
+    if connection.execute("SELECT 1 FROM embeddings WHERE model_id = ? LIMIT 1", (model_id,)).fetchone():
         raise LibraryError(
             f"the library holds vectors of {known_dim} values for the model {name}, these have {dim}: "
             "index with the weights used before, or remove the videos first"
@@ -256,11 +303,11 @@ def _put_model(connection: sqlite3.Connection, name: str, dim: int) -> int:
     return int(model_id)
 
 
-def _draw_label(connection: sqlite3.Connection, model_id: int, count: int, path: Path) -> int:
-    if count > LABELS_PER_VIDEO:
-        raise LibraryError(f"{path} gives {count} windows, more than {LABELS_PER_VIDEO}: choose a longer --stride")
+def _draw_vector_ids(connection: sqlite3.Connection, model_id: int, count: int, path: Path) -> int:
+    if count > VECTOR_IDS_PER_VIDEO:
+        raise LibraryError(f"{path} gives {count} windows, more than {VECTOR_IDS_PER_VIDEO}: choose a longer --stride")
     while True:
-        first = secrets.randbelow((1 << 63) // LABELS_PER_VIDEO) * LABELS_PER_VIDEO
-        taken = "SELECT 1 FROM indexings WHERE model_id = ? AND first_label = ?"
+        first = secrets.randbelow((1 << 63) // VECTOR_IDS_PER_VIDEO) * VECTOR_IDS_PER_VIDEO
+        taken = "SELECT 1 FROM embeddings WHERE model_id = ? AND first_vector_id = ?"
         if connection.execute(taken, (model_id, first)).fetchone() is None:
             return first
