@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, RemoteFile, Report, RetryPolicy, Waiting
@@ -56,7 +56,8 @@ def _fetch_file(remote: RemoteFile, folder: Path, report: Report, policy: RetryP
         return whole
     if remote.cached is not None:
         try:
-            return _kept(_copied(remote, remote.cached, part, report), path, _note_of(folder, remote), remote)
+            _copy(remote, remote.cached, part, report)
+            return _kept(part, path, _note_of(folder, remote), remote)
         except ModelError:  # the host has a whole one
             report(Waiting(0.0, f"the copy of {remote.name} in {remote.cached.parent} is damaged and not used"))
     _receive_all(remote, part, report, policy)
@@ -70,12 +71,14 @@ def remaining_bytes(remote: RemoteFile, folder: Path) -> int:
     return max(0, remote.size_bytes - _Part.of(folder, remote).length())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Part:
-    """The bytes that arrived, and the note of what they belong to."""
+    """The bytes that arrived, the note of what they belong to, and the SHA-256 of those that this process wrote."""
 
     data: Path
     note: Path
+    _digest: hashlib._Hash | None = None
+    _digested_bytes: int = 0
 
     @classmethod
     def of(cls, folder: Path, remote: RemoteFile) -> _Part:
@@ -85,9 +88,28 @@ class _Part:
     def length(self) -> int:
         return self.data.stat().st_size if self.data.is_file() else 0
 
+    def begin(self) -> None:
+        """An empty part."""
+        self.data.write_bytes(b"")
+        self._digest, self._digested_bytes = hashlib.sha256(), 0
+
+    def append(self, file: BinaryIO, chunk: bytes) -> None:
+        """Write to the end of the part, which is open as `file`."""
+        file.write(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
+            self._digested_bytes += len(chunk)
+
+    def sha256(self) -> str:
+        """Of the whole part; it is read only if an earlier process wrote some of it."""
+        if self._digest is not None and self._digested_bytes == self.length():
+            return self._digest.hexdigest()
+        return sha256(self.data)
+
     def drop(self) -> None:
         self.data.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+        self._digest = None
 
 
 def _flat(name: str) -> str:
@@ -172,7 +194,7 @@ def _accepted_offset(response: http.client.HTTPResponse, remote: RemoteFile, par
 def _begin(response: http.client.HTTPResponse, remote: RemoteFile, part: _Part) -> None:
     """An empty part, with the note that lets a later try continue it."""
     note = {**_identity(remote), "validator": _validator(response)}
-    part.data.write_bytes(b"")
+    part.begin()
     part.note.write_text(json.dumps(note) + "\n", encoding="utf-8")
 
 
@@ -211,7 +233,7 @@ def _write(
         for chunk in _chunks(response, remote.url):
             if done == 0:
                 _refuse_imposters(chunk, remote, part)
-            file.write(chunk)
+            part.append(file, chunk)
             done += len(chunk)
             report(BytesArrived(remote.name, len(chunk)))
     if size is not None and done < size:
@@ -251,20 +273,20 @@ def _web_page(remote: RemoteFile) -> ModelError:
     )
 
 
-def _copied(remote: RemoteFile, source: Path, part: _Part, report: Report) -> _Part:
+def _copy(remote: RemoteFile, source: Path, part: _Part, report: Report) -> None:
     """The content from another program's cache; it is checked like one that was received."""
     part.drop()
+    part.begin()
     report(FileStarted(remote.name, 0, remote.size_bytes))
-    with source.open("rb") as reading, part.data.open("wb") as writing:
+    with source.open("rb") as reading, part.data.open("ab") as writing:
         while chunk := reading.read(_CHUNK_BYTES):
-            writing.write(chunk)
+            part.append(writing, chunk)
             report(BytesArrived(remote.name, len(chunk)))
-    return part
 
 
 def _kept(part: _Part, path: Path, kept_note: Path, remote: RemoteFile) -> FetchedFile:
     """Check the whole file and give it its name. A wrong one is deleted: continuing it would never make it right."""
-    length, digest = part.length(), sha256(part.data)
+    length, digest = part.length(), part.sha256()
     if remote.size_bytes is not None and length != remote.size_bytes:
         part.drop()
         raise ModelError(
