@@ -22,8 +22,8 @@ from vidsearch.fetching import first_seen, hub, published, repository, web
 from vidsearch.fetching.remote import FetchedFile, RemoteFile, Report, RetryPolicy, Waiting, report_nothing
 from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
 from vidsearch.files import why_not_writable
+from vidsearch.models.families import FAMILIES
 from vidsearch.models.registry import (
-    LANGUAGE_FOLDER,
     HubSource,
     KnownModel,
     WeightFile,
@@ -34,7 +34,6 @@ from vidsearch.models.registry import (
 
 _DOWNLOADS = ".downloads"
 _UNKNOWN_LICENCE = "not known; read its page"
-_WITH_EXPORT = 1.7  # a model that searches keeps its text encoder a second time, for queries: at most so much in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +57,11 @@ class FetchPlan:
         return sum(file.size_bytes or 0 for file in self.files)
 
     def installed_bytes(self, *, narrow: bool = False) -> int:
-        """What the model made of the files takes, rather too much than too little.
-
-        Language models are published in half precision and kept as float32, unless `narrow`.
-        """
+        """What the model made of the files takes, see `Family.installed_bytes`."""
         if self.ours:
             return self.size_bytes
-        if known_model(self.model).task == "embedding":
-            return int(_WITH_EXPORT * self.size_bytes)
-        doubled = [file for file in self.files if file.name.startswith(f"{LANGUAGE_FOLDER}/")]
-        return self.size_bytes + (0 if narrow else sum(file.size_bytes or 0 for file in doubled))
+        family = FAMILIES[known_model(self.model).family]
+        return family.installed_bytes({file.name: file.size_bytes or 0 for file in self.files}, narrow=narrow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ WEIGHTS_FILE = "model.safetensors"
 TEXT_FILE = "text.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 GENERATION_FILE = "generation_config.json"
+LANGUAGE_FOLDER = "language"  # where the published files of a language model are put, beside those of its encoders
+_TEXT_SHARE = 0.7  # the text encoder is kept a second time, as text.onnx
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,16 @@ class Family:
     towers: Mapping[str, str]  # front of a weight's key → what that part of the network encodes; the longest fits
     dtypes: tuple[str, ...] = ("float32", "float16")  # in which weights can be stored; "stored": as published
     options: frozenset[str] = field(default_factory=frozenset)  # of `models add`, which this converter understands
+    made_share: float = 0.0  # of the published files' size, at most, what is made of them in addition
+    half_folders: frozenset[str] = field(default_factory=frozenset)  # whose files are published in half precision
+
+    def installed_bytes(self, sizes: Mapping[str, int], *, narrow: bool = False) -> int:
+        """What the model takes on disk, rather too much than too little, by the sizes of its published files.
+
+        Weights that are published in half precision are kept as float32, unless `narrow`.
+        """
+        widened = 0 if narrow else sum(size for name, size in sizes.items() if name.split("/")[0] in self.half_folders)
+        return int((1 + self.made_share) * sum(sizes.values())) + widened
 
     def part(self, name: str) -> Any:
         """A part, imported now. ModelError for one that the family lacks, because its task is another."""
@@ -129,6 +141,7 @@ FAMILIES: dict[str, Family] = {
                 query_tokenizer="mobileviclip.query_tokenizer:plain_tokenizer",
             ),
             towers={"image_encoder": "pictures", "text_encoder": "text"},
+            made_share=_TEXT_SHARE,
         ),
         Family(
             "mobileviclip",
@@ -145,6 +158,7 @@ FAMILIES: dict[str, Family] = {
             ),
             towers={"vision_encoder": "clips", "text_encoder": "text"},
             options=frozenset(("renames", "folded")),
+            made_share=_TEXT_SHARE,
         ),
         Family(
             "mobilevideogpt",
@@ -166,6 +180,7 @@ FAMILIES: dict[str, Family] = {
                 "vision_model": "pictures",
             },
             dtypes=("float32", "float16", "stored"),
+            half_folders=frozenset((LANGUAGE_FOLDER,)),
         ),
     )
 }

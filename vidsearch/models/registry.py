@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidsearch.errors import ModelError
-from vidsearch.models.families import FAMILIES, Task
+from vidsearch.models.families import FAMILIES, LANGUAGE_FOLDER, Task
 
 DEFAULT_MODEL = "mobileviclip-small"
 BUNDLED_MODEL = "mobileviclip-nano"
 DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
 BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
 
-LANGUAGE_FOLDER = "language"  # where the files of a language model are put, beside those of its encoders
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
