@@ -34,7 +34,7 @@ def host() -> str:
 
 
 def describe(folder_id: str, name: str, file_id: str | None, timeout_s: float) -> RemoteFile:
-    """The file `name` of a folder; by its reported id where the folder cannot be listed or does not have it."""
+    """The file `name` of a folder; by its reported id if the folder cannot be listed or does not have it."""
     source = f"Google Drive folder {folder_id}"
     try:
         found = _find(folder_id, name, timeout_s, _DEPTH)

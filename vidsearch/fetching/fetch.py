@@ -97,7 +97,7 @@ def plan_published(
 ) -> FetchPlan:
     """What the published files of a known model are. Asks their hosts and reads no file.
 
-    ModelError where the environment forbids the network, a model has no files, or a host does not have them.
+    ModelError if the environment forbids the network, a model has no files, or a host does not have them.
     """
     known = known_model(model)
     if not known.weights:

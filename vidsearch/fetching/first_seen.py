@@ -20,7 +20,7 @@ Seen = dict[str, dict[str, str | None]]
 
 
 def require_same(models_dir: Path, file: FetchedFile) -> None:
-    """ModelError where an earlier fetch from the same place brought another content."""
+    """ModelError if an earlier fetch from the same place brought another content."""
     first = _read(models_dir).get(_key(file))
     if first is None or file.hash_published or first["sha256"] == file.sha256:
         return

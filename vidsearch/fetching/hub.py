@@ -75,7 +75,7 @@ def token_header() -> dict[str, str]:
 
 
 def _etag(headers: Message) -> str:
-    """Of the large file behind a redirect, where there is one: its SHA-256. Of a small file: git's hash of it."""
+    """Of the large file behind a redirect, if there is one: its SHA-256. Of a small file: git's hash of it."""
     tag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
     return tag.removeprefix("W/").strip('"')
 

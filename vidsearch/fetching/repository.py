@@ -50,7 +50,7 @@ _CONFIG_LIMIT_BYTES = 1_000_000
 def require_model(repository: str, names: Collection[str], config: Mapping[str, Any], wanted: str | None) -> str:
     """The model that a repository holds: what its `config` names, `wanted`, or what its files tell.
 
-    ModelError where they tell none, and where another one was asked for.
+    ModelError if they tell none, or if another one was asked for.
     """
     named = str(config.get("name")) if is_ours(config, names) else model_by_config(config)
     if None not in (named, wanted) and named != wanted:
@@ -66,7 +66,7 @@ def require_model(repository: str, names: Collection[str], config: Mapping[str, 
 def model_of_folder(folder: Path) -> str | None:
     """The model that a folder of files holds, in our layout or as published, each part in a folder of its own or not.
 
-    None where it does not tell, or tells two. ModelError for a config.json that cannot be read.
+    None if it does not tell, or tells two. ModelError for a config.json that cannot be read.
     """
     if is_model_folder(folder):
         return open_folder(folder).name
@@ -125,7 +125,7 @@ def weights_among(repository: str, names: Iterable[str], *, with_tokenizer: bool
 
 
 def config_of(repository: str, names: Collection[str], timeout_s: float) -> dict[str, Any]:
-    """What a repository's config.json holds, in our layout or in another; nothing where there is none."""
+    """What a repository's config.json holds, in our layout or in another; nothing if there is none."""
     if CONFIG_FILE not in names:
         return {}
     url = hf_hub_url(repository, CONFIG_FILE, endpoint=hub.endpoint())

@@ -65,7 +65,7 @@ def _fetch_file(remote: RemoteFile, folder: Path, report: Report, policy: RetryP
 
 
 def remaining_bytes(remote: RemoteFile, folder: Path) -> int:
-    """How many bytes are still to come; 0 where the host does not say how large the file is."""
+    """How many bytes are still to come; 0 if the host does not say how large the file is."""
     if remote.size_bytes is None or (folder / remote.name).is_file():
         return 0
     return max(0, remote.size_bytes - _Part.of(folder, remote).length())
@@ -117,7 +117,7 @@ def _flat(name: str) -> str:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    """Empty where there is none, or none that can be read: then nothing is continued."""
+    """Empty if there is none, or none that can be read: then nothing is continued."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -169,7 +169,7 @@ def _receive(remote: RemoteFile, part: _Part, report: Report, timeout_s: float) 
 
 
 def _where_to_go_on(remote: RemoteFile, part: _Part) -> tuple[int, dict[str, str]]:
-    """(bytes that may be kept, headers that ask for the rest); (0, {}) where nothing may be kept."""
+    """(bytes that may be kept, headers that ask for the rest); (0, {}) if nothing may be kept."""
     done, note = part.length(), _read_note(part.note)
     if not done or any(note.get(key) != value for key, value in _identity(remote).items()):
         return 0, {}

@@ -54,7 +54,7 @@ def is_set(variable: str) -> bool:
 
 
 def require_network(what: str) -> None:
-    """ModelError where the environment forbids the network; nothing was touched."""
+    """ModelError if the environment forbids the network; nothing was touched."""
     if variable := offline_by():
         raise ModelError(f"{what} cannot be fetched: {variable} is set; unset it {BY_HAND}")
 

@@ -50,7 +50,7 @@ class DecordReader:
     ) -> None:
         """`stderr_bytes` counts what this process has printed to standard error, if no other process writes there.
 
-        Raises DecordRefusedError where decord cannot open the file, or sees other pictures than the container has.
+        Raises DecordRefusedError if decord cannot open the file, or sees other pictures than the container has.
         """
         decord.logging.set_level(decord.logging.QUIET if stderr_bytes is None else decord.logging.ERROR)
         self._stderr_bytes = stderr_bytes or (lambda: 0)

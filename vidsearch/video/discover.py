@@ -61,7 +61,7 @@ def find_videos(
     are followed, each real file and folder once (by device and inode), while hard links are files of their own.
     Pipes and devices are never opened.
 
-    Raises VidsearchError where `root` is not there or a pattern is none.
+    Raises VidsearchError if `root` is not there or a pattern is not one.
     """
     if not os.path.lexists(root):
         raise VidsearchError(f"{shown(root)} is not there; check the path, or that its disk is connected.")
@@ -83,7 +83,7 @@ class _Patterns:
             raise VidsearchError(f"A pattern to exclude in {shown(base)} is not valid: {error}.") from error
 
     def verdict(self, path: Path, is_folder: bool) -> bool | None:
-        """True to exclude, False to take back in (`!pattern`), None where no pattern speaks."""
+        """True to exclude, False to take back in (`!pattern`), None if no pattern matches."""
         relative = path.relative_to(self._base).as_posix() + ("/" if is_folder else "")
         return self._spec.check_file(relative).include
 
@@ -150,7 +150,7 @@ class _Walk:
             waiting.extend(reversed(below))
 
     def _entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | None:
-        """What lies at `path`; None where it is skipped without a word."""
+        """What lies at `path`; None if it is skipped silently."""
         if path.name.startswith("._") or (path.name.startswith(".") and not self._include_hidden):
             return None
         try:
@@ -207,8 +207,8 @@ def _offer(path: Path) -> VideoFile | FoundProblem:
 def _may_be_transport_stream(entry: _Entry) -> bool:
     """False for a `.ts` file that is TypeScript (or a Qt translation): MPEG-TS packets begin with a sync byte.
 
-    A file that cannot be read is not judged here: the reader reports it. An empty one is no TypeScript to speak of,
-    and is left to the reader, too.
+    A file that cannot be read is not judged here: the reader reports it. An empty one
+    is left to the reader, too.
     """
     if not stat.S_ISREG(entry.status.st_mode) or entry.status.st_size == 0:
         return True

@@ -2,7 +2,7 @@
 
 decord is the reader of the common path. It refuses some files that FFmpeg reads, and for others its table of packets
 is not the list of pictures that a player shows, so that it gives wrong pictures without a word. Each doubt below names
-such a case; where one holds, PyAV reads the file.
+such a case; if one holds, PyAV reads the file.
 
 PyAV was preferred to torchcodec as the second reader: discovering and decoding must not load torch (torchcodec does, a
 second per worker); its wheels carry their own FFmpeg, with an AV1 decoder, for every platform that vidsearch runs on;

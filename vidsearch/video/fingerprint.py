@@ -18,7 +18,7 @@ def fingerprint(path: Path) -> str:
     Two files of one size that differ only between head and tail share a fingerprint; video containers keep their
     index or their first pictures there, so that copies alone do.
 
-    Raises VideoError ("unreadable" or "vanished") where the system refuses.
+    Raises VideoError ("unreadable" or "vanished") if the system refuses.
     """
     try:
         with path.open("rb") as file:

@@ -55,7 +55,7 @@ class Header:
     interlaced: bool
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
-    claimed_s: float | None  # the video stream's length after the header, not to be believed
+    claimed_s: float | None  # the video stream's length after the header, not to be trusted
     stated_s: (
         float | None
     )  # the whole file's length after the header: its longest stream's, or what an MP4's index says
@@ -74,7 +74,7 @@ class Header:
 def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStream]]:
     """The container and the video stream that players take, bounded to this one file.
 
-    Raises VideoError where there is nothing to decode.
+    Raises VideoError if there is nothing to decode.
     """
     try:
         container = av.open(
@@ -89,7 +89,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStrea
 
 
 def probe(path: Path) -> Header:
-    """The header of one file. Raises VideoError where it holds no video that can be decoded."""
+    """The header of one file. Raises VideoError if it holds no video that can be decoded."""
     with opened(path) as (container, stream):
         context = stream.codec_context
         kind = container.format.name.split(",")[0]

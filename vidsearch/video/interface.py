@@ -27,7 +27,7 @@ class VideoReader(Protocol):
         """For each time (ascending) the frame shown then: uint8 RGB (H, W, 3), upright, at the FrameSpec's side.
 
         That is the last frame that starts at or before the time; before the first frame the first, after the last
-        one the last. Raises VideoError where none can be decoded.
+        one the last. Raises VideoError if none can be decoded.
         """
         ...
 

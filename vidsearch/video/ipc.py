@@ -52,7 +52,7 @@ class Failed:
 
 
 def send(pipe: IO[bytes], record: object, frames: NDArray[np.uint8] | None = None) -> None:
-    """One message. Raises BrokenPipeError where the other end is gone."""
+    """One message. Raises BrokenPipeError if the other end is gone."""
     shape = None if frames is None else frames.shape
     head = pickle.dumps((record, shape), protocol=pickle.HIGHEST_PROTOCOL)
     pixels = memoryview(b"") if frames is None else np.ascontiguousarray(frames).data.cast("B")
@@ -61,7 +61,7 @@ def send(pipe: IO[bytes], record: object, frames: NDArray[np.uint8] | None = Non
 
 
 def receive(pipe: IO[bytes]) -> tuple[Any, NDArray[np.uint8] | None] | None:
-    """The next message and its pixels; None where the other end is gone, in the middle of a message or not."""
+    """The next message and its pixels; None if the other end is gone, in the middle of a message or not."""
     sizes = _read(pipe, _SIZES.size)
     if sizes is None:
         return None
@@ -84,7 +84,7 @@ def _write(pipe: IO[bytes], data: memoryview) -> None:
 
 
 def _read(pipe: IO[bytes], count: int) -> bytearray | None:
-    """Exactly `count` bytes; None where the pipe ends before."""
+    """Exactly `count` bytes; None if the pipe ends before."""
     buffer = bytearray(count)
     view = memoryview(buffer)
     while view:

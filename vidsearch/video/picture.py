@@ -23,7 +23,7 @@ def scaled_size(width_px: float, height_px: float, spec: FrameSpec) -> tuple[int
 
 
 def cut_square(frames: NDArray[np.uint8], spec: FrameSpec) -> NDArray[np.uint8]:
-    """The middle square of (..., H, W, 3) frames that have the size of `scaled_size`; all of them where kept as is."""
+    """The middle square of (..., H, W, 3) frames that have the size of `scaled_size`; all of them if kept as is."""
     if spec.fit == "as-is":
         return frames
     top = (frames.shape[-3] - spec.side_px) // 2

@@ -158,9 +158,9 @@ class DecodePool:
             while not run.stopped and (job := run.next_job()) is not None:
                 for event in self._decode_one(slot, job, run):
                     if not run.put(event):
-                        slot.discard()  # it is in the middle of a file that nobody wants
+                        slot.discard()  # it is in the middle of a file that is no longer wanted
                         return
-        except Exception as error:  # raised again where the events are taken: a thread has nobody to tell
+        except Exception as error:  # raised again where the events are taken: a thread has no caller
             run.put(error)
         finally:
             run.leave()
@@ -254,7 +254,7 @@ class _Run:
 
 def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec) -> list[str]:
     numbers = (frame_spec.side_px, frame_spec.fit, window_spec.length_s, window_spec.stride_s, window_spec.frames)
-    # -P: the folder that the user stands in is no place to import from.
+    # -P: the folder that the user stands in must not be imported from.
     return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]
 
 
@@ -302,7 +302,7 @@ class WorkerSlot:
         self._allowed_s, self._silent_s = seconds, silent_s
 
     def wait(self) -> tuple[Any, NDArray[np.uint8] | None] | None:
-        """The worker's next message; None where it is gone. Only this time counts against the file."""
+        """The worker's next message; None if it is gone. Only this time counts against the file."""
         process = self._process
         if process is None or process.stdout is None:
             return None

@@ -177,7 +177,7 @@ class PyavReader:
         """The picture for each target (rising ticks).
 
         With all packets decoded, a target that never comes out is shown as a player would: by the frame before it,
-        and the first one where there is none before. With only the needed packets decoded it gives None and ends.
+        and the first one if there is none before. With only the needed packets decoded it gives None and ends.
         """
         clock = _Clock(self._by_decoding_time, self._table.usual_step)
         with closing(self._frames(needed, clock, targets)) as frames:

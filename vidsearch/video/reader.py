@@ -23,7 +23,7 @@ def open_reader(path: Path, frame_spec: FrameSpec, stderr_bytes: Callable[[], in
     `stderr_bytes`, for a process whose standard error is its own, counts the bytes printed there: decord's FFmpeg tells
     of damaged pictures in no other way.
 
-    Raises VideoError with the kind and the sentence for the user where the file cannot be read at all.
+    Raises VideoError with the kind and the sentence for the user if the file cannot be read at all.
     """
     header = _probe(path)
     if not doubts(header):

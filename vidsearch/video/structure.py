@@ -21,7 +21,7 @@ def is_mp4_without_index(path: Path) -> bool:
 def movie_length_s(path: Path) -> float | None:
     """The length that the movie header of an ISO base media file states (`mvhd`, ISO/IEC 14496-12, section 8.2.2).
 
-    None where it is not there, unknown, or 0 (a fragmented file, whose header was written before its pictures).
+    None if it is not there, unknown, or 0 (a fragmented file, whose header was written before its pictures).
     """
     with path.open("rb") as file:
         for name, start, end in _boxes(file, 0, path.stat().st_size):

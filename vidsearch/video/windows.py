@@ -18,7 +18,7 @@ def cut_windows(start_s: float, duration_s: float, spec: WindowSpec) -> list[Cli
     than one window is one window of its own length. With the default spec neighbouring windows share half their
     times exactly; the last window, aligned to the end, may share none.
 
-    Raises VidsearchError where the spec asks for no frames, or for a length or stride that is not positive.
+    Raises VidsearchError if the spec asks for no frames, or for a length or stride that is not positive.
     """
     _check(spec)
     if duration_s <= spec.length_s:

@@ -63,7 +63,7 @@ def _stderr_bytes() -> int:
 
 
 def _check_unchanged(file: VideoFile) -> None:
-    """Raises VideoError where the file is no longer the one that the walk saw: it is still being written."""
+    """Raises VideoError if the file is no longer the one that the walk saw: it is still being written."""
     try:
         status = file.path.stat()
     except OSError as error:
