@@ -22,10 +22,10 @@ MODEL_CARD.md. No torch here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from vidsearch.errors import ModelError
 from vidsearch.models.families import GENERATION_FILE as GENERATION_FILE
@@ -35,15 +35,64 @@ from vidsearch.models.families import WEIGHTS_FILE as WEIGHTS_FILE
 from vidsearch.models.families import Family, Task, family_named, family_of
 from vidsearch.models.interface import EmbeddingConfig
 from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, known_model
+from vidsearch.models.schema import Within, read_record
 
 CONFIG_FILE = "config.json"
 CARD_FILE = "MODEL_CARD.md"
 SELF_TEST_FILE = "selftest.json"
 HASHES_FILE = "hashes.json"
 FORMAT_VERSION = 1
+_CONFIG_LIMIT_BYTES = 4 << 20
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 Origin = Literal["bundled", "installed", "given"]
+Checked = TypeVar("Checked")
+
+
+_Name = Annotated[str, Within(1, 100)]
+_Line = Annotated[str, Within(0, 2000)]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file that a model was made from, or that was fetched for it."""
+
+    open_fields: ClassVar[bool] = True
+
+    name: _Line
+    sha256: _Line
+    date: _Line = ""
+    source: _Line = ""
+    hash_published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Provenance:
+    """What is shown of the provenance; the settings of a training are kept as they are."""
+
+    open_fields: ClassVar[bool] = True
+
+    source: _Line = ""
+    licence: _Line = ""
+    command: _Line = ""
+    files: tuple[_File, ...] = ()
+    fetched: tuple[_File, ...] = ()
+    notes: tuple[_Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """config.json; fields that a later version of this format adds are left alone."""
+
+    open_fields: ClassVar[bool] = True
+
+    format: Annotated[int, Within(1, FORMAT_VERSION)]
+    name: _Name
+    network: Mapping[str, Any]
+    family: _Name | None = None
+    kind: _Name | None = None
+    provenance: _Provenance = _Provenance()
+    score_levels: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +103,7 @@ class ModelFolder:
     name: str
     origin: Origin
     network: Mapping[str, Any]  # the fields of the network's config, as config.json has them
+    config: Any  # the same, checked, as the family's config
     provenance: Mapping[str, Any]
     score_levels: Mapping[str, float] | None
     family: Family
@@ -64,8 +114,9 @@ class ModelFolder:
 
     @property
     def embedding(self) -> EmbeddingConfig:
-        """The config of a network that embeds: the length of its vectors, and the pictures that it takes; no torch."""
-        return self.family.embedding_config(self.network)
+        """The config of a network that embeds: the length of its vectors, and the pictures that it takes."""
+        config: EmbeddingConfig = self.config
+        return config
 
     @property
     def weights(self) -> Path:
@@ -103,8 +154,14 @@ def find_model(name: str, models_dir: Path, task: Task | None = None) -> ModelFo
     places: tuple[tuple[Path, Origin], ...] = ((BUNDLED_DIR, "bundled"), (models_dir, "installed"))
     for place, origin in places:
         if (place / name).is_dir():
-            return open_folder(place / name, origin=origin)
+            return _named(open_folder(place / name, origin=origin), name)
     raise WeightsMissingError(missing_weights(name, models_dir))
+
+
+def _named(folder: ModelFolder, name: str) -> ModelFolder:
+    if folder.name != name:
+        raise ModelError(f"{folder.path} holds the model {folder.name}, not {name}; install {name} again")
+    return folder
 
 
 def _other_task(name: str, wanted: Task | None) -> str:
@@ -130,19 +187,20 @@ def missing_weights(name: str, models_dir: Path) -> str:
 
 
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:
-    """Read `config.json` and see that the other files are there; ModelError names the file at fault."""
-    config = _read_config(path / CONFIG_FILE)
-    family = _family(config, path / CONFIG_FILE)
+    """Read and check `config.json`, and see that the other files are there; ModelError names the file at fault."""
+    fields = _read_config(path / CONFIG_FILE)
+    family = _family(fields, path / CONFIG_FILE)
     for file in family.files:
         if not (path / file).is_file():
             raise ModelError(f"the model folder {path} has no {file}; install the model again")
     return ModelFolder(
         path=path,
-        name=config["name"],
+        name=fields["name"],
         origin=origin,
-        network=config["network"],
-        provenance=config.get("provenance", {}),
-        score_levels=config.get("score_levels"),
+        network=fields["network"],
+        config=_checked(lambda: family.config(fields["network"]), path / CONFIG_FILE),
+        provenance=fields.get("provenance", {}),
+        score_levels=fields.get("score_levels"),
         family=family,
     )
 
@@ -178,25 +236,39 @@ def config_text(
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    """The fields of a config.json whose own fields are right; those of the network are the family's to check."""
+    fields = _json(path)
+    if not isinstance(fields, dict) or type(fields.get("format")) is not int:
+        raise ModelError(f"{path} is not a vidsearch model config (no format number); install the model again")
+    if fields["format"] > FORMAT_VERSION:
+        raise ModelError(f"{path} was written by a newer vidsearch (format {fields['format']:.6g}); update vidsearch")
+    _checked(lambda: read_record(_Config, fields, ""), path)
+    return fields
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():  # nor a pipe, which would never end
+        raise ModelError(f"the model folder {path.parent} has no {path.name}; install the model again")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"the model folder {path.parent} has no {path.name}; install the model again") from None
+        if path.stat().st_size > _CONFIG_LIMIT_BYTES:
+            raise ModelError(f"{path} is larger than {_CONFIG_LIMIT_BYTES >> 20} MB; install the model again")
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
-    except ValueError as error:  # not UTF-8, or not JSON
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
         raise ModelError(f"{path} is not readable as JSON ({error}); install the model again") from error
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise ModelError(f"{path} is not a vidsearch model config (no format number); install the model again")
-    if config["format"] > FORMAT_VERSION:
-        raise ModelError(f"{path} was written by a newer vidsearch (format {config['format']}); update vidsearch")
-    if not isinstance(config.get("name"), str) or not isinstance(config.get("network"), dict):
-        raise ModelError(f"{path} lacks the model's name or its network; install the model again")
-    return config
 
 
-def _family(config: Mapping[str, Any], path: Path) -> Family:
+def _checked(read: Callable[[], Checked], path: Path) -> Checked:
+    """What `read` gives; its ModelError names the file as well."""
     try:
-        return family_of(config)
+        return read()
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; install the model again") from error
+
+
+def _family(fields: Mapping[str, Any], path: Path) -> Family:
+    try:
+        return family_of(fields)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error

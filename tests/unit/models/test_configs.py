@@ -31,21 +31,21 @@ def test_a_config_of_a_video_network_is_known_by_its_temporal_part() -> None:
 def test_an_unknown_field_is_named() -> None:
     values = CONFIGS["mobileviclip-tiny"].to_dict()
     values["temporal"]["speed"] = 3
-    with pytest.raises(ModelError, match=r"config\.temporal of a model has unknown fields \['speed'\]"):
+    with pytest.raises(ModelError, match=r"network\.temporal has an unknown field speed"):
         config_from_dict(values)
 
 
 def test_a_missing_field_is_named() -> None:
     values = CONFIGS["mobileclip-s0"].to_dict()
     del values["image"]["widths"]
-    with pytest.raises(ModelError, match=r"config\.image of a model lacks the fields \['widths'\]"):
+    with pytest.raises(ModelError, match=r"network\.image lacks the field widths"):
         config_from_dict(values)
 
 
 @pytest.mark.parametrize("values", [{"image": 3}, {"text": None}])
 def test_a_part_that_is_no_object_is_named(values: dict[str, object]) -> None:
     (name,) = values
-    with pytest.raises(ModelError, match=rf"config\.{name} of a model must be an object"):
+    with pytest.raises(ModelError, match=rf"network\.{name} must be an object"):
         config_from_dict({**CONFIGS["mobileclip-s0"].to_dict(), **values})
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 from vidsearch.errors import ModelError
 from vidsearch.models.preprocessing import Preprocessing
+from vidsearch.models.schema import Count, Depth, Width, Within, read_record
 
 VOCABULARY = 49408  # tokens of the CLIP byte-pair encoding, start and end included
 CONTEXT = 77  # tokens of a row, start and end included
 END_TOKEN = 49407
 
 TpePlace = Literal["after", "before", "block"]
-Record = TypeVar("Record")
+Kernel = Annotated[int, Within(1, 63)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,22 @@ class ImageConfig:
     convolution has gcd(in, out) groups, which is `in` where widths double. The last width is a multiple of `head_dim`.
     """
 
-    widths: tuple[int, int, int, int]
-    depths: tuple[int, int, int, int]
+    widths: tuple[Width, Width, Width, Width]
+    depths: tuple[Depth, Depth, Depth, Depth]
     downsample_se: tuple[bool, bool, bool] = (False, True, True)
-    stem_strides: tuple[int, int] = (2, 2)
-    mlp_ratio: int = 3
-    head_dim: int = 32
-    mixer_kernel: int = 3
-    ffn_kernel: int = 7
-    patch_kernel: int = 7
-    expansion: int = 2
+    stem_strides: tuple[Count, Count] = (2, 2)
+    mlp_ratio: Count = 3
+    head_dim: Width = 32
+    mixer_kernel: Kernel = 3
+    ffn_kernel: Kernel = 7
+    patch_kernel: Kernel = 7
+    expansion: Count = 2
     layer_scale: float = 1e-5  # initial value
+
+    def __post_init__(self) -> None:
+        if self.widths[-1] % self.head_dim:
+            raise ValueError(f"heads of {self.head_dim} channels do not divide a width of {self.widths[-1]}")
+        _require_odd(self.mixer_kernel, self.ffn_kernel, self.patch_kernel)
 
     @property
     def reduction(self) -> int:
@@ -56,13 +62,16 @@ class TemporalConfig:
     convolution, "before" to that convolution's input, "block" gives every attention block its own.
     """
 
-    frames: int = 8
+    frames: Count = 8
     repmixer: bool = True  # spatiotemporal RepMixer: a depthwise convolution along T in every RepMixer block
     joint_attention: bool = True  # the tokens of all frames attend to each other; else each frame to itself
     tpe: bool = True
     tpe_place: TpePlace = "after"
-    kernel: int = 3
+    kernel: Kernel = 3
     conv_bias: bool = True
+
+    def __post_init__(self) -> None:
+        _require_odd(self.kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +82,20 @@ class TextConfig:
     for every word that was left out. `context` below 77 cuts the rows and keeps the end token.
     """
 
-    width: int = 512
-    heads: int = 8
-    ffn_width: int = 2048
-    layers: int = 12
-    conv_blocks: int = 0
-    conv_kernel: int = 11
-    vocabulary_rows: int = VOCABULARY
-    context: int = CONTEXT
+    width: Width = 512
+    heads: Count = 8
+    ffn_width: Width = 2048
+    layers: Annotated[int, Within(0, 256)] = 12
+    conv_blocks: Annotated[int, Within(0, 64)] = 0
+    conv_kernel: Kernel = 11
+    vocabulary_rows: Annotated[int, Within(1, VOCABULARY)] = VOCABULARY
+    context: Annotated[int, Within(2, CONTEXT)] = CONTEXT
     layer_scale: float = 1e-5  # initial value, convolution blocks only
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        _require_odd(self.conv_kernel)
 
     @property
     def pruned(self) -> bool:
@@ -94,11 +108,15 @@ class MobileCLIPConfig:
 
     family: ClassVar[str] = "mobileclip"
 
-    name: str
+    name: Annotated[str, Within(1, 100)]
     image: ImageConfig
     text: TextConfig
     preprocessing: Preprocessing
-    embed_dim: int = 512
+    embed_dim: Width = 512
+
+    def __post_init__(self) -> None:
+        if self.preprocessing.side_px % self.image.reduction:
+            raise ValueError(f"side_px {self.preprocessing.side_px} is not a multiple of {self.image.reduction}")
 
     @property
     def clip_frames(self) -> int:
@@ -129,9 +147,14 @@ class MobileViCLIPConfig(MobileCLIPConfig):
 
 
 def config_from_dict(values: Mapping[str, Any]) -> MobileCLIPConfig | MobileViCLIPConfig:
-    """The inverse of `to_dict`, through JSON or not; ModelError if a field is unknown or missing."""
-    kind = MobileViCLIPConfig if "temporal" in values else MobileCLIPConfig
-    return _record(kind, dict(values), "config")
+    """The inverse of `to_dict`, through JSON or not; ModelError for a field that is wrong or missing."""
+    if "temporal" not in values:
+        return read_record(MobileCLIPConfig, values, "network")
+    config = read_record(MobileViCLIPConfig, values, "network")
+    clip, network = config.preprocessing.frames, config.temporal.frames
+    if clip != network:
+        raise ModelError(f"network.preprocessing.frames is {clip}, and network.temporal.frames {network}")
+    return config
 
 
 def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -144,31 +167,9 @@ def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _record(kind: type[Record], values: Any, where: str) -> Record:
-    """One dataclass from nested dictionaries and lists."""
-    if not isinstance(values, dict):
-        raise ModelError(f"{where} of a model must be an object with fields, not {values!r}; check its config.json.")
-    hints = get_type_hints(kind)
-    hints.pop("family", None)  # a name of the class, not a field
-    unknown = sorted(set(values) - set(hints))
-    required = {f.name for f in fields(kind) if _required(f)}  # type: ignore[arg-type]  # Record is always a dataclass
-    missing = sorted(required - set(values))
-    if unknown or missing:
-        problem = f"has unknown fields {unknown}" if unknown else f"lacks the fields {missing}"
-        raise ModelError(
-            f"{where} of a model {problem}; it was written by another version, or its config.json is damaged."
-        )
-    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
-
-
-def _required(entry: dataclasses.Field[Any]) -> bool:
-    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where)  # type: ignore[arg-type]  # the hints of our dataclasses are classes
-    return tuple(value) if isinstance(value, list) else value
+def _require_odd(*kernels: int) -> None:
+    if even := [kernel for kernel in kernels if kernel % 2 == 0]:
+        raise ValueError(f"a kernel of {even[0]} has no centre; it must be odd")
 
 
 _S0 = ImageConfig(widths=(64, 128, 256, 512), depths=(2, 6, 10, 2))

@@ -8,12 +8,14 @@ that a published config.json can be compared field by field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from vidsearch.errors import ModelError
 from vidsearch.models.clip_vit.config import ClipImageConfig
+from vidsearch.models.preprocessing import MOST_PIXELS
 from vidsearch.models.qwen2.config import LanguageModelConfig
+from vidsearch.models.schema import Count, read_record
 from vidsearch.models.videomamba.config import VideoMambaConfig
 
 # Fields of a published config.json that tell which network it is.
@@ -43,11 +45,11 @@ class MobileVideoGPTConfig:
     image_tower: ClipImageConfig = field(default_factory=ClipImageConfig)
     video_encoder: VideoMambaConfig = field(default_factory=VideoMambaConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
-    frames: int = 16
-    chunk: int = 8
-    keep: int = 4
-    image_side: int = 12
-    video_side: int = 7
+    frames: Count = 16
+    chunk: Count = 8
+    keep: Count = 4
+    image_side: Count = 12
+    video_side: Count = 7
 
     def __post_init__(self) -> None:
         if self.frames % self.chunk or self.frames // self.chunk * self.keep != self.video_encoder.num_frames:
@@ -55,6 +57,8 @@ class MobileVideoGPTConfig:
                 f"{self.frames} frames in chunks of {self.chunk}, {self.keep} kept of each, are not the "
                 f"{self.video_encoder.num_frames} frames that the video encoder takes"
             )
+        if self.frames * max(self.image_tower.image_size, self.video_encoder.img_size) ** 2 > MOST_PIXELS:
+            raise ValueError(f"clips of {self.frames} such frames are larger than any model takes")
 
 
 # The model that ships: pictures of 64 px, 4 tokens of each frame and 16 of each chunk, whole words as vocabulary.
@@ -109,19 +113,7 @@ def summary(network: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def config_from_fields(values: Mapping[str, Any]) -> MobileVideoGPTConfig:
-    """What `dataclasses.asdict` made of a config, read back. ModelError names a field that is missing or unknown."""
-    parts: dict[str, type] = {
-        "image_tower": ClipImageConfig,
-        "video_encoder": VideoMambaConfig,
-        "language_model": LanguageModelConfig,
-    }
-    unknown = sorted(set(values) - {field.name for field in fields(MobileVideoGPTConfig)})
-    missing = sorted(set(parts) - set(values))
-    if unknown or missing:
-        raise ModelError(f"the model's config has no {missing} and an unknown {unknown}; install the model again")
-    try:
-        return MobileVideoGPTConfig(
-            **{key: parts[key](**value) if key in parts else value for key, value in values.items()}
-        )
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the model's config cannot be read ({error}); install the model again") from error
+    """What `dataclasses.asdict` made of a config, read back. ModelError names a field that is wrong or missing."""
+    if missing := [name for name in ("image_tower", "video_encoder", "language_model") if name not in values]:
+        raise ModelError(f"network lacks the field {missing[0]}")
+    return read_record(MobileVideoGPTConfig, values, "network")

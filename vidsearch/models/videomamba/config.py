@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidsearch.models.schema import Count, Depth, Epsilon, SidePx, Width
+
 
 @dataclass(frozen=True, slots=True)
 class MixerConfig:
@@ -23,17 +25,17 @@ class MixerConfig:
 class VideoMambaConfig:
     """The video encoder. The defaults are VideoMamba-M as pre-trained on 25 M pairs with 8 frames of 224 px."""
 
-    depth: int = 32
-    embed_dim: int = 576
-    img_size: int = 224
-    patch_size: int = 16
-    num_frames: int = 8
-    tubelet: int = 1
-    norm_eps: float = 1e-5
-    d_state: int = 16
-    d_conv: int = 4
-    expand: int = 2
-    dt_rank: int = 36
+    depth: Depth = 32
+    embed_dim: Width = 576
+    img_size: SidePx = 224
+    patch_size: Count = 16
+    num_frames: Count = 8
+    tubelet: Count = 1
+    norm_eps: Epsilon = 1e-5
+    d_state: Count = 16
+    d_conv: Count = 4
+    expand: Count = 2
+    dt_rank: Width = 36
 
     def __post_init__(self) -> None:
         if self.tubelet != 1:
