@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from machine import finish
 
-from vidsearch import places
+from vidsearch import dirs
 from vidsearch.embedding.embedder import open_text_embedder
 from vidsearch.evaluation.calibration import (
     RULE,
@@ -78,14 +78,14 @@ def _arguments() -> argparse.Namespace:
 def models_here() -> list[str]:
     return [
         entry.known.name
-        for entry in entries(places.models_dir())
+        for entry in entries(dirs.models_dir())
         if entry.known.task == "embedding" and entry.state in ("bundled", "installed")
     ]
 
 
 def _vidsearch(*arguments: str, home: Path) -> str:
     """Run the program on a library of its own, with the models of this machine, and return its stdout."""
-    environment = {**os.environ, "VIDSEARCH_MODEL_DIR": str(places.models_dir()), "VIDSEARCH_HOME": str(home)}
+    environment = {**os.environ, "VIDSEARCH_MODEL_DIR": str(dirs.models_dir()), "VIDSEARCH_HOME": str(home)}
     command = [sys.executable, "-m", "vidsearch", *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, 3):  # 3: some videos failed, which the table shows
@@ -121,7 +121,7 @@ def compare_durations(clips: list[dict[str, Any]], home: Path, model: str) -> di
 
 def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
     """Ask one model everything, print what it found, and return the figures."""
-    embedder = open_text_embedder(model, models_dir=places.models_dir())
+    embedder = open_text_embedder(model, models_dir=dirs.models_dir())
     with Library.open(home, create=False) as library:
         known = ask(library, embedder, queries)
     present = int(known.present.sum())
@@ -129,7 +129,7 @@ def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
     figures["median rank"] = float(np.median(known.places)) + 1
     print(f"\n{model}: {present} queries of {known.scores.shape[1]} clips, {len(queries) - present} absent ones")
     print("  " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
-    kept = levels_of(find_model(model, places.models_dir(), "embedding"), places.models_dir())
+    kept = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
     if kept is not None:
         figures["levels that it has"] = _print_levels("levels that it has", known, kept)
     figures["levels measured here"] = _print_levels("levels measured here", known, measure_levels(known))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vidsearch.workflows.relevance import Levels, match_level
+from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
     from vidsearch.answering.interface import EncodedClip
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vidsearch.store.interface import LibraryInfo, ModelInfo
     from vidsearch.workflows.ask import AskOutcome
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
+    from vidsearch.workflows.relevance import Levels
 
 VERSION = 1
 

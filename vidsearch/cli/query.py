@@ -31,8 +31,10 @@ Text = Annotated[str, typer.Argument(metavar="TEXT", help="What to look for; - r
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many moments to show.")]
 PerVideo = Annotated[int, typer.Option("--per-video", min=1, help="At most so many moments of one video.")]
 MinScore = Annotated[
-    float | None, typer.Option("--min-score", min=-1, max=1, help="Only moments with this score or more.")
+    float | None,
+    typer.Option("--min-score", min=-1, max=1, help="Only moments with this score or more, whatever their level."),
 ]
+All = Annotated[bool, typer.Option("--all", help="Also moments that match too little to be shown otherwise.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Compare with every window, whatever the library's size.")]
 JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line, one for each moment.")]
 FilesOnly = Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")]
@@ -64,6 +66,7 @@ def query(
     per_video: PerVideo = 3,
     under: options.Under = None,
     min_score: MinScore = None,
+    show_all: All = False,
     exact: Exact = False,
     model: options.Model = DEFAULT_MODEL,
     as_json: options.Json = False,
@@ -79,7 +82,7 @@ def query(
     """Find the moments that show what TEXT says.
 
     On a terminal: a table. In a pipe, one line a moment: number, score, match, start, end, path, separated by tabs.
-    Exit code 1 when nothing is found.
+    Moments below the model's lowest level are left out; --all shows them. Exit code 1 when nothing is found.
 
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"
@@ -89,12 +92,12 @@ def query(
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     filters = (Under(options.absolute(under)),) if under else ()
     wanted = Query((Term(_from_stdin_if_dash(text)),), filters, top, per_video, min_score, exact)
-    hits, levels = _find(wanted, model)
+    hits, left_out, levels = _find(wanted, model, only_matching=not show_all and min_score is None)
     if page is not None:
         _write_page(page, wanted.text, hits)
-    HitsShown(wanted.text, model, hits, levels, time_format, asker).write(form)
+    HitsShown(wanted.text, model, hits, levels, left_out, time_format, asker).write(form)
+    _say_what_is_left_out(wanted.text, model, hits, left_out, levels)
     if not hits:
-        show.say(f"Nothing found for {wanted.text!r}.")
         raise typer.Exit(1)
     if asker and asker.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -118,19 +121,38 @@ def _from_stdin_if_dash(text: str) -> str:
     return sys.stdin.read().strip() if text == "-" else text
 
 
-def _find(query: Query, model: str) -> tuple[list[Hit], Levels]:
-    """The hits, kept as the last ones for `vidsearch ask NUMBER`, and the levels of the model's scores."""
+def _find(query: Query, model: str, *, only_matching: bool) -> tuple[list[Hit], int, Levels]:
+    """The hits to show, how many weaker ones are left out, and the levels of the model's scores.
+
+    The hits are kept as the last ones, for `vidsearch ask NUMBER`.
+    """
     from vidsearch.embedding.embedder import open_text_embedder
     from vidsearch.models.folder import find_model
+    from vidsearch.models.score_levels import levels_of
     from vidsearch.workflows.query import find_moments
+    from vidsearch.workflows.relevance import worth_showing
 
     with options.open_library() as library:
-        levels = find_model(model, dirs.models_dir(), "embedding").score_levels
+        levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
         embedder = open_text_embedder(model, models_dir=dirs.models_dir())
         _warn_of_unknown_words(query.text, embedder)
-        hits = find_moments(library, embedder, query)
+        found = find_moments(library, embedder, query)
+        hits = worth_showing(found, levels) if only_matching else found
         library.save_hits(query.text, hits)
-    return hits, levels
+    return hits, len(found) - len(hits), levels
+
+
+def _say_what_is_left_out(text: str, model: str, hits: Sequence[Hit], left_out: int, levels: Levels) -> None:
+    weaker = f"{left_out} weaker {'moment is' if left_out == 1 else 'moments are'} not shown; --all shows them"
+    if not hits:
+        show.say(f"Nothing matches {text!r}; {weaker}." if left_out else f"Nothing found for {text!r}.")
+    elif left_out:
+        show.say(f"{weaker[0].upper()}{weaker[1:]}.")
+    elif levels is None:
+        show.say(
+            f"Every moment is shown, however weak: what a score of {model} means was never measured "
+            "(vidsearch train calibrate --help)."
+        )
 
 
 def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.timecode import TimeFormat, time_text
-from vidsearch.workflows.relevance import Levels, match_level
+from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
     from vidsearch.cli.hit_asker import HitAsker
     from vidsearch.records import Hit
+    from vidsearch.workflows.relevance import Levels
 
 HitsFormat = Literal["table", "json", "jsonl", "names", "names0"]  # names0: each ended by a NUL byte
 
@@ -23,12 +24,16 @@ HEADERS = ("#", "score", "match", "start", "end", "file")
 
 @dataclass(frozen=True, slots=True)
 class HitsShown:
-    """The hits of one query and how they are printed; `asker` answers questions about the best of them."""
+    """The hits of one query and how they are printed; `asker` answers questions about the best of them.
+
+    `left_out` says how many weaker ones are not among them.
+    """
 
     text: str
     model: str
     hits: Sequence[Hit]
     levels: Levels
+    left_out: int
     time_format: TimeFormat
     asker: HitAsker | None = None
 
@@ -37,7 +42,7 @@ class HitsShown:
         match form:
             case "json":
                 head = {"version": json_forms.VERSION, "query": self.text, "model": self.model}
-                show.write_json(head | {"hits": list(self._forms())})
+                show.write_json(head | {"hits": list(self._forms()), "left_out": self.left_out})
             case "jsonl":
                 for line in self._forms():
                     show.write_json(line)

@@ -7,7 +7,6 @@ absolute, or nothing where no video of the library does.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError, VidsearchError
 from vidsearch.evaluation.calibration import NOWHERE, KnownAnswers
+from vidsearch.files import absolute
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
@@ -51,7 +51,7 @@ def _query(row: Mapping[str, str | None], number: int, source: Path) -> JudgedQu
     text, file = (row["text"] or "").strip(), (row["file"] or "").strip()
     if not text:
         raise VidsearchError(f"{source}, row {number}: there is no text to search for; write one, or delete the row.")
-    return JudgedQuery(text, Path(os.path.abspath(source.parent / file)) if file else None)  # noqa: PTH100  # links stay
+    return JudgedQuery(text, absolute(source.parent / file) if file else None)
 
 
 def require_enough(queries: Sequence[JudgedQuery]) -> None:

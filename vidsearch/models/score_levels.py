@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsearch.errors import ModelError, VidsearchError
+from vidsearch.files import replacing
 from vidsearch.models.folder import CONFIG_FILE, ModelFolder
 
 Level = Literal["high", "medium", "low", "none"]
@@ -62,11 +63,10 @@ def own_levels_file(name: str, models_dir: Path) -> Path:
 def keep_own_levels(name: str, levels: ScoreLevels, models_dir: Path) -> Path:
     """Write a person's own levels, in one step, and return the file. VidsearchError if it cannot be written."""
     file = own_levels_file(name, models_dir)
-    partial = file.with_suffix(".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(levels.to_dict(), indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(levels.to_dict(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise VidsearchError(f"The levels cannot be kept in {file} ({error.strerror}); check the folder.") from error
     return file

@@ -1,14 +1,22 @@
-"""How much a score means: the levels that a model's folder states, measured for that model."""
+"""How much a score means, and so which hits are worth showing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-Levels = Mapping[str, float] | None  # cosines from which a hit counts as high, medium or low; None: not measured
+if TYPE_CHECKING:
+    from vidsearch.models.score_levels import ScoreLevels
+    from vidsearch.records import Hit
+
+    Levels = ScoreLevels | None  # None: nobody has measured them
 
 
 def match_level(score: float, levels: Levels) -> str | None:
     """high, medium, low or none; None if nobody has measured the model's levels."""
-    if levels is None:
-        return None
-    return next((name for name in ("high", "medium", "low") if score >= levels[name]), "none")
+    return None if levels is None else levels.level(score)
+
+
+def worth_showing(hits: Sequence[Hit], levels: Levels) -> list[Hit]:
+    """The hits that reach the lowest level, in their order; all of them if nobody has measured the levels."""
+    return [hit for hit in hits if levels is None or hit.score >= levels.low]
