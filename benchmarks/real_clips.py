@@ -32,22 +32,14 @@ from machine import finish
 
 from vidsearch import dirs
 from vidsearch.embedding.embedder import open_text_embedder
-from vidsearch.evaluation.calibration import (
-    RULE,
-    KnownAnswers,
-    Outcome,
-    leave_one_out,
-    measure_levels,
-    outcome,
-    split_half,
-    tally,
-)
+from vidsearch.evaluation.calibration import RULE, leave_one_out, outcome, split_half
+from vidsearch.evaluation.calibration_report import figures, levels_table, measured_today, sentence
 from vidsearch.evaluation.known_answers import JudgedQuery, ask, read_queries
 from vidsearch.evaluation.retrieval import recall
 from vidsearch.models.folder import find_model
 from vidsearch.models.inventory import entries
-from vidsearch.models.score_levels import ScoreLevels, levels_of
-from vidsearch.store.library import Library
+from vidsearch.models.score_levels import levels_of
+from vidsearch.store.library import open_library
 
 HERE = Path(__file__).resolve().parent
 
@@ -122,40 +114,22 @@ def compare_durations(clips: list[dict[str, Any]], home: Path, model: str) -> di
 def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
     """Ask one model everything, print what it found, and return the figures."""
     embedder = open_text_embedder(model, models_dir=dirs.models_dir())
-    with Library.open(home, create=False) as library:
+    with open_library(home, create=False) as library:
         known = ask(library, embedder, queries)
     present = int(known.present.sum())
-    figures: dict[str, Any] = {name: value / 100 for name, value in recall(known.places, at=(1, 5)).items()}
-    figures["median rank"] = float(np.median(known.places)) + 1
+    found: dict[str, Any] = {name: value / 100 for name, value in recall(known.places, at=(1, 5)).items()}
+    found["median rank"] = float(np.median(known.places)) + 1
     print(f"\n{model}: {present} queries of {known.scores.shape[1]} clips, {len(queries) - present} absent ones")
-    print("  " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+    print(", ".join(f"{name} {value:.3g}" for name, value in found.items()))
     kept = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
-    if kept is not None:
-        figures["levels that it has"] = _print_levels("levels that it has", known, kept)
-    figures["levels measured here"] = _print_levels("levels measured here", known, measure_levels(known))
+    for name, levels in (("levels that it has", kept), ("levels measured here", measured_today(known))):
+        if levels is not None:
+            print(f"{name}: {sentence(outcome(known, levels))}\n{levels_table(known, levels)}")
+            found[name] = figures(known, levels)
     for name, checked in (("each query left out", leave_one_out(known)), ("half judges half", split_half(known))):
-        print(f"  {name + ':':24} {_sentence(checked)}")
-        figures[name] = dataclasses.asdict(checked)
-    return figures
-
-
-def _print_levels(name: str, known: KnownAnswers, levels: ScoreLevels) -> dict[str, Any]:
-    """A line a level: from which score on, and what the hits in it are."""
-    shown = outcome(known, levels)
-    print(f"  {name + ':':24} {_sentence(shown)}")
-    print(f"    {'level':8} {'from':>7} {'right':>6} {'other clip':>11} {'absent query':>13}")
-    for level, count in tally(known, levels).items():
-        least = "" if level == "none" else f"{getattr(levels, level):.4f}"
-        print(f"    {level:8} {least:>7} {count.right:6} {count.wrong:11} {count.absent:13}")
-    hits = {level: dataclasses.asdict(count) for level, count in tally(known, levels).items()}
-    return {**levels.to_dict(), "hits": hits, **dataclasses.asdict(shown)}
-
-
-def _sentence(shown: Outcome) -> str:
-    return (
-        f"absent queries with a hit at high {shown.absent_at_high:.1%}, with any hit {shown.absent_shown:.1%}; "
-        f"present ones without a hit {shown.present_without_any:.1%}, without their own {shown.present_without_own:.1%}"
-    )
+        print(f"{name}: {sentence(checked)}")
+        found[name] = dataclasses.asdict(checked)
+    return found
 
 
 if __name__ == "__main__":

@@ -71,12 +71,36 @@ def test_the_words_may_come_from_stdin(clips_library: Path, vidsearch: RunVidsea
 
 def test_under_and_min_score_narrow(clips_library: Path, vidsearch: RunVidsearch) -> None:
     clip = CLIPS / "yellow-star-blinks.mp4"
-    hits = json.loads(vidsearch("query", "a red square", "--under", clip, "--json").stdout)["hits"]
+    hits = json.loads(vidsearch("query", "a yellow star", "--under", clip, "--json").stdout)["hits"]
     assert [hit["path"] for hit in hits] == [str(clip)]
     done = vidsearch("query", "a red square", "--min-score", "0.999")
     assert done.returncode == 1
     assert done.stdout == b""
-    assert b"Nothing found" in done.stderr
+    assert done.stderr == b"Nothing found for 'a red square'.\n"
+
+
+def test_what_matches_too_little_is_left_out_and_said_to_be(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    words = ("query", "a green cross", "-k", "50")
+    shown, whole = (json.loads(vidsearch(*words, "--json", *more).stdout) for more in ((), ("--all",)))
+    count = len(shown["hits"])
+    assert whole["hits"][:count] == shown["hits"]
+    assert {hit["level"] for hit in shown["hits"]} <= {"high", "medium", "low"}
+    assert {hit["level"] for hit in whole["hits"][count:]} == {"none"}
+    assert (shown["left_out"], whole["left_out"]) == (len(whole["hits"]) - count, 0)
+    assert shown["left_out"] > 1
+    done = vidsearch(*words)
+    assert done.stderr.decode() == f"{shown['left_out']} weaker moments are not shown; --all shows them.\n"
+
+
+def test_nothing_matches_though_something_is_nearest(clips_library: Path, vidsearch: RunVidsearch) -> None:
+    clip = CLIPS / "yellow-star-blinks.mp4"  # one window, in which there is no square
+    done = vidsearch("query", "a red square", "--under", clip)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"Nothing matches 'a red square'; 1 weaker moment is not shown; --all shows them.\n"
+    for given in (["--all"], ["--min-score", "-1"]):
+        weak = vidsearch("query", "a red square", "--under", clip, *given)
+        assert (weak.returncode, weak.stderr) == (0, b"")
+        assert weak.stdout.decode().split("\t")[2] == "none"
 
 
 def test_unknown_words_are_named(clips_library: Path, vidsearch: RunVidsearch) -> None:
@@ -92,7 +116,7 @@ def test_a_query_of_unknown_words_alone_finds_nothing(clips_library: Path, vidse
 
 
 def test_a_closed_pipe_is_no_error(clips_library: Path) -> None:
-    command = f'"{sys.executable}" -m vidsearch query "a star" --jsonl -k 50 | head -n 0; exit ${{PIPESTATUS[0]}}'
+    command = f'"{sys.executable}" -m vidsearch query "a star" --all --jsonl -k 50 | head -n 0; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

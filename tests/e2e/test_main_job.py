@@ -147,11 +147,11 @@ def test_names_survive_every_output(tmp_path: Path, vidsearch: RunVidsearch) -> 
     for name, clip in zip(names, clips, strict=False):
         shutil.copy(clip, os.fsencode(folder) + b"/" + name)
     assert vidsearch("index", folder).returncode == 0
-    done = vidsearch("query", "a star", "-f", "-0", "-k", "50")
+    done = vidsearch("query", "a star", "--all", "-f", "-0", "-k", "50")
     assert set(done.stdout.split(b"\0")[:-1]) == {os.fsencode(folder) + b"/" + name for name in names}
-    hits = json_of(vidsearch("query", "a star", "--json", "-k", "50"))["hits"]
+    hits = json_of(vidsearch("query", "a star", "--all", "--json", "-k", "50"))["hits"]
     assert {os.fsencode(hit["path"]) for hit in hits} == {os.fsencode(folder) + b"/" + name for name in names}
-    lines = vidsearch("query", "a star", "-k", "50").stdout.splitlines()
+    lines = vidsearch("query", "a star", "--all", "-k", "50").stdout.splitlines()
     assert len(lines) == len(hits)
     assert all(len(line.split(b"\t")) == 6 for line in lines)
     assert vidsearch("videos").returncode == 0

@@ -80,7 +80,9 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
     from vidsearch.models.findings import kept_findings
     from vidsearch.models.hashes import kept_hashes
     from vidsearch.models.inventory import exports, parameters
+    from vidsearch.models.score_levels import levels_of
 
+    levels = levels_of(folder, dirs.models_dir())
     return {
         "name": folder.name,
         "kind": {"embedding": "search", "vqa": "answers"}[folder.task],
@@ -92,7 +94,8 @@ def _facts(folder: ModelFolder) -> dict[str, Any]:
         "exports": exports(folder),
         "provenance": dict(folder.provenance),
         "hashes": kept_hashes(folder),
-        "score_levels": None if folder.score_levels is None else dict(folder.score_levels),
+        "score_levels": None if levels is None else levels.to_dict(),
+        "score_levels_file": None if levels is None or levels.path is None else str(levels.path),
         "self_test": [{"what": item.what, "ok": item.ok, "note": item.note} for item in kept_findings(folder)],
     }
 
@@ -105,6 +108,7 @@ def _rows(facts: dict[str, Any], summary: list[tuple[str, str]]) -> list[tuple[s
         ("folder", facts["path"]),
         *summary,
         *(("parameters", f"{part}: {count:,}") for part, count in sorted(facts["parameters"].items())),
+        *(_level_rows(facts) if facts["kind"] == "search" else ()),
         *(("exported", f"{name}, {show.size_text(size)}") for name, size in facts["exports"].items()),
         *((key, str(provenance[key])) for key in ("source", "licence", "command") if key in provenance),
         *(("made from", f"{file['name']}, sha256 {file['sha256']}") for file in provenance.get("files", ())),
@@ -112,6 +116,20 @@ def _rows(facts: dict[str, Any], summary: list[tuple[str, str]]) -> list[tuple[s
         *(("note", note) for note in provenance.get("notes", ())),
         *(("file", f"{name}, sha256 {digest}") for name, digest in facts["hashes"].items()),
         *(("self-test", f"{_word(item['ok'])}: {item['what']}: {item['note']}") for item in facts["self_test"]),
+    ]
+
+
+def _level_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """From which score on a hit is high, medium or low, and who measured that."""
+    levels = facts["score_levels"]
+    if levels is None:
+        return [("levels", "never measured; vidsearch train calibrate measures them")]
+    how = levels.get("measured", {})
+    counts = ", ".join(f"{how[name]} {name}" for name in ("videos", "present", "absent") if name in how)
+    return [
+        ("levels", ", ".join(f"{name} from {levels[name]:.4f}" for name in ("high", "medium", "low"))),
+        *([("measured", f"{how.get('date', '')}: {counts}; {how.get('rule', '')}")] if how else []),
+        *([("measured in", facts["score_levels_file"])] if facts["score_levels_file"] else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The commands of training: run, evaluate, ship, ablation; ask, evaluate-ask, ship-ask (`ask/commands.py`).
+"""The commands of training: run, evaluate, ship, ablation, calibrate; ask, evaluate-ask, ship-ask (`ask/commands.py`).
 
 `python -m vidsearch.training` and `vidsearch train` call `main`.
 """
@@ -21,6 +21,7 @@ from vidsearch.models.folder import open_folder
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.load import build_from, load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.training import calibrate
 from vidsearch.training.ask.commands import add_parsers as add_ask_parsers
 from vidsearch.training.data import BatchSource, WorldSource
 from vidsearch.training.evaluate import FULL, Judge, Size, from_pictures, measure, table, through_h264
@@ -31,7 +32,7 @@ from vidsearch.training.settings import TrainSettings, default_settings
 CHECKPOINT_FILE = "checkpoint.pt"
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
-COMMANDS = ("run", "evaluate", "ship", "ablation", "ask", "evaluate-ask", "ship-ask")
+COMMANDS = ("run", "evaluate", "ship", "ablation", "calibrate", "ask", "evaluate-ask", "ship-ask")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     ablation.set_defaults(act=_ablation)
     for command in (evaluate, ship, ablation):
         command.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves its own choice")
+    calibrate.add_parser(commands)
     add_ask_parsers(commands)
     return parser
 

@@ -13,7 +13,8 @@ from vidsearch.errors import LibraryError, VidsearchError
 from vidsearch.evaluation.calibration import NOWHERE
 from vidsearch.evaluation.known_answers import JudgedQuery, ask, read_queries, require_enough
 from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
-from vidsearch.store.library import Library
+from vidsearch.store.interface import Library
+from vidsearch.store.library import open_library
 
 FACTS = VideoFacts(0, 12, 25, 300, 64, 64, "h264", "mov", 0, "pyav")
 WINDOWS = (ClipWindow(0, 8, (4.0,)), ClipWindow(4, 12, (8.0,)))
@@ -22,7 +23,7 @@ WINDOWS = (ClipWindow(0, 8, (4.0,)), ClipWindow(4, 12, (8.0,)))
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     """Two videos of two windows: red, then half red half green; all blue."""
-    with Library.open(tmp_path / "home") as library, library.writing():
+    with open_library(tmp_path / "home") as library, library.writing():
         library.add_root(tmp_path)
         for name, colours in (("warm.mp4", [[1, 0, 0], [1, 1, 0]]), ("cold.mp4", [[0, 0, 1], [0, 0, 1]])):
             (tmp_path / name).write_text(name)
