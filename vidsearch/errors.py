@@ -1,11 +1,12 @@
 """Every error a user can meet, with its exit code.
 
-A message says what happened, to which file, and what to do next, in one sentence. Anything that is not a VidsearchError
-is a bug and stays a traceback.
+A message says what happened, to which file, and what to do next, in one sentence. If there are several ways on, the
+sentence says what is wrong and `ways` lists them. Anything that is not a VidsearchError is a bug and stays a traceback.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 VideoErrorKind = Literal[
@@ -28,9 +29,16 @@ VIDEO_ERROR_KINDS: tuple[str, ...] = get_args(VideoErrorKind)
 
 
 class VidsearchError(Exception):
-    """A mistake or a state that the user can act on: wrong usage unless a subclass says otherwise."""
+    """A mistake or a state that the user can act on: wrong usage unless a subclass says otherwise.
+
+    `ways` are what can be done next, a short line each, the quickest first; the program shows them as a list.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, ways: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ways = tuple(ways)
 
 
 class VideoError(VidsearchError):

@@ -64,7 +64,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except VidsearchError as error:
-        show.say(f"vidsearch: {error}")
+        show.say_error(error)
         return error.exit_code
     except typer.TyperException as error:  # wrong usage, with typer's own hint
         error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so

@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from vidsearch.errors import VidsearchError
+
 
 def write(text: str) -> None:
     """To stdout at once; names that are not valid UTF-8 keep their bytes."""
@@ -38,6 +40,16 @@ def say(text: str) -> None:
     """To stderr: everything that is not a result."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def say_error(error: VidsearchError) -> None:
+    """What is wrong, and the ways on, a line each."""
+    if not error.ways:
+        say(f"vidsearch: {error}")
+        return
+    say(f"vidsearch: {str(error).rstrip('.')}. Do one of these:")
+    for way in error.ways:
+        say(f"  {way}")
 
 
 def printable(text: str) -> str:

@@ -196,8 +196,8 @@ def _require_room(plan: FetchPlan, installed_bytes: int) -> None:
     free = shutil.disk_usage(plan.folder).free
     if free < needed:
         raise ModelError(
-            f"{plan.model} needs {needed / 1e9:.1f} GB in {plan.models_dir} and {free / 1e9:.1f} GB are free; make room"
-            ", or set VIDSEARCH_MODEL_DIR to a folder on another disk"
+            f"{plan.model} needs {needed / 1e9:.1f} GB in {plan.models_dir} and {free / 1e9:.1f} GB are free",
+            ways=("make room", "set VIDSEARCH_MODEL_DIR to a folder on another disk"),
         )
 
 

@@ -34,7 +34,7 @@ from vidsearch.models.families import TOKENIZER_FILE as TOKENIZER_FILE
 from vidsearch.models.families import WEIGHTS_FILE as WEIGHTS_FILE
 from vidsearch.models.families import Family, Task, family_named, family_of
 from vidsearch.models.interface import EmbeddingConfig
-from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, known_model
+from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, KnownModel, known_model
 from vidsearch.models.schema import Within, read_record
 
 CONFIG_FILE = "config.json"
@@ -155,7 +155,7 @@ def find_model(name: str, models_dir: Path, task: Task | None = None) -> ModelFo
     for place, origin in places:
         if (place / name).is_dir():
             return _named(open_folder(place / name, origin=origin), name)
-    raise WeightsMissingError(missing_weights(name, models_dir))
+    raise missing_weights(name, models_dir)
 
 
 def _named(folder: ModelFolder, name: str) -> ModelFolder:
@@ -170,20 +170,23 @@ def _other_task(name: str, wanted: Task | None) -> str:
     return f"{name} {does} and is not a model for {wanted_for}; choose one of {fitting}"
 
 
-def missing_weights(name: str, models_dir: Path) -> str:
+def missing_weights(name: str, models_dir: Path) -> WeightsMissingError:
     """What to tell a user whose machine does not hold the weights of `name`, a known model."""
     known = known_model(name)
     if not known.files:
-        return f"the bundled model {name} is missing from this installation; install vidsearch again"
-    files = " and ".join(known.files)
-    searches = known.task == "embedding"
-    bundled = f"--model {BUNDLED_MODEL}" if searches else f"--model {BUNDLED_ANSWERING_MODEL} (in query: --ask-model)"
-    return (
-        f"the weights of {name} are not on this machine (no folder {models_dir / name}); fetch them with vidsearch "
-        f"models pull {name} --yes (about {known.size_bytes / 1e6:.0f} MB, {known.source}), or bring {files} yourself "
-        f"and install them with vidsearch models add {name} --from FOLDER, or try the bundled {bundled}, "
-        "which understands only its own synthetic world of moving shapes, not your videos"
-    )
+        return WeightsMissingError(f"the bundled model {name} is missing; install vidsearch again")
+    message = f"the weights of {name} are not on this machine (no folder {models_dir / name})"
+    return WeightsMissingError(message, ways=_ways_to_weights(known))
+
+
+def _ways_to_weights(known: KnownModel) -> list[str]:
+    name, files = known.name, " and ".join(known.files)
+    bundled = BUNDLED_MODEL if known.task == "embedding" else BUNDLED_ANSWERING_MODEL
+    return [
+        f"vidsearch models pull {name} --yes    (about {known.size_bytes / 1e6:.0f} MB, {known.source})",
+        f"vidsearch models add {name} --from FOLDER    (a folder with {files}, which you bring)",
+        f"--model {bundled}    (bundled; understands only its own synthetic world of moving shapes, not your videos)",
+    ]
 
 
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:

@@ -169,5 +169,5 @@ def test_a_gpu_gives_the_vectors_of_the_cpu(folder: ModelFolder) -> None:
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="vidsearch models pull mobileviclip-small --yes"):
+    with pytest.raises(ModelError, match="weights of mobileviclip-small are not on this machine"):
         open_clip_embedder("mobileviclip-small", models_dir=tmp_path)

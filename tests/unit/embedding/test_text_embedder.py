@@ -114,5 +114,5 @@ def test_a_damaged_text_encoder_is_named(folder: ModelFolder, tmp_path: Path) ->
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="vidsearch models pull mobileviclip-small --yes"):
+    with pytest.raises(ModelError, match="weights of mobileviclip-small are not on this machine"):
         open_text_embedder("mobileviclip-small", models_dir=tmp_path)

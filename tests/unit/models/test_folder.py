@@ -62,12 +62,14 @@ def test_the_bundled_model_is_found_without_any_installed(tmp_path: Path) -> Non
 def test_missing_weights_name_the_ways_forward_and_nothing_else_is_used(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ModelError) as caught:
         find_model("mobileviclip-small", folder.parent)  # mobileviclip-tiny is there and must not be taken
-    message = str(caught.value)
-    assert "mobileviclip-small are not on this machine" in message
-    assert "mobileviclip_small.pt and mobileclip_s2.pt" in message
-    assert "vidsearch models pull mobileviclip-small --yes (about 795 MB, Google Drive folder" in message
-    assert "install them with vidsearch models add mobileviclip-small --from FOLDER" in message
-    assert "--model mobileviclip-nano, which understands only its own synthetic world" in message
+    wanted = folder.parent / "mobileviclip-small"
+    assert str(caught.value) == f"the weights of mobileviclip-small are not on this machine (no folder {wanted})"
+    pull, add, bundled = caught.value.ways
+    assert pull.startswith("vidsearch models pull mobileviclip-small --yes    (about 795 MB, Google Drive folder")
+    assert add.startswith(
+        "vidsearch models add mobileviclip-small --from FOLDER    (a folder with mobileviclip_small.pt and"
+    )
+    assert bundled.startswith("--model mobileviclip-nano    (bundled; understands only its own synthetic world")
 
 
 def test_an_unknown_name_is_an_error(tmp_path: Path) -> None:

@@ -197,8 +197,9 @@ def test_small_libraries_notice_changes_too(shelf: Shelf) -> None:
 def test_a_model_the_library_does_not_hold_is_named(shelf: Shelf) -> None:
     assert shelf.library.search(queries(1)[0], model="nano", limit=3) == []  # nothing indexed yet: nothing found
     fill(shelf, 1, 1)
-    with pytest.raises(LibraryError, match="nothing is indexed with the model small, only with nano: search with"):
+    with pytest.raises(LibraryError, match=r"nothing is indexed with the model small, only with nano$") as caught:
         shelf.library.search(queries(1)[0], model="small", limit=3)
+    assert caught.value.ways == ("vidsearch query --model nano", "vidsearch index FOLDER --model small")
     with pytest.raises(LibraryError, match="vectors of 32 values for the model nano, the query has 64"):
         shelf.library.search(np.ones(64), model="nano", limit=3)
 

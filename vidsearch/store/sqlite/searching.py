@@ -213,8 +213,8 @@ def choose_model(connection: sqlite3.Connection, name: str, dim: int) -> ModelRo
     if chosen is None:
         held = ", ".join(model.name for model in models)
         raise LibraryError(
-            f"nothing is indexed with the model {name}, only with {held}: search with `--model {models[0].name}`, "
-            f"or index your folders with `--model {name}`"
+            f"nothing is indexed with the model {name}, only with {held}",
+            ways=(f"vidsearch query --model {models[0].name}", f"vidsearch index FOLDER --model {name}"),
         )
     if chosen.dim != dim:
         raise LibraryError(
