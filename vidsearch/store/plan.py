@@ -22,6 +22,11 @@ Fingerprint = Callable[[Path], str]
 PASSING_ERRORS = frozenset({"vanished", "changing"})
 
 
+def is_same_content(stored: str | None, read: str) -> bool:
+    """Whether a fingerprint of the library is that of a file read now. An older, shorter form is its beginning."""
+    return stored is not None and (read == stored or read.startswith(f"{stored}-"))
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A video of the library. `done`: the extractors that have given what they can of its content."""
@@ -143,11 +148,7 @@ class _Planner:
                 self._availability.note_seen(file.path, row.device)
                 if self._settle(row, file, retry=self._request.retry_failed or _may_work_now(row)):
                     self.unchanged.append(file)
-            elif (
-                row.size_bytes == file.size_bytes
-                and row.fingerprint is not None
-                and self._read(file) == row.fingerprint
-            ):
+            elif row.size_bytes == file.size_bytes and row.fingerprint is not None and self._is_content_of(row, file):
                 self._availability.note_seen(file.path, row.device)
                 self.touched.append(file)
                 self._settle(row, file, retry=True)
@@ -176,14 +177,15 @@ class _Planner:
         donors: dict[str, list[Known]] = {}
         for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
             if row.fingerprint is not None:
-                donors.setdefault(row.fingerprint, []).append(row)
+                donors.setdefault(_ends(row.fingerprint), []).append(row)
         for file in self._unmatched:
-            content = self._read(file) if file.size_bytes in self._sizes else None
-            twins = donors.get(content, []) if content is not None else []
+            content = self._read(file.path) if file.size_bytes in self._sizes else None
+            alike = donors.get(_ends(content), []) if content is not None else []
+            twins = [row for row in alike if content is not None and is_same_content(row.fingerprint, content)]
             left = next((row for row in twins if self._has_left(row)), None)
-            stays = next((row for row in twins if self._is_done(row) and not row.failed), None)
+            stays = None if left else next((row for row in twins if self._can_be_copied(row, content)), None)
             if left is not None:
-                twins.remove(left)
+                alike.remove(left)
                 self.missing.pop(left.id, None)
                 self.moved.append(Moved(left.id, left.path, file))
                 self._settle(left, file, retry=self._request.retry_failed or _may_work_now(left))
@@ -207,6 +209,17 @@ class _Planner:
     def _is_done(self, row: Known) -> bool:
         return self._request.extractors <= row.done
 
+    def _can_be_copied(self, row: Known, content: str | None) -> bool:
+        """Whether what is known of a video that stays is true of another file, too.
+
+        An older fingerprint says too little of the content for that: the video's file is read again.
+        """
+        return self._is_done(row) and not row.failed and (content == row.fingerprint or content == self._read(row.path))
+
+    def _is_content_of(self, row: Known, file: VideoFile) -> bool:
+        read = self._read(file.path)
+        return read is not None and is_same_content(row.fingerprint, read)
+
     def _has_left(self, row: Known) -> bool:
         if row.id in self._replaced or row.id in self.missing:
             return True
@@ -218,14 +231,19 @@ class _Planner:
             return "gone"
         return self._availability.where_is(row.path, row.device)
 
-    def _read(self, file: VideoFile) -> str | None:
+    def _read(self, path: Path) -> str | None:
         """The fingerprint, taken once; None if the file cannot be read, which indexing it will record."""
-        if file.path not in self.fingerprints:
+        if path not in self.fingerprints:
             try:
-                self.fingerprints[file.path] = self._request.fingerprint(file.path)
+                self.fingerprints[path] = self._request.fingerprint(path)
             except VideoError:
                 return None
-        return self.fingerprints[file.path]
+        return self.fingerprints[path]
+
+
+def _ends(fingerprint: str) -> str:
+    """What the older and the newer form of a content's fingerprint have in common."""
+    return fingerprint.partition("-")[0]
 
 
 def _may_work_now(row: Known) -> bool:

@@ -85,12 +85,15 @@ class Shelf:
             )
         )
 
+    def indexed(
+        self, path: Path, *, model: str = "nano", spec: WindowSpec = SPEC, count: int = 3, dim: int = DIM
+    ) -> IndexedVideo:
+        """What an embedder hands on."""
+        vectors = vectors_of(path, count, dim)
+        return IndexedVideo(as_file(path), fingerprint(path), FACTS, windows_of(count), vectors, model, spec)
+
     def record(self, path: Path, *, model: str = "nano", spec: WindowSpec = SPEC, count: int = 3) -> None:
-        self.library.record_indexed(
-            IndexedVideo(
-                as_file(path), fingerprint(path), FACTS, windows_of(count), vectors_of(path, count), model, spec
-            )
-        )
+        self.library.record_indexed(self.indexed(path, model=model, spec=spec, count=count))
 
     def index(self, root: Path | None = None, *, model: str = "nano", spec: WindowSpec = SPEC) -> IndexPlan:
         """A whole run, as the workflow does it."""

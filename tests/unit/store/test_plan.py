@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from store_shelf import DIM, Shelf, as_file, fingerprint
+from store_shelf import DIM, SPEC, Shelf, as_file, fingerprint
 
 from vidsearch.errors import VideoError
 from vidsearch.records import VectorExtractor, VideoFile, WindowSpec
-from vidsearch.store.plan import PlanRequest
+from vidsearch.store.plan import Fingerprint, IndexPlan, PlanRequest
 
 
 def test_a_first_run_indexes_everything_newest_first_and_reads_nothing(shelf: Shelf) -> None:
@@ -151,6 +152,63 @@ def test_a_second_file_with_the_same_content_is_not_decoded(shelf: Shelf, link: 
     shelf.index()
     assert shelf.paths() == [twin]
     assert shelf.library.check() == []
+
+
+# -- fingerprints of an earlier version: the beginning of those of today --------------------------------------------
+
+
+def indexed_by_an_earlier_version(shelf: Shelf, name: str, content: str) -> Path:
+    """`content` is what was fingerprinted then: the part before the dash."""
+    path = shelf.write(name, content)
+    earlier = replace(shelf.indexed(path), fingerprint=by_beginning(path).partition("-")[0])
+    shelf.library.record_indexed(earlier)
+    return path
+
+
+def by_beginning(path: Path) -> str:
+    """ENDS-MIDDLE, as the real one: here of what stands before and after the first `|`."""
+    beginning, _, rest = path.read_text().partition("|")
+    return f"{beginning}-{rest}"
+
+
+def plan_by_beginning(shelf: Shelf, *paths: Path, fingerprint: Fingerprint = by_beginning) -> IndexPlan:
+    wanted = frozenset({VectorExtractor("nano", SPEC)})
+    return shelf.library.plan(PlanRequest(shelf.root, [as_file(path) for path in paths], wanted, fingerprint))
+
+
+def test_an_earlier_fingerprint_is_recognised_and_renewed_when_the_file_is_read(shelf: Shelf) -> None:
+    path = indexed_by_an_earlier_version(shelf, "a.mp4", "head|middle 1")
+    assert plan_by_beginning(shelf, path).unchanged == (as_file(path),)
+    os.utime(path, (2000, 2000))
+    plan = plan_by_beginning(shelf, path)
+    assert plan.refingerprinted == (as_file(path),)
+    shelf.library.apply(plan)
+    shelf.write("a.mp4", "head|middle 2", mtime_s=3000)  # now the middle counts
+    assert plan_by_beginning(shelf, path).to_index == (as_file(path),)
+
+
+def test_a_file_that_an_earlier_version_indexed_moves_with_its_vectors(shelf: Shelf) -> None:
+    path = indexed_by_an_earlier_version(shelf, "a.mp4", "head|middle")
+    moved = path.rename(shelf.root / "b.mp4")
+    plan = plan_by_beginning(shelf, moved)
+    assert [(move.old, move.new.path) for move in plan.moved] == [(path, moved)]
+    shelf.library.apply(plan)
+    assert plan_by_beginning(shelf, moved).unchanged == (as_file(moved),)
+
+
+def test_another_file_is_a_copy_only_if_the_first_one_has_the_same_middle(shelf: Shelf) -> None:
+    path = indexed_by_an_earlier_version(shelf, "a.mp4", "head|middle 1")
+    other, copy = shelf.write("b.mp4", "head|middle 2"), shelf.write("c.mp4", "head|middle 1")
+    plan = plan_by_beginning(shelf, path, other, copy)
+    assert ([file.path for file in plan.to_index], [made.file.path for made in plan.copied]) == ([other], [copy])
+    shelf.library.apply(plan)
+    assert shelf.paths() == [path, copy]
+
+
+def test_a_model_that_comes_later_does_not_cost_the_vectors_of_an_earlier_version(shelf: Shelf) -> None:
+    path = indexed_by_an_earlier_version(shelf, "a.mp4", "head|middle")
+    shelf.library.record_indexed(replace(shelf.indexed(path, model="small"), fingerprint=by_beginning(path)))
+    assert [row.model for row in shelf.library.videos()] == ["nano", "small"]
 
 
 def test_other_windows_and_other_models_are_work_to_do(shelf: Shelf) -> None:

@@ -21,7 +21,7 @@ from vidsearch.records import (
     WindowSpec,
 )
 from vidsearch.store.availability import Availability, Root, describe_root
-from vidsearch.store.plan import IndexPlan, Known, Moved
+from vidsearch.store.plan import IndexPlan, Known, Moved, is_same_content
 from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import from_stored, to_stored, within_sql
 from vidsearch.store.vectors import pack
@@ -196,6 +196,12 @@ def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, availability: Av
             WHERE path = :path AND (size_bytes, mtime_ns, device) <> (:size, :mtime, :device)""",
             _stat_of(file, availability),
         )
+    for path, read in (plan.fingerprints or {}).items():  # a form of before becomes that of today
+        connection.execute(
+            """UPDATE videos SET fingerprint = :read
+            WHERE path = :path AND substr(:read, 1, length(fingerprint) + 1) = fingerprint || '-'""",
+            {"path": to_stored(path), "read": read},
+        )
     for copy in plan.copied:
         copy_video(connection, copy.source, copy.file, availability.device_near(copy.file.path) or "", copy.fingerprint)
 
@@ -280,7 +286,7 @@ def _put_video(
         video_id = connection.execute(f"INSERT INTO videos ({names}) VALUES ({values})", row).lastrowid
         assert video_id is not None
         return video_id
-    if fingerprint is None or known[1] != fingerprint:
+    if fingerprint is None or not is_same_content(known[1], fingerprint):
         connection.execute("DELETE FROM embeddings WHERE video_id = ?", (known[0],))
     elif what["state"] == "failed":
         row = {name: value for name, value in row.items() if name not in _FACTS}  # they are still those of its vectors
