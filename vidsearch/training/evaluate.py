@@ -15,9 +15,7 @@ from vidsearch.evaluation.retrieval import dual_softmax, ranks, recall
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised, token_rows
-from vidsearch.training.world.samples import plain_clip
-from vidsearch.training.world.scene import WHOLE, Extent, Meaning, Scene
-from vidsearch.training.world.trials import (
+from vidsearch.training.world.eval_sets import (
     Trial,
     first_then_trials,
     left_right_trials,
@@ -25,6 +23,8 @@ from vidsearch.training.world.trials import (
     overtaking_trials,
     retrieval_trial,
 )
+from vidsearch.training.world.samples import plain_clip
+from vidsearch.training.world.scene import WHOLE, Extent, Meaning, Scene
 
 Vectors = NDArray[np.float32]
 ClipMaker = Callable[[Meaning, np.random.Generator], NDArray[np.uint8]]

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from vidsearch.errors import VidsearchError
 from vidsearch.files import replacing
 from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.training.auxiliary_loss import MeaningReader
 from vidsearch.training.data import Batch, BatchSource
 from vidsearch.training.loss import contrast, keep_above_floor
-from vidsearch.training.reading import MeaningReader
 from vidsearch.training.schedule import factor, make_optimiser
 from vidsearch.training.settings import TrainSettings
-from vidsearch.training.words import teach_words
+from vidsearch.training.text_pretraining import teach_words
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, Any]
@@ -120,7 +120,7 @@ class Trainer:
         }
 
     def teach_words(self) -> None:
-        """`settings.word_steps` steps on sentences alone (`words.teach_words`); only before the first step."""
+        """`settings.word_steps` steps on sentences alone (`text_pretraining.teach_words`); only before the first step."""
         if self.settings.word_steps and self.step == 0 and self.reader is not None:
             teach_words(self.network, self.reader, self.settings)
 

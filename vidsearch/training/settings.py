@@ -24,8 +24,10 @@ class TrainSettings:
     initial_temperature: float = 0.01
     train_text: bool = False
     from_nothing: bool = False  # fresh weights, with an initialisation that lets a small network start
-    reading_weight: float = 0.0  # of `reading.MeaningReader`, falling to 0 over the run; only the world has labels
-    word_steps: int = 0  # of `words.teach_words`, before the run
+    reading_weight: float = (
+        0.0  # of `auxiliary_loss.MeaningReader`, falling to 0 over the run; only the world has labels
+    )
+    word_steps: int = 0  # of `text_pretraining.teach_words`, before the run
     crop_part: tuple[float, float] = (0.5, 1.0)
     flip: bool = False  # left and right are part of what words say
     seed: int = 42

@@ -9,7 +9,7 @@ from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training.evaluate import Judge, from_pictures, score_levels
-from vidsearch.training.world.trials import retrieval_trial
+from vidsearch.training.world.eval_sets import retrieval_trial
 
 _LEVEL_CLIPS = 500
 _LEVEL_SEED = 77  # not the set of the model card

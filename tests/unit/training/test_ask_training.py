@@ -22,13 +22,13 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing
 from vidsearch.training.ask.conversation import IGNORED, Conversations, answer_loss
+from vidsearch.training.ask.encoder_pretraining import frame_facts, refine, token_facts
 from vidsearch.training.ask.evaluate import Tally, measure, normalised
 from vidsearch.training.ask.lora import LoraSettings, adapt, load_adapter, merge, save_adapter
 from vidsearch.training.ask.questions import KINDS, NO, WAYS, YES, Asker, Question
 from vidsearch.training.ask.run import AskTrainer
 from vidsearch.training.ask.settings import AskSettings, Stage, default_settings
 from vidsearch.training.ask.stages import Workshop, encode, select, start_from_nothing
-from vidsearch.training.ask.towers import frame_facts, refine, token_facts
 from vidsearch.training.ask.vocabulary import UNKNOWN, build_tokenizer
 from vidsearch.training.commands import main
 from vidsearch.training.world.scene import COLOURS, SHAPES, Meaning, Scene, sample_meaning

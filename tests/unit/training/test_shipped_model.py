@@ -19,7 +19,7 @@ from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised
 from vidsearch.training.evaluate import Judge, from_pictures, through_h264
-from vidsearch.training.world.trials import (
+from vidsearch.training.world.eval_sets import (
     first_then_trials,
     left_right_trials,
     motion_trials,

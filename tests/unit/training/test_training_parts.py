@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from vidsearch.models.mobileviclip.config import CONFIGS
+from vidsearch.training.auxiliary_loss import MeaningReader
 from vidsearch.training.loss import contrast, equal_ids, keep_above_floor
 from vidsearch.training.nano import fresh_nano, vocabulary
-from vidsearch.training.reading import MeaningReader
 from vidsearch.training.schedule import factor, parameter_groups
 from vidsearch.training.settings import default_settings
 from vidsearch.training.world.scene import FIELD_SIZES

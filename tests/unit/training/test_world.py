@@ -8,6 +8,13 @@ import numpy as np
 import pytest
 
 from vidsearch.training.world.captions import COUNT_WORDS, NOUNS, SIZE_WORDS, CaptionWriter, all_words, phrases
+from vidsearch.training.world.eval_sets import (
+    first_then_trials,
+    left_right_trials,
+    motion_trials,
+    overtaking_trials,
+    retrieval_trial,
+)
 from vidsearch.training.world.render import render
 from vidsearch.training.world.samples import training_batch
 from vidsearch.training.world.scene import (
@@ -26,13 +33,6 @@ from vidsearch.training.world.scene import (
     opposite,
     sample_meaning,
     similar_meanings,
-)
-from vidsearch.training.world.trials import (
-    first_then_trials,
-    left_right_trials,
-    motion_trials,
-    overtaking_trials,
-    retrieval_trial,
 )
 
 MIDDLES = ((np.arange(8) + 0.5) / 8).astype(np.float32)

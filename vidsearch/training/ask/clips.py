@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGENET_PIXELS, MobileVideoGPTConfig, PixelStatistics
-from vidsearch.training.world.disturb import disturb
+from vidsearch.training.world.augment import disturb
 from vidsearch.training.world.render import render, to_uint8
 from vidsearch.training.world.scene import Array, Meaning, Scene
 

@@ -20,10 +20,7 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import Showing, even_frames, image_pixels, video_pixels
 from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
-from vidsearch.training.ask.lora import adapt, merge
-from vidsearch.training.ask.questions import KINDS, Asker, described
-from vidsearch.training.ask.settings import AskSettings, Selection, Stage
-from vidsearch.training.ask.towers import (
+from vidsearch.training.ask.encoder_pretraining import (
     STILL_FIELDS,
     FactReader,
     draw_meanings,
@@ -34,6 +31,9 @@ from vidsearch.training.ask.towers import (
     video_losses,
     video_token_losses,
 )
+from vidsearch.training.ask.lora import adapt, merge
+from vidsearch.training.ask.questions import KINDS, Asker, described
+from vidsearch.training.ask.settings import AskSettings, Selection, Stage
 from vidsearch.training.ask.vocabulary import build_tokenizer
 from vidsearch.training.world.scene import FIELDS, Meaning
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.training.world.augment import disturb
 from vidsearch.training.world.captions import CaptionWriter
-from vidsearch.training.world.disturb import disturb
 from vidsearch.training.world.render import render, to_uint8
 from vidsearch.training.world.scene import WHOLE, Array, Extent, Meaning, Scene, codes, describes, similar_meanings
 

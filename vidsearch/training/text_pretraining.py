@@ -11,8 +11,8 @@ import torch
 from torch import optim
 
 from vidsearch.models.mobileviclip.model import MobileViCLIP
+from vidsearch.training.auxiliary_loss import MeaningReader
 from vidsearch.training.data import token_rows
-from vidsearch.training.reading import MeaningReader
 from vidsearch.training.settings import TrainSettings
 from vidsearch.training.world.samples import caption_batch
 from vidsearch.training.world.scene import Extent
