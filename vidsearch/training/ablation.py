@@ -19,7 +19,7 @@ import torch
 
 from vidsearch.models.mobileviclip.config import ABLATION, CONFIGS, MobileViCLIPConfig
 from vidsearch.training.data import WorldSource
-from vidsearch.training.evaluate import Judge, Size, from_pictures, measure
+from vidsearch.training.evaluate import Evaluator, Size, from_pictures, measure
 from vidsearch.training.loop import Trainer
 from vidsearch.training.nano import fresh_nano
 from vidsearch.training.settings import default_settings
@@ -84,9 +84,9 @@ def _run(job: Job) -> tuple[Job, dict[str, float]]:
     network = fresh_nano(config, job.seed, settings.initial_temperature, ABLATION[job.row])
     source = WorldSource(config.preprocessing, job.batch, job.seed, EXTENT)
     trainer = Trainer(network, source, settings, job.steps, WARM_UP)
-    trainer.teach_words()  # the same for all rows of a seed: their text encoders are one
+    trainer.pretrain_text()  # the same for all rows of a seed: their text encoders are one
     trainer.run(job.steps)
-    figures = measure(Judge(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
+    figures = measure(Evaluator(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
     return job, {name: figures[name] for name in COLUMNS} | {"seconds": round(time.perf_counter() - began, 1)}
 
 

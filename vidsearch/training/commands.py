@@ -24,7 +24,7 @@ from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training import calibrate
 from vidsearch.training.ask.commands import add_parsers as add_ask_parsers
 from vidsearch.training.data import BatchSource, WorldSource
-from vidsearch.training.evaluate import FULL, Judge, Size, from_pictures, measure, table, through_h264
+from vidsearch.training.evaluate import FULL, Evaluator, Size, from_pictures, measure, table, through_h264
 from vidsearch.training.loop import Metrics, Trainer, metrics_line, read_checkpoint
 from vidsearch.training.nano import fresh_nano
 from vidsearch.training.settings import TrainSettings, default_settings
@@ -121,7 +121,7 @@ def _run(options: argparse.Namespace) -> None:
     elif checkpoint.exists():
         raise VidsearchError(f"{checkpoint} is there already; add --resume to go on, or choose another --out folder.")
     else:
-        trainer.teach_words()
+        trainer.pretrain_text()
     write_run_file(options.out, network.config, settings, steps, options.command)
     with (options.out / METRICS_FILE).open("a", encoding="utf-8") as lines:
 
@@ -152,7 +152,7 @@ def _settings(options: argparse.Namespace) -> TrainSettings:
     settings = dataclasses.replace(default_settings(options.model), **given)
     if options.data is not None:  # files have no labels to read, and their number says how long an epoch is
         steps = options.steps
-        settings = dataclasses.replace(settings, reading_weight=0.0, word_steps=0, steps=steps)
+        settings = dataclasses.replace(settings, aux_loss_weight=0.0, word_steps=0, steps=steps)
     if settings.batch < 2 or (settings.steps is not None and settings.steps < 1):
         raise VidsearchError("Training needs --batch of at least 2 and --steps of at least 1.")
     return settings
@@ -169,7 +169,7 @@ def _config(model: str) -> MobileViCLIPConfig:
 def _network(config: MobileViCLIPConfig, settings: TrainSettings, options: argparse.Namespace) -> MobileViCLIP:
     if options.weights is not None:
         return _loaded(options.weights)
-    if settings.from_nothing:
+    if settings.from_scratch:
         return fresh_nano(config, settings.seed, settings.initial_temperature)
     if not options.resume:
         raise VidsearchError(
@@ -251,7 +251,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     preprocessing = network.config.preprocessing
     maker = through_h264(preprocessing.frame_spec) if options.h264 else from_pictures(preprocessing.side_px)
     size = Size(options.clips, options.groups, options.pairs)
-    figures = measure(Judge(network, maker, options.seed), size, options.seed)
+    figures = measure(Evaluator(network, maker, options.seed), size, options.seed)
     sys.stdout.write(table(figures) + "\n")
     asked = {"h264": options.h264, **dataclasses.asdict(size), "seed": options.seed}
     sys.stdout.write(json.dumps(asked | {name: round(value, 4) for name, value in figures.items()}) + "\n")

@@ -17,16 +17,17 @@ from vidsearch.training.world.scene import WHOLE, Extent
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """clips (B, T, 3, H, W) normalised float32; ids (B, 77) int64; true (B, B) bool: text j is true of video i.
+    """clips (B, T, 3, H, W) normalised float32; ids (B, 77) int64; positives (B, B) bool: text j is true of video i.
 
-    codes (B, 9) int64 and claimed (B, 9) bool are the meanings, for data that knows them (`world.scene.codes`).
+    Of the world also: attribute_labels (B, 9) int64 (`world.scene.attribute_labels`), and which of them the captions
+    mention, mentioned (B, 9) bool.
     """
 
     clips: Tensor
     ids: Tensor
-    true: Tensor
-    codes: Tensor | None = None
-    claimed: Tensor | None = None
+    positives: Tensor
+    attribute_labels: Tensor | None = None
+    mentioned: Tensor | None = None
 
 
 class BatchSource(Protocol):
@@ -68,7 +69,7 @@ class WorldSource:
         return Batch(
             normalised(made.clips, self.preprocessing),
             token_rows(made.texts),
-            torch.from_numpy(made.true),
-            torch.from_numpy(made.codes).long(),
-            torch.from_numpy(made.claimed),
+            torch.from_numpy(made.positives),
+            torch.from_numpy(made.attribute_labels).long(),
+            torch.from_numpy(made.mentioned),
         )

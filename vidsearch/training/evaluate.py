@@ -16,18 +16,18 @@ from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised, token_rows
 from vidsearch.training.world.eval_sets import (
-    Trial,
-    first_then_trials,
-    left_right_trials,
-    motion_trials,
-    overtaking_trials,
-    retrieval_trial,
+    EvalSet,
+    first_then_sets,
+    left_right_sets,
+    motion_sets,
+    overtaking_sets,
+    retrieval_set,
 )
 from vidsearch.training.world.samples import plain_clip
-from vidsearch.training.world.scene import WHOLE, Extent, Meaning, Scene
+from vidsearch.training.world.scene import WHOLE, Extent, Scene, SceneAttributes
 
 Vectors = NDArray[np.float32]
-ClipMaker = Callable[[Meaning, np.random.Generator], NDArray[np.uint8]]
+ClipMaker = Callable[[SceneAttributes, np.random.Generator], NDArray[np.uint8]]
 _CHUNK = 32
 
 # Share of wrong sentences whose cosine with a clip passes a level.
@@ -46,8 +46,8 @@ class Size:
 FULL = Size()
 
 
-class Judge:
-    """Runs one network on trials; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
+class Evaluator:
+    """Runs one network on evaluation sets; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
 
     def __init__(self, network: MobileViCLIP, make_clip: ClipMaker, seed: int) -> None:
         self.network = network.eval()
@@ -55,7 +55,7 @@ class Judge:
         self.seed = seed
 
     @torch.inference_mode()
-    def videos(self, meanings: Sequence[Meaning]) -> Vectors:
+    def videos(self, meanings: Sequence[SceneAttributes]) -> Vectors:
         """One clip of each meaning → unit vectors (N, E)."""
         vectors = []
         for first in range(0, len(meanings), _CHUNK):
@@ -69,37 +69,37 @@ class Judge:
         """Sentences → unit vectors (N, E)."""
         return self.network.encode_text(token_rows(list(texts))).float().numpy()
 
-    def cosines(self, trial: Trial) -> Vectors:
+    def cosines(self, eval_set: EvalSet) -> Vectors:
         """Sentences down, clips across; the right answers are on the diagonal. (N, N)"""
-        return self.texts(trial.texts) @ self.videos(trial.meanings).T
+        return self.texts(eval_set.texts) @ self.videos(eval_set.meanings).T
 
-    def right_first(self, trials: Iterable[Trial]) -> float:
-        """Share of the sentences of all trials that score their own clip highest."""
-        trials = list(trials)
-        texts = self.texts([text for trial in trials for text in trial.texts])
-        videos = self.videos([meaning for trial in trials for meaning in trial.meanings])
+    def top1_accuracy(self, eval_sets: Iterable[EvalSet]) -> float:
+        """Share of the sentences of all sets that score their own clip highest."""
+        eval_sets = list(eval_sets)
+        texts = self.texts([text for eval_set in eval_sets for text in eval_set.texts])
+        videos = self.videos([meaning for eval_set in eval_sets for meaning in eval_set.meanings])
         right: list[NDArray[np.bool_]] = []
         first = 0
-        for trial in trials:
-            rows = slice(first, first + len(trial.texts))
+        for eval_set in eval_sets:
+            rows = slice(first, first + len(eval_set.texts))
             right.append(ranks(texts[rows] @ videos[rows].T) == 0)
             first = rows.stop
         return float(np.concatenate(right).mean())
 
 
-def measure(judge: Judge, size: Size, seed: int = 2026, extent: Extent = WHOLE) -> dict[str, float]:
+def measure(evaluator: Evaluator, size: Size, seed: int = 2026, extent: Extent = WHOLE) -> dict[str, float]:
     """Everything as shares in [0, 1], by name; the levels as cosines (`level_high` …)."""
-    cosines = judge.cosines(retrieval_trial(seed, size.clips, extent))
+    cosines = evaluator.cosines(retrieval_set(seed, size.clips, extent))
     places, back = ranks(cosines), ranks(cosines.T)
     figures = {
         "t2v_R@1": recall(places)["R@1"] / 100,
         "t2v_R@5": recall(places)["R@5"] / 100,
         "v2t_R@1": recall(back)["R@1"] / 100,
         "t2v_R@1_dual_softmax": recall(ranks(dual_softmax(cosines)))["R@1"] / 100,
-        "motion_alone": judge.right_first(motion_trials(seed, size.groups, extent)),
-        "left_right": judge.right_first(left_right_trials(seed, size.pairs, extent)),
-        "first_then": judge.right_first(first_then_trials(seed, size.pairs, extent)),
-        "overtaking": judge.right_first(overtaking_trials(seed, size.pairs)),
+        "motion_alone": evaluator.top1_accuracy(motion_sets(seed, size.groups, extent)),
+        "left_right": evaluator.top1_accuracy(left_right_sets(seed, size.pairs, extent)),
+        "first_then": evaluator.top1_accuracy(first_then_sets(seed, size.pairs, extent)),
+        "overtaking": evaluator.top1_accuracy(overtaking_sets(seed, size.pairs)),
     }
     return figures | {f"level_{name}": value for name, value in score_levels(cosines).items()}
 
@@ -120,7 +120,7 @@ def through_h264(spec: FrameSpec) -> ClipMaker:
     from vidsearch.training.world.files import DEMO_FORMATS, write_video  # late: needs PyAV, training does not
     from vidsearch.video.reader import open_reader, read_windows
 
-    def make(meaning: Meaning, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def make(meaning: SceneAttributes, rng: np.random.Generator) -> NDArray[np.uint8]:
         form = DEMO_FORMATS[int(rng.integers(len(DEMO_FORMATS)))]
         scene = Scene(meaning, rng, aspect=form.aspect)
         with tempfile.TemporaryDirectory() as folder:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from vidsearch.errors import VidsearchError
 from vidsearch.files import replacing
 from vidsearch.models.mobileviclip.model import MobileViCLIP
-from vidsearch.training.auxiliary_loss import MeaningReader
+from vidsearch.training.auxiliary_loss import AttributeClassifier
 from vidsearch.training.data import Batch, BatchSource
-from vidsearch.training.loss import contrast, keep_above_floor
-from vidsearch.training.schedule import factor, make_optimiser
+from vidsearch.training.loss import clamp_temperature, clip_loss
+from vidsearch.training.schedule import lr_factor, make_optimiser
 from vidsearch.training.settings import TrainSettings
-from vidsearch.training.text_pretraining import teach_words
+from vidsearch.training.text_pretraining import pretrain_text
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, Any]
@@ -54,10 +54,10 @@ class Trainer:
             if parameter.ndim == 4:  # convolutions are faster so, on CPU and GPU
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.parts = nn.ModuleDict({"network": self.network})
-        self.reader: MeaningReader | None = None
-        if settings.reading_weight:
+        self.reader: AttributeClassifier | None = None
+        if settings.aux_loss_weight:
             torch.manual_seed(settings.seed)
-            self.reader = MeaningReader(network.config.embed_dim).to(device)
+            self.reader = AttributeClassifier(network.config.embed_dim).to(device)
             self.parts["reader"] = self.reader
         self.optimiser = make_optimiser(self.parts, settings)
 
@@ -76,10 +76,10 @@ class Trainer:
                 losses, began = [], time.perf_counter()
 
     def _one_step(self) -> float:
-        rate = self.settings.learning_rate * factor(self.step, self.steps, self.warm_up)
+        rate = self.settings.learning_rate * lr_factor(self.step, self.steps, self.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        keep_above_floor(self.network.temp)
+        clamp_temperature(self.network.temp)
         batch = self.source.batch(self.step)
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
             loss = self._loss(batch)
@@ -97,17 +97,19 @@ class Trainer:
     def _loss(self, batch: Batch) -> Tensor:
         videos = self.network.encode_video(batch.clips.to(self.device, non_blocking=True))
         texts = self.network.encode_text(batch.ids.to(self.device, non_blocking=True))
-        loss = contrast(videos, texts, self.network.temp, batch.true.to(self.device))
+        loss = clip_loss(videos, texts, self.network.temp, batch.positives.to(self.device))
         if self.reader is not None:
-            loss = loss + self._reading_loss(self.reader, videos, texts, batch)
+            loss = loss + self._aux_loss(self.reader, videos, texts, batch)
         return loss
 
-    def _reading_loss(self, reader: MeaningReader, videos: Tensor, texts: Tensor, batch: Batch) -> Tensor:
-        if batch.codes is None or batch.claimed is None:
+    def _aux_loss(self, reader: AttributeClassifier, videos: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+        if batch.attribute_labels is None or batch.mentioned is None:
             raise VidsearchError("These data have no labels to read; set the reading weight to 0.")
-        codes, claimed = batch.codes.to(self.device), batch.claimed.to(self.device)
-        read = reader.loss(videos, codes, torch.ones_like(claimed)) + reader.loss(texts, codes, claimed)
-        return self.settings.reading_weight * (1 - self.step / self.steps) * read
+        attribute_labels, mentioned = batch.attribute_labels.to(self.device), batch.mentioned.to(self.device)
+        read = reader.loss(videos, attribute_labels, torch.ones_like(mentioned)) + reader.loss(
+            texts, attribute_labels, mentioned
+        )
+        return self.settings.aux_loss_weight * (1 - self.step / self.steps) * read
 
     def _metrics(self, losses: list[float], seconds: float) -> Metrics:
         return {
@@ -119,10 +121,10 @@ class Trainer:
             "seconds_per_step": round(seconds / len(losses), 3),
         }
 
-    def teach_words(self) -> None:
-        """`settings.word_steps` steps on sentences alone (`text_pretraining.teach_words`); only before the first step."""
+    def pretrain_text(self) -> None:
+        """`settings.word_steps` steps of `text_pretraining.pretrain_text`, only before the first step."""
         if self.settings.word_steps and self.step == 0 and self.reader is not None:
-            teach_words(self.network, self.reader, self.settings)
+            pretrain_text(self.network, self.reader, self.settings)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
@@ -164,7 +166,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def start_from_nothing(network: MobileViCLIP, seed: int) -> None:
+def init_from_scratch(network: MobileViCLIP, seed: int) -> None:
     """Give the parts that the published networks start near zero values to start from, in place.
 
     Those start from a picture model: their temporal parts are zero and their linear layers small. A small network that
@@ -175,14 +177,14 @@ def start_from_nothing(network: MobileViCLIP, seed: int) -> None:
         if ".temporal.conv.weight" in name or name.endswith("temporal_embedding"):
             nn.init.normal_(parameter, std=0.3, generator=generator)
         if name.endswith("pos_embed.pos_embed"):
-            parameter.copy_(0.5 * _waves(*parameter.shape[2:]))
+            parameter.copy_(0.5 * _sinusoids(*parameter.shape[2:]))
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
     nn.init.normal_(network.text_encoder.embedding_layer.weight, std=0.5, generator=generator)
 
 
-def _waves(positions: int, width: int) -> Tensor:
+def _sinusoids(positions: int, width: int) -> Tensor:
     """Sines and cosines of the position, 3 to 80 tokens long, (positions, width): "earlier" is there to be read."""
     lengths = torch.exp(torch.linspace(math.log(3.0), math.log(80.0), width // 2))
     turns = 2 * math.pi * torch.arange(positions)[:, None] / lengths

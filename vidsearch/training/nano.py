@@ -10,7 +10,7 @@ from vidsearch.models.mobileviclip.config import END_TOKEN, MobileViCLIPConfig, 
 from vidsearch.models.mobileviclip.load import build_from
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import START_TOKEN, pre_text, token_ids
-from vidsearch.training.loop import start_from_nothing
+from vidsearch.training.loop import init_from_scratch
 from vidsearch.training.world.captions import all_words
 
 
@@ -37,5 +37,5 @@ def fresh_nano(
     rows[torch.tensor(tokens)] = torch.arange(1, len(tokens) + 1)
     with torch.no_grad():
         network.temp.fill_(temperature)
-    start_from_nothing(network, seed)
+    init_from_scratch(network, seed)
     return network

@@ -11,7 +11,7 @@ from vidsearch.training.settings import TrainSettings
 FLOOR = 0.01  # of the learning rate, at both ends
 
 
-def factor(step: int, steps: int, warm_up: int) -> float:
+def lr_factor(step: int, steps: int, warm_up: int) -> float:
     """The learning rate's factor at `step` of `steps`: linear warm-up, then half a cosine, never below the floor."""
     if step < warm_up:
         return max(FLOOR, step / warm_up)

@@ -23,11 +23,9 @@ class TrainSettings:
     warm_up_steps: int | None = None
     initial_temperature: float = 0.01
     train_text: bool = False
-    from_nothing: bool = False  # fresh weights, with an initialisation that lets a small network start
-    reading_weight: float = (
-        0.0  # of `auxiliary_loss.MeaningReader`, falling to 0 over the run; only the world has labels
-    )
-    word_steps: int = 0  # of `text_pretraining.teach_words`, before the run
+    from_scratch: bool = False  # fresh weights, with an initialisation that lets a small network start
+    aux_loss_weight: float = 0.0  # falls to 0 over the run; only the world has its labels
+    word_steps: int = 0  # of `text_pretraining.pretrain_text`, before the run
     crop_part: tuple[float, float] = (0.5, 1.0)
     flip: bool = False  # left and right are part of what words say
     seed: int = 42
@@ -42,8 +40,8 @@ _NANO = TrainSettings(
     warm_up_steps=100,
     initial_temperature=0.07,
     train_text=True,
-    from_nothing=True,
-    reading_weight=0.3,
+    from_scratch=True,
+    aux_loss_weight=0.3,
     word_steps=800,
 )
 

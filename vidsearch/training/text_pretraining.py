@@ -11,7 +11,7 @@ import torch
 from torch import optim
 
 from vidsearch.models.mobileviclip.model import MobileViCLIP
-from vidsearch.training.auxiliary_loss import MeaningReader
+from vidsearch.training.auxiliary_loss import AttributeClassifier
 from vidsearch.training.data import token_rows
 from vidsearch.training.settings import TrainSettings
 from vidsearch.training.world.samples import caption_batch
@@ -21,7 +21,7 @@ from vidsearch.training.world.scene import Extent
 ABOUT_ORDER = Extent(mix=(0.20, 0.45, 0.05))
 
 
-def teach_words(network: MobileViCLIP, reader: MeaningReader, settings: TrainSettings) -> None:
+def pretrain_text(network: MobileViCLIP, reader: AttributeClassifier, settings: TrainSettings) -> None:
     """Train the text encoder and the reader on captions alone, in place; depends on the seed and nothing else."""
     device = network.temp.device
     parameters = [*network.text_encoder.parameters(), *reader.parameters()]
@@ -31,9 +31,9 @@ def teach_words(network: MobileViCLIP, reader: MeaningReader, settings: TrainSet
         left = 1 - step / settings.word_steps
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * min(1.0, (step + 1) / 50, 0.02 + 1.6 * left)
-        texts, facts, claimed = caption_batch(settings.seed, step, settings.batch, ABOUT_ORDER)
+        texts, facts, mentioned = caption_batch(settings.seed, step, settings.batch, ABOUT_ORDER)
         vectors = network.encode_text(token_rows(texts).to(device))
-        loss = reader.loss(vectors, torch.from_numpy(facts).long().to(device), torch.from_numpy(claimed).to(device))
+        loss = reader.loss(vectors, torch.from_numpy(facts).long().to(device), torch.from_numpy(mentioned).to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         optimiser.step()

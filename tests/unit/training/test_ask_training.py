@@ -20,18 +20,18 @@ from vidsearch.models.mobilevideogpt.config import CONFIGS
 from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import Showing
-from vidsearch.training.ask.conversation import IGNORED, Conversations, answer_loss
-from vidsearch.training.ask.encoder_pretraining import frame_facts, refine, token_facts
+from vidsearch.training.ask.clips import RenderedClip
+from vidsearch.training.ask.conversation import IGNORE_INDEX, Conversations, answer_loss
+from vidsearch.training.ask.encoder_pretraining import frame_targets, resample_patch_embed, token_labels
 from vidsearch.training.ask.evaluate import Tally, measure, normalised
 from vidsearch.training.ask.lora import LoraSettings, adapt, load_adapter, merge, save_adapter
-from vidsearch.training.ask.questions import KINDS, NO, WAYS, YES, Asker, Question
+from vidsearch.training.ask.questions import KINDS, NO, TEMPLATES, YES, Question, QuestionGenerator
 from vidsearch.training.ask.run import AskTrainer
 from vidsearch.training.ask.settings import AskSettings, Stage, default_settings
-from vidsearch.training.ask.stages import Workshop, encode, select, start_from_nothing
+from vidsearch.training.ask.stages import Workshop, encode, init_from_scratch, select
 from vidsearch.training.ask.vocabulary import UNKNOWN, build_tokenizer
 from vidsearch.training.commands import main
-from vidsearch.training.world.scene import COLOURS, SHAPES, Meaning, Scene, sample_meaning
+from vidsearch.training.world.scene import COLOURS, SHAPES, Scene, SceneAttributes, sample_meaning
 
 NANO = CONFIGS["mobilevideogpt-nano"]
 TINY = LoraSettings(rank=4, alpha=8, dropout=0.0)
@@ -50,18 +50,18 @@ def conversations() -> Conversations:
 
 def some_questions(clips: int, questions: int, *, held_out: bool = False) -> list[Question]:
     rng = np.random.default_rng(5)
-    asker = Asker(rng, held_out=held_out)
+    generator = QuestionGenerator(rng, held_out=held_out)
     meanings = [sample_meaning(rng, held_out=held_out) for _ in range(clips)]
-    return [question for meaning in meanings for question in asker.several(meaning, questions)]
+    return [question for meaning in meanings for question in generator.several(meaning, questions)]
 
 
 # Questions and their tokens
 
 
 def test_answers_are_true_of_the_clip() -> None:
-    asker = Asker(np.random.default_rng(1), held_out=False)
-    meaning = Meaning("star", "red", "striped", "left", "grow", count=2)
-    said = {kind: question.answer for kind in KINDS if (question := asker.one(meaning, kind))}
+    generator = QuestionGenerator(np.random.default_rng(1), held_out=False)
+    meaning = SceneAttributes("star", "red", "striped", "left", "grow", count=2)
+    said = {kind: question.answer for kind in KINDS if (question := generator.one(meaning, kind))}
     assert said["what"] == "star" and said["colour"] == "red" and said["count"] == "two"
     assert said["background"] == "striped" and said["can't tell"] == "i can't tell"
     assert said["first"] == "it moves left" and said["then"] == "it grows"
@@ -70,9 +70,9 @@ def test_answers_are_true_of_the_clip() -> None:
 
 
 def test_yes_and_no_are_balanced_and_no_is_wrong_somewhere() -> None:
-    asker = Asker(np.random.default_rng(2), held_out=False)
-    meaning = Meaning("star", "red", "striped", "left", size="small")
-    asked = [asker.one(meaning, "is there") for _ in range(400)]
+    generator = QuestionGenerator(np.random.default_rng(2), held_out=False)
+    meaning = SceneAttributes("star", "red", "striped", "left", size="small")
+    asked = [generator.one(meaning, "is there") for _ in range(400)]
     answers = [question.answer for question in asked if question]
     assert 0.4 < answers.count(YES) / len(answers) < 0.6
     true = {"a star", "a red star", "a red star on a striped background"}
@@ -86,8 +86,8 @@ def test_yes_and_no_are_balanced_and_no_is_wrong_somewhere() -> None:
 
 def test_held_out_ways_of_asking_are_never_trained_and_every_word_is_known() -> None:
     tokenizer = build_tokenizer()
-    training = {way for ways in WAYS.values() for way in ways[:-1]}
-    held_out = {ways[-1] for ways in WAYS.values()}
+    training = {way for ways in TEMPLATES.values() for way in ways[:-1]}
+    held_out = {ways[-1] for ways in TEMPLATES.values()}
     assert not training & held_out
     drawn = {question.text for question in some_questions(300, 8)}
     kept = {question.text for question in some_questions(300, 8, held_out=True)}
@@ -101,7 +101,7 @@ def test_held_out_ways_of_asking_are_never_trained_and_every_word_is_known() -> 
 def test_targets_are_the_answer_with_its_header_and_every_mark(conversations: Conversations) -> None:
     rows = conversations.rows([Question("colour", "what colour is the star?", "red")])
     tokenizer = conversations.tokenizer
-    wanted = [tokenizer.id_to_token(int(i)) if i != IGNORED else "-" for i in rows.wanted[0]]
+    wanted = [tokenizer.id_to_token(int(i)) if i != IGNORE_INDEX else "-" for i in rows.labels[0]]
     assert wanted == ["-"] * 7 + ["<|im_end|>", "-", "<|im_start|>", "assistant", "\n", "red", "<|im_end|>", "\n"]
 
 
@@ -112,11 +112,11 @@ def test_a_shared_prefix_gives_the_loss_of_separate_conversations(
     rows = conversations.rows(some_questions(2, 3))
     total, count = torch.zeros(()), 0
     before = network.model.embed_tokens(torch.tensor(conversations.before))
-    for number, (ids, wanted) in enumerate(zip(rows.ids, rows.wanted, strict=True)):
+    for number, (ids, wanted) in enumerate(zip(rows.ids, rows.labels, strict=True)):
         sequence = torch.cat((before, visual[number // 3], network.model.embed_tokens(ids)))
         logits = network(inputs_embeds=sequence[None])[0, -len(ids) : -1]
-        total = total + F.cross_entropy(logits, wanted[1:], reduction="sum", ignore_index=IGNORED)
-        count += int((wanted[1:] != IGNORED).sum())
+        total = total + F.cross_entropy(logits, wanted[1:], reduction="sum", ignore_index=IGNORE_INDEX)
+        count += int((wanted[1:] != IGNORE_INDEX).sum())
     shared, _ = answer_loss(network, conversations, visual, rows, questions=3)
     torch.testing.assert_close(shared, total / count, rtol=1e-5, atol=1e-5)
 
@@ -125,9 +125,11 @@ def test_a_shared_prefix_gives_the_loss_of_separate_conversations(
 
 
 def test_tokens_know_what_lies_under_them() -> None:
-    scene = Scene(Meaning("heart", "blue", "plain", "right", size="large"), np.random.default_rng(4), aspect=1.25)
+    scene = Scene(
+        SceneAttributes("heart", "blue", "plain", "right", size="large"), np.random.default_rng(4), aspect=1.25
+    )
     moments = np.linspace(0.1, 0.9, 5, dtype=np.float32)
-    facts = token_facts(scene, moments, 8, square=False)
+    facts = token_labels(scene, moments, 8, square=False)
     covered = facts.colour > 0
     assert set(facts.colour[covered]) == {1 + COLOURS.index("blue")}
     assert set(facts.shape[covered]) == {1 + SHAPES.index("heart")}
@@ -135,7 +137,7 @@ def test_tokens_know_what_lies_under_them() -> None:
     columns = (np.arange(64) % 8 + 0.5) / 8
     middles = [(covered[n] * columns).sum() / covered[n].sum() for n in range(5)]
     assert middles == sorted(middles) and middles[-1] > middles[0] + 0.2
-    whole = frame_facts(scene, moments, square=False)
+    whole = frame_targets(scene, moments, square=False)
     assert whole.shape == (5, 13) and (np.diff(whole[:, 0]) > 0).all() and (whole[:, 5] == 1).all()
     assert whole[2, 0] == pytest.approx(2 * middles[2] - 1, abs=0.15)
 
@@ -143,8 +145,8 @@ def test_tokens_know_what_lies_under_them() -> None:
 def test_tokens_are_asked_for_the_angle_of_what_turns_and_for_its_sense() -> None:
     moments = np.linspace(0.1, 0.9, 9, dtype=np.float32)
     for motion, step, sense in (("spin-clockwise", 1, 1), ("spin-counter-clockwise", -1, 2)):
-        scene = Scene(Meaning("arrow", "blue", "plain", motion, size="large"), np.random.default_rng(4))
-        facts = token_facts(scene, moments, 8, square=False)
+        scene = Scene(SceneAttributes("arrow", "blue", "plain", motion, size="large"), np.random.default_rng(4))
+        facts = token_labels(scene, moments, 8, square=False)
         covered = facts.colour > 0
         assert (facts.sense[covered] == sense).all() and (facts.sense[~covered] == -1).all()
         assert (facts.sector[~covered] == -1).all() and (facts.before[0] == -1).all()
@@ -152,8 +154,8 @@ def test_tokens_are_asked_for_the_angle_of_what_turns_and_for_its_sense() -> Non
         turned = [(after - now) * step % 8 for now, after in pairwise(sectors)]  # 22° to 35° of sectors of 45°
         assert set(turned) == {0, 1}
         assert [int(f[on].max()) for f, on in zip(facts.before[1:], covered[1:], strict=True)] == sectors[:-1]
-    scene = Scene(Meaning("arrow", "blue", "plain", "left", size="large"), np.random.default_rng(4))
-    still = token_facts(scene, moments, 8, square=False)
+    scene = Scene(SceneAttributes("arrow", "blue", "plain", "left", size="large"), np.random.default_rng(4))
+    still = token_labels(scene, moments, 8, square=False)
     assert (still.sector == -1).all() and (still.sense == np.where(still.colour > 0, 0, -1)).all()
 
 
@@ -164,7 +166,7 @@ def test_uniform_frames_are_spread_and_scored_ones_follow_the_features(network: 
 
 
 def test_a_tower_from_nothing_tells_places_apart_and_looks_around_itself(network: MobileVideoGPT) -> None:
-    start_from_nothing(network, 1)
+    init_from_scratch(network, 1)
     places = network.image_tower.vision_model.embeddings.position_embedding.weight[1:].unflatten(0, (8, 8))
     near, far = (places[3, 3] @ places[3, x] for x in (4, 7))
     assert near > far and near > 0
@@ -176,7 +178,7 @@ def test_a_refined_encoder_sees_a_patch_as_the_coarse_one_saw_it_enlarged() -> N
     torch.manual_seed(0)
     fine = VideoMamba(**asdict(replace(NANO.video_encoder, patch_size=8)))
     coarse = VideoMamba(**asdict(replace(NANO.video_encoder, patch_size=16)))
-    refine(fine, coarse)
+    resample_patch_embed(fine, coarse)
     picture = torch.randn(1, 3, 8, 8)
     enlarged = torch.nn.functional.interpolate(picture, size=16, mode="bilinear")
     torch.testing.assert_close(
@@ -190,7 +192,7 @@ def test_a_refined_encoder_sees_a_patch_as_the_coarse_one_saw_it_enlarged() -> N
 
 
 def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
-    settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_nothing=True, claim_weight=0.3, coarse_patch=16)
+    settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_scratch=True, truth_weight=0.3, coarse_patch=16)
     return Workshop(network, settings)
 
 
@@ -233,7 +235,7 @@ def test_a_stage_changes_what_it_trains_and_nothing_else(
 
 
 def test_tuning_moves_the_video_encoder_only_where_it_has_a_rate(network: MobileVideoGPT, tmp_path: Path) -> None:
-    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0, encoder_rate=1e-2)
+    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0, encoder_lr=1e-2)
     encoder = network.model.vision_tower
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     AskTrainer(workshop(network, stage), tmp_path).run(lambda _: None)
@@ -241,24 +243,24 @@ def test_tuning_moves_the_video_encoder_only_where_it_has_a_rate(network: Mobile
 
 
 def test_what_the_video_encoder_tells_is_learned_on_where_it_has_a_weight(network: MobileVideoGPT) -> None:
-    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, encoder_rate=1e-2)
-    learning = workshop(network, replace(stage, facts_weight=0.5))
+    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, encoder_lr=1e-2)
+    learning = workshop(network, replace(stage, probe_weight=0.5))
     learning.prepare(stage)
-    answers_alone, with_facts = learning.loss(stage, 0), learning.loss(replace(stage, facts_weight=0.5), 0)
+    answers_alone, with_facts = learning.loss(stage, 0), learning.loss(replace(stage, probe_weight=0.5), 0)
     assert with_facts > answers_alone + 0.1  # a reader from nothing tells little
     with_facts.backward()  # type: ignore[no-untyped-call]
-    assert learning.video_reader.to_token.weight.grad is not None
+    assert learning.video_probe.to_token.weight.grad is not None
 
 
 def test_words_of_a_question_claim_what_the_clip_shows(conversations: Conversations) -> None:
-    meaning = Meaning("star", "red", "striped", "left", count=2)
-    asker = Asker(np.random.default_rng(4), held_out=False)
+    meaning = SceneAttributes("star", "red", "striped", "left", count=2)
+    generator = QuestionGenerator(np.random.default_rng(4), held_out=False)
     for kind, wrong in (("is there", {NO}), ("does it", {NO}), ("can't tell", {"i can't tell"})):
-        for question in (asker.one(meaning, kind) for _ in range(40)):
+        for question in (generator.one(meaning, kind) for _ in range(40)):
             assert question is not None
-            assert all(true for _, true in question.claims) == (question.answer not in wrong), question
-            claims = conversations.rows([question]).claims
-            said = claims[claims != IGNORED].tolist()
+            assert all(true for _, true in question.mentions) == (question.answer not in wrong), question
+            mentions = conversations.rows([question]).mentions
+            said = mentions[mentions != IGNORE_INDEX].tolist()
             assert len(said) >= 1 and (0.0 in said) == (question.answer in wrong)
 
 
@@ -358,8 +360,8 @@ def test_a_network_that_saw_nothing_is_measured_and_blank_clips_are_alike(
     tally = measure(network, conversations, clips=3, questions=4)
     assert tally.asked.total() == 12 and tally.accuracy() < 0.5
     rng = np.random.default_rng(0)
-    showings = [Showing(sample_meaning(rng, held_out=True), rng, NANO) for _ in range(2)]
-    features, _, video = encode(network, showings, "scored", "cpu", blank=True)
+    rendered = [RenderedClip(sample_meaning(rng, held_out=True), rng, NANO) for _ in range(2)]
+    features, _, video = encode(network, rendered, "scored", "cpu", blank=True)
     assert torch.equal(features[0], features[1]) and torch.equal(video[0], video[1])
 
 
@@ -399,4 +401,4 @@ def test_the_published_hyperparameters_are_the_defaults() -> None:
     assert [stage.name for stage in settings.stages] == ["image-projector", "video-projector", "tuning"]
     assert settings.lora == LoraSettings(128, 256, 0.05)
     assert [stage.learning_rate for stage in settings.stages] == [1e-3, 1e-3, 2e-4]
-    assert settings.stages[2].projector_rate == 2e-5 and settings.stages[1].batch == 32
+    assert settings.stages[2].projector_lr == 2e-5 and settings.stages[1].batch == 32

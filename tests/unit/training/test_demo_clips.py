@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidsearch.records import FrameSpec
-from vidsearch.training.world.clips import meanings, questions
+from vidsearch.training.world.clips import DemoQuery, meanings, queries
 from vidsearch.training.world.scene import allowed, look_is_held_out
 from vidsearch.video.reader import open_reader
 
@@ -25,12 +25,12 @@ def test_the_folder_is_what_the_command_writes() -> None:
     assert {path.stem for path in CLIPS.glob("*.mp4")} == set(meanings())
     assert sum(path.stat().st_size for path in CLIPS.iterdir()) <= 4_000_000
     rows = json.loads((CLIPS / "queries.json").read_text())
-    assert [row["query"] for row in rows] == [question.query for question in questions()]
+    assert [row["query"] for row in rows] == [row.query for row in queries()]
     assert len(rows) == 6
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda question: question.file)
-def test_the_answer_lies_within_its_file(question) -> None:  # type: ignore[no-untyped-def]  # a Question
-    with open_reader(CLIPS / question.file, FrameSpec(64)) as reader:
-        assert 0 <= question.start_s < question.end_s <= reader.facts.duration_s + 1e-6
+@pytest.mark.parametrize("demo", queries(), ids=lambda demo: demo.file)
+def test_the_answer_lies_within_its_file(demo: DemoQuery) -> None:
+    with open_reader(CLIPS / demo.file, FrameSpec(64)) as reader:
+        assert 0 <= demo.start_s < demo.end_s <= reader.facts.duration_s + 1e-6
         assert reader.facts.codec == "h264"

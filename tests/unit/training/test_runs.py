@@ -25,7 +25,7 @@ from vidsearch.training.loop import Metrics, Trainer
 from vidsearch.training.nano import fresh_nano
 from vidsearch.training.settings import TrainSettings, default_settings
 from vidsearch.training.world.files import FileFormat, write_video
-from vidsearch.training.world.scene import Meaning, Scene
+from vidsearch.training.world.scene import Scene, SceneAttributes
 from vidsearch.video.reader import open_reader, read_windows
 
 NANO = CONFIGS["mobileviclip-nano"]
@@ -87,7 +87,7 @@ def test_training_lowers_the_loss_and_reports_lines(settings: TrainSettings) -> 
 def test_words_first_changes_the_text_encoder_alone_and_always_alike(settings: TrainSettings) -> None:
     taught = [_trainer(replace(settings, word_steps=3)) for _ in range(2)]
     for trainer in taught:
-        trainer.teach_words()
+        trainer.pretrain_text()
     one, other = (trainer.parts.state_dict() for trainer in taught)
     fresh = _trainer(settings).parts.state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -105,7 +105,7 @@ def test_a_frozen_text_encoder_stays(settings: TrainSettings) -> None:
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
     trainer = _trainer(settings)
     trainer.save(tmp_path / "checkpoint.pt")
-    other = _trainer(replace(settings, reading_weight=0.0))
+    other = _trainer(replace(settings, aux_loss_weight=0.0))
     with pytest.raises(VidsearchError, match=r"checkpoint\.pt is a checkpoint of another network"):
         other.resume(tmp_path / "checkpoint.pt")
     (tmp_path / "checkpoint.pt").write_bytes(b"<html>")
@@ -168,7 +168,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     rows = []
     for number, motion in enumerate(("left", "right", "up", "down")):
-        scene = Scene(Meaning("square", "red", "plain", motion, size="large"), np.random.default_rng(number))
+        scene = Scene(SceneAttributes("square", "red", "plain", motion, size="large"), np.random.default_rng(number))
         write_video(folder / f"{motion}.mp4", [(scene, 1.5)], FileFormat(64, 48, 12))
         rows.append({"file": f"{motion}.mp4", "caption": f"a red square moves {motion}"})
     rows.append({"file": "left.mp4", "caption": "a red box slides to the left"})
@@ -183,7 +183,7 @@ def test_a_folder_of_clips_gives_batches(clips: Path) -> None:
     batch, again = source.batch(3), source.batch(3)
     assert batch.clips.shape == (5, 8, 3, 32, 32)
     assert torch.equal(batch.clips, again.clips) and torch.equal(batch.ids, again.ids)
-    assert int(batch.true.sum()) == 5 + 2  # both captions of left.mp4 are true of it
+    assert int(batch.positives.sum()) == 5 + 2  # both captions of left.mp4 are true of it
     assert not torch.equal(batch.clips, source.batch(4).clips)
 
 
@@ -218,12 +218,12 @@ def test_a_clip_that_cannot_be_decoded_is_reported_and_replaced(
     (tmp_path / "up.mp4").write_bytes((clips / "up.mp4").read_bytes())
     (tmp_path / "captions.csv").write_text("file,caption\nbroken.mp4,nothing\nup.mp4,going up\n")
     batch = FolderSource(read_captions(tmp_path), TINY.preprocessing, TrainSettings("any", batch=2)).batch(0)
-    assert bool(batch.true.all())  # the good clip stands in for the broken one
+    assert bool(batch.positives.all())  # the good clip stands in for the broken one
     assert "broken.mp4" in caplog.text
 
 
 def test_a_written_file_shows_the_scene(tmp_path: Path) -> None:
-    scene = Scene(Meaning("circle", "red", "plain", "left", size="large"), np.random.default_rng(0))
+    scene = Scene(SceneAttributes("circle", "red", "plain", "left", size="large"), np.random.default_rng(0))
     write_video(tmp_path / "clip.mp4", [(scene, 2.0)], FileFormat(160, 120, 24))
     with open_reader(tmp_path / "clip.mp4", FrameSpec(64)) as reader:
         assert reader.facts.duration_s == pytest.approx(2.0, abs=1e-6) and reader.facts.frames == 48

@@ -14,10 +14,10 @@ import torch
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
 from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.training.ask.clips import Showing
+from vidsearch.training.ask.clips import RenderedClip
 from vidsearch.training.ask.conversation import Conversations
 from vidsearch.training.ask.evaluate import Tally, answers, measure, visual_tokens
-from vidsearch.training.ask.questions import Asker
+from vidsearch.training.ask.questions import QuestionGenerator
 from vidsearch.training.ask.vocabulary import build_tokenizer
 from vidsearch.training.world.scene import TURNS, sample_meaning
 
@@ -67,11 +67,13 @@ def test_what_happens_is_answered(kind: str, floor: float, tally: Tally) -> None
 
 def test_the_sense_of_a_turn_is_told(network: MobileVideoGPT, conversations: Conversations) -> None:
     rng = np.random.default_rng(SEED)
-    asker = Asker(rng, held_out=True)
+    generator = QuestionGenerator(rng, held_out=True)
     meanings = [sample_meaning(rng, held_out=True, motion=(TURNS[number % 2], None)) for number in range(40)]
-    questions = [question for meaning in meanings if (question := asker.one(meaning, "spin"))]
+    questions = [question for meaning in meanings if (question := generator.one(meaning, "spin"))]
     assert {question.answer for question in questions} == {"clockwise", "counter-clockwise"}
-    visual = visual_tokens(network, [Showing(meaning, rng, network.config) for meaning in meanings], "scored", "cpu")
+    visual = visual_tokens(
+        network, [RenderedClip(meaning, rng, network.config) for meaning in meanings], "scored", "cpu"
+    )
     said = [
         answers(network, conversations, tokens, [question])[0]
         for tokens, question in zip(visual, questions, strict=True)

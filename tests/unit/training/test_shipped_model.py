@@ -18,12 +18,12 @@ from vidsearch.models.mobileviclip.load import load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.data import normalised
-from vidsearch.training.evaluate import Judge, from_pictures, through_h264
+from vidsearch.training.evaluate import Evaluator, from_pictures, through_h264
 from vidsearch.training.world.eval_sets import (
-    first_then_trials,
-    left_right_trials,
-    motion_trials,
-    retrieval_trial,
+    first_then_sets,
+    left_right_sets,
+    motion_sets,
+    retrieval_set,
 )
 from vidsearch.video.reader import open_reader, read_windows
 
@@ -48,8 +48,8 @@ def network() -> MobileViCLIP:
 
 
 @pytest.fixture(scope="module")
-def judge(network: MobileViCLIP) -> Judge:
-    return Judge(network, from_pictures(network.config.preprocessing.side_px), SEED)
+def evaluator(network: MobileViCLIP) -> Evaluator:
+    return Evaluator(network, from_pictures(network.config.preprocessing.side_px), SEED)
 
 
 def test_the_bundled_files_are_small_and_the_levels_ordered() -> None:
@@ -59,25 +59,25 @@ def test_the_bundled_files_are_small_and_the_levels_ordered() -> None:
     assert "synthetic" in (FOLDER / "MODEL_CARD.md").read_text()
 
 
-def test_a_sentence_finds_its_clip_among_two_hundred(judge: Judge) -> None:
-    assert judge.right_first([retrieval_trial(SEED, 200)]) >= 0.90
+def test_a_sentence_finds_its_clip_among_two_hundred(evaluator: Evaluator) -> None:
+    assert evaluator.top1_accuracy([retrieval_set(SEED, 200)]) >= 0.90
 
 
-def test_motion_alone_is_understood(judge: Judge) -> None:
-    assert judge.right_first(motion_trials(SEED, 15)) >= 0.90
+def test_motion_alone_is_understood(evaluator: Evaluator) -> None:
+    assert evaluator.top1_accuracy(motion_sets(SEED, 15)) >= 0.90
 
 
-def test_left_and_right_are_told_apart(judge: Judge) -> None:
-    assert judge.right_first(left_right_trials(SEED, 30)) >= 0.90
+def test_left_and_right_are_told_apart(evaluator: Evaluator) -> None:
+    assert evaluator.top1_accuracy(left_right_sets(SEED, 30)) >= 0.90
 
 
-def test_first_and_then_are_told_apart(judge: Judge) -> None:
-    assert judge.right_first(first_then_trials(SEED, 30)) >= 0.90
+def test_first_and_then_are_told_apart(evaluator: Evaluator) -> None:
+    assert evaluator.top1_accuracy(first_then_sets(SEED, 30)) >= 0.90
 
 
 def test_real_files_are_understood_as_well(network: MobileViCLIP) -> None:
-    judge = Judge(network, through_h264(FrameSpec(network.config.preprocessing.side_px)), SEED)
-    assert judge.right_first(motion_trials(SEED, 3)) >= 0.85
+    evaluator = Evaluator(network, through_h264(FrameSpec(network.config.preprocessing.side_px)), SEED)
+    assert evaluator.top1_accuracy(motion_sets(SEED, 3)) >= 0.85
 
 
 def test_the_demos_questions_find_their_moments(network: MobileViCLIP) -> None:
@@ -89,10 +89,10 @@ def test_the_demos_questions_find_their_moments(network: MobileViCLIP) -> None:
                 windows.append((path.name, clip.window))
                 clips.append(clip.frames)
     rows = json.loads((CLIPS / "queries.json").read_text())
-    judge = Judge(network, from_pictures(preprocessing.side_px), SEED)
+    evaluator = Evaluator(network, from_pictures(preprocessing.side_px), SEED)
     with torch.inference_mode():
         videos = network.encode_video(normalised(np.stack(clips), preprocessing)).numpy()
-    best = (judge.texts([row["query"] for row in rows]) @ videos.T).argmax(axis=1)
+    best = (evaluator.texts([row["query"] for row in rows]) @ videos.T).argmax(axis=1)
     right = 0
     for row, place in zip(rows, best, strict=True):
         name, window = windows[int(place)]

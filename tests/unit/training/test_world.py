@@ -9,11 +9,11 @@ import pytest
 
 from vidsearch.training.world.captions import COUNT_WORDS, NOUNS, SIZE_WORDS, CaptionWriter, all_words, phrases
 from vidsearch.training.world.eval_sets import (
-    first_then_trials,
-    left_right_trials,
-    motion_trials,
-    overtaking_trials,
-    retrieval_trial,
+    first_then_sets,
+    left_right_sets,
+    motion_sets,
+    overtaking_sets,
+    retrieval_set,
 )
 from vidsearch.training.world.render import render
 from vidsearch.training.world.samples import training_batch
@@ -23,10 +23,10 @@ from vidsearch.training.world.scene import (
     MOTIONS,
     OVERTAKE,
     SIMPLE,
-    Meaning,
     Scene,
+    SceneAttributes,
     allowed,
-    codes,
+    attribute_labels,
     describes,
     is_held_out,
     look_is_held_out,
@@ -39,7 +39,7 @@ MIDDLES = ((np.arange(8) + 0.5) / 8).astype(np.float32)
 
 
 def _scene(motion: str, then: str | None = None, seed: int = 0, **fields: object) -> Scene:
-    meaning = Meaning(
+    meaning = SceneAttributes(
         **({"shape": "arrow", "colour": "red", "background": "dotted", "motion": motion, "then": then} | fields)
     )  # type: ignore[arg-type]  # a test builds it by name
     return Scene(meaning, np.random.default_rng(seed))
@@ -159,18 +159,20 @@ def test_the_split_is_the_same_on_every_machine() -> None:
     assert 0.15 < share < 0.25
 
 
-def test_every_trial_is_held_out_and_each_sentence_has_one_answer() -> None:
-    trial = retrieval_trial(1, 300)
-    facts = np.stack([codes(meaning) for meaning in trial.meanings])
-    claimed = np.stack([[getattr(m, field) is not None or field == "then" for field in FIELDS] for m in trial.meanings])
-    np.testing.assert_array_equal(describes(facts, claimed, facts), np.eye(300, dtype=bool))
-    for group in motion_trials(1, 20):
+def test_every_evaluation_set_is_held_out_and_each_sentence_has_one_answer() -> None:
+    eval_set = retrieval_set(1, 300)
+    facts = np.stack([attribute_labels(meaning) for meaning in eval_set.meanings])
+    mentioned = np.stack(
+        [[getattr(m, field) is not None or field == "then" for field in FIELDS] for m in eval_set.meanings]
+    )
+    np.testing.assert_array_equal(describes(facts, mentioned, facts), np.eye(300, dtype=bool))
+    for group in motion_sets(1, 20):
         assert len({meaning.motion for meaning in group.meanings}) == 8
         assert len({(meaning.shape, meaning.colour, meaning.background) for meaning in group.meanings}) == 1
         assert all(is_held_out(meaning) and allowed(meaning) for meaning in group.meanings)
-    for one, other in [t.meanings for t in left_right_trials(1, 20) + first_then_trials(1, 20)]:
+    for one, other in [t.meanings for t in left_right_sets(1, 20) + first_then_sets(1, 20)]:
         assert opposite(one) == other and is_held_out(one) and is_held_out(other)
-    for one, other in [t.meanings for t in overtaking_trials(1, 20)]:
+    for one, other in [t.meanings for t in overtaking_sets(1, 20)]:
         assert (one.shape, one.colour) == (other.other_shape, other.other_colour)
 
 
@@ -194,7 +196,7 @@ def test_a_caption_says_what_the_scene_shows() -> None:
     for _ in range(500):
         meaning = sample_meaning(rng, held_out=None)
         caption = writer.sometimes_partial(meaning)
-        said = dict(zip(FIELDS, caption.claimed, strict=True))
+        said = dict(zip(FIELDS, caption.mentioned, strict=True))
         for shape, names in NOUNS.items():
             named = any(f" {noun} " in f" {caption.text} " for pair in names for noun in pair)
             spoken = shape and (shape == meaning.shape or shape == meaning.other_shape)
@@ -209,12 +211,12 @@ def test_a_caption_says_what_the_scene_shows() -> None:
 
 
 def test_partial_captions_are_true_of_what_they_leave_open() -> None:
-    red = Meaning("circle", "red", "plain", "left", size="small")
+    red = SceneAttributes("circle", "red", "plain", "left", size="small")
     blue = replace(red, colour="blue")
-    facts = np.stack([codes(red), codes(blue)])
-    claimed = np.ones((2, len(FIELDS)), dtype=bool)
-    claimed[0, FIELDS.index("colour")] = False
-    np.testing.assert_array_equal(describes(facts, claimed, facts), [[True, False], [True, True]])
+    facts = np.stack([attribute_labels(red), attribute_labels(blue)])
+    mentioned = np.ones((2, len(FIELDS)), dtype=bool)
+    mentioned[0, FIELDS.index("colour")] = False
+    np.testing.assert_array_equal(describes(facts, mentioned, facts), [[True, False], [True, True]])
 
 
 def test_opposites_come_back() -> None:

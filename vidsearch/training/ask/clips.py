@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGENET_PIXELS, MobileVideoGPTConfig, PixelStatistics
-from vidsearch.training.world.augment import disturb
+from vidsearch.training.world.augment import augment
 from vidsearch.training.world.render import render, to_uint8
-from vidsearch.training.world.scene import Array, Meaning, Scene
+from vidsearch.training.world.scene import Array, Scene, SceneAttributes
 
 _EVENLY = 0.4  # the share of clips of which evenly spread frames are learned from
 
 
-class Showing:
-    """One showing of a meaning, and the moments at which its frames are taken.
+class RenderedClip:
+    """One clip of a meaning, and the moments at which its frames are taken.
 
     The image tower sees the middle square of each frame, the video encoder the whole frame squashed, as at answering.
     """
 
-    def __init__(self, meaning: Meaning, rng: np.random.Generator, config: MobileVideoGPTConfig) -> None:
+    def __init__(self, meaning: SceneAttributes, rng: np.random.Generator, config: MobileVideoGPTConfig) -> None:
         self.rng = rng
         self.config = config
         self.scene = Scene(meaning, rng, aspect=float(rng.uniform(1.0, 1.4)))
@@ -37,12 +37,12 @@ class Showing:
         width = round(side * self.scene.aspect)
         wide = render(self.scene, self.moments[list(chosen)], width, side)
         left = (width - side) // 2
-        return to_uint8(disturb(wide[:, :, left : left + side], self.rng))
+        return to_uint8(augment(wide[:, :, left : left + side], self.rng))
 
     def video_frames(self, chosen: Sequence[int]) -> NDArray[np.uint8]:
         """(N, S, S, 3): the frames `chosen`, whole and squashed to a square."""
         side = self.config.video_encoder.img_size
-        return to_uint8(disturb(render(self.scene, self.moments[list(chosen)], side, side), self.rng))
+        return to_uint8(augment(render(self.scene, self.moments[list(chosen)], side, side), self.rng))
 
 
 def image_pixels(frames: Sequence[NDArray[np.uint8]]) -> Tensor:

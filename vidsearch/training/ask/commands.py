@@ -131,13 +131,13 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
         from vidsearch.models.mobilevideogpt.load import load_language_model
 
         return load_language_model(open_folder(weights), dtype=torch.float32)
-    if not settings.from_nothing:
+    if not settings.from_scratch:
         raise VidsearchError(f"{settings.model} is trained from published weights; give a model folder with --weights.")
-    from vidsearch.training.ask.stages import start_from_nothing
+    from vidsearch.training.ask.stages import init_from_scratch
 
     torch.manual_seed(settings.seed)
     network = MobileVideoGPT(CONFIGS[settings.model])
-    start_from_nothing(network, settings.seed)
+    init_from_scratch(network, settings.seed)
     return network
 
 

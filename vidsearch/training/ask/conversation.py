@@ -22,26 +22,26 @@ from vidsearch.models.qwen2.decoder import CausalLanguageModel
 from vidsearch.training.ask.questions import Question
 from vidsearch.training.ask.vocabulary import END, START
 
-IGNORED = -100  # of torch's cross-entropy
+IGNORE_INDEX = -100  # of torch's cross-entropy
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """ids (B·Q, L) int64, padded at the end, and wanted (B·Q, L): the id of each position, or IGNORED.
+    """ids (B·Q, L) int64, padded at the end, and labels (B·Q, L): the id of each position, or IGNORE_INDEX.
 
-    claims (B·Q, L) float32: 1 where a word of the question holds of the clip, 0 where it does not, else IGNORED.
+    mentions (B·Q, L) float32: 1 where a word of the question holds of the clip, 0 where it does not, else IGNORE_INDEX.
     """
 
     ids: Tensor
-    wanted: Tensor
-    claims: Tensor
+    labels: Tensor
+    mentions: Tensor
 
     def to(self, device: str) -> Rows:
         """The same on another device."""
-        return Rows(self.ids.to(device), self.wanted.to(device), self.claims.to(device))
+        return Rows(self.ids.to(device), self.labels.to(device), self.mentions.to(device))
 
 
-class ClaimReader(nn.Module):
+class TruthProbe(nn.Module):
     """Reads from the middle of a language model whether the words of a question hold of the clip. Not in the model.
 
     A "no" in the end tells a network from nothing little of which word was wrong: without this loss the small model
@@ -52,12 +52,12 @@ class ClaimReader(nn.Module):
         super().__init__()
         self.to_truth = nn.Linear(width, 1)
 
-    def loss(self, hidden: Tensor, claims: Tensor) -> Tensor:
-        """hidden (B·Q, L, d), claims (B·Q, L) as in `Rows` → mean cross-entropy of the words that claim, or 0."""
-        places = claims != IGNORED
+    def loss(self, hidden: Tensor, mentions: Tensor) -> Tensor:
+        """hidden (B·Q, L, d), mentions (B·Q, L) as in `Rows` → mean cross-entropy of the labelled words, or 0."""
+        places = mentions != IGNORE_INDEX
         said = self.to_truth(hidden[places].float()).squeeze(-1)
-        total = F.binary_cross_entropy_with_logits(said, claims[places], reduction="sum")
-        return total / places.sum().clamp(min=1)  # a small batch may claim nothing
+        total = F.binary_cross_entropy_with_logits(said, mentions[places], reduction="sum")
+        return total / places.sum().clamp(min=1)  # a small batch may hold none
 
     @staticmethod
     @contextmanager
@@ -108,15 +108,15 @@ class Conversations:
         pairs = [self._row(question) for question in questions]
         longest = max(len(ids) for ids, _ in pairs)
         ids = torch.zeros(len(pairs), longest, dtype=torch.int64)
-        wanted = torch.full((len(pairs), longest), IGNORED)
-        claims = torch.full((len(pairs), longest), float(IGNORED))
+        labels = torch.full((len(pairs), longest), IGNORE_INDEX)
+        mentions = torch.full((len(pairs), longest), float(IGNORE_INDEX))
         for row, (question, (tokens, asked)) in enumerate(zip(questions, pairs, strict=True)):
             ids[row, : len(tokens)] = torch.tensor(tokens)
-            own = [token if n >= asked or token in self.marks else IGNORED for n, token in enumerate(tokens)]
-            wanted[row, : len(tokens)] = torch.tensor(own)
-            holds = {self.tokenizer.token_to_id(word): float(true) for word, true in question.claims}
-            claims[row, :asked] = torch.tensor([holds.get(token, float(IGNORED)) for token in tokens[:asked]])
-        return Rows(ids, wanted, claims)
+            own = [token if n >= asked or token in self.marks else IGNORE_INDEX for n, token in enumerate(tokens)]
+            labels[row, : len(tokens)] = torch.tensor(own)
+            holds = {self.tokenizer.token_to_id(word): float(true) for word, true in question.mentions}
+            mentions[row, :asked] = torch.tensor([holds.get(token, float(IGNORE_INDEX)) for token in tokens[:asked]])
+        return Rows(ids, labels, mentions)
 
     def _row(self, question: Question) -> tuple[list[int], int]:
         """All ids, and the number of those that come before the assistant's header."""
@@ -133,7 +133,7 @@ def answer_loss(
     visual: Tensor,
     rows: Rows,
     questions: int,
-    reader: ClaimReader | None = None,
+    reader: TruthProbe | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of the targets of all rows, and the loss of `reader` or 0. visual (B, V, d); B·questions rows.
 
@@ -144,9 +144,9 @@ def answer_loss(
     before = table(torch.tensor(conversations.before, device=visual.device)).expand(len(visual), -1, -1)
     cache = PrefixCache(questions)
     network.model(torch.cat((before, visual.to(before.dtype)), dim=1), cache)
-    with ClaimReader.listening(network) as heard:
+    with TruthProbe.listening(network) as heard:
         hidden = network.model(table(rows.ids), cache)
-    places = rows.wanted[:, 1:] != IGNORED
+    places = rows.labels[:, 1:] != IGNORE_INDEX
     logits = F.linear(hidden[:, :-1][places], table.weight)
-    loss = F.cross_entropy(logits.float(), rows.wanted[:, 1:][places])
-    return loss, reader.loss(heard[0], rows.claims) if reader else loss.new_zeros(())
+    loss = F.cross_entropy(logits.float(), rows.labels[:, 1:][places])
+    return loss, reader.loss(heard[0], rows.mentions) if reader else loss.new_zeros(())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vidsearch.models.clip_vit.image_tower import ClipImageTower
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.videomamba.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import Showing, image_pixels, learning_frames, video_pixels
+from vidsearch.training.ask.clips import RenderedClip, image_pixels, learning_frames, video_pixels
 from vidsearch.training.world.scene import (
     COLOURS,
     FIELD_SIZES,
@@ -33,9 +33,9 @@ from vidsearch.training.world.scene import (
     Actor,
     Array,
     Extent,
-    Meaning,
     Scene,
-    codes,
+    SceneAttributes,
+    attribute_labels,
     similar_meanings,
 )
 
@@ -44,11 +44,11 @@ _EXTENT = Extent(mix=(0.45, 0.18, 0.17), turns=0.25)
 _GROUP = 4  # meanings of a batch that differ in one respect
 _REACH = 1.15  # of a thing's radius: how far from its middle a token is asked about it
 _STEP = 0.02  # of the clip: the step over which a velocity is measured
-_STILL_FACTS, _FRAME_FACTS = 6, 13  # of `frame_facts`: what one frame shows, all
+_STILL_TARGETS, _FRAME_TARGETS = 6, 13  # of `frame_targets`: what one frame shows, all
 _PLACES, _RATES = 3, 4  # (x, y, log radius); how x, y, radius and angle change
 _SECTORS = 8  # of a turn: a thing that turns is asked in which its angle lies
 _SENSES = 3  # no turn, clockwise, counter-clockwise
-_TOKEN_SIZES = {
+_LABEL_SIZES = {
     "colour": 1 + len(COLOURS),
     "shape": 1 + len(SHAPES),
     "sector": _SECTORS,
@@ -56,12 +56,12 @@ _TOKEN_SIZES = {
     "sense": _SENSES,
     "places": _PLACES,
     "rates": _RATES,
-}  # of the answers to what TokenFacts holds
+}  # of the answers to what TokenLabels holds
 _TURNS_WEIGHT = 2.0  # what turns is rare and hard to see
 
 
 @dataclass(frozen=True, slots=True)
-class TokenFacts:
+class TokenLabels:
     """What lies under each token; (N, P), measures (N, P, k). Sectors and senses are -1 where they are not asked.
 
     Sectors are asked for of things that turn, as classes: of an angle that could be any, the least absolute error is
@@ -77,7 +77,7 @@ class TokenFacts:
     rates: Array
 
 
-def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> TokenFacts:
+def token_labels(scene: Scene, moments: Array, side: int, *, square: bool) -> TokenLabels:
     """The facts of side × side tokens at the moments (N,); `square`: of the middle square, not the whole frame."""
     left = (scene.aspect - 1) / 2 if square else 0.0
     span = 1.0 if square else scene.aspect
@@ -85,7 +85,7 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
     rows = (np.arange(side, dtype=np.float32) + 0.5) / side
     x, y = (grid.reshape(-1) for grid in np.meshgrid(columns, rows))  # (P,)
     tokens = (len(moments), side * side)
-    facts = TokenFacts(
+    facts = TokenLabels(
         colour=np.zeros(tokens, np.int64),
         shape=np.zeros(tokens, np.int64),
         sector=np.full(tokens, -1),
@@ -137,7 +137,7 @@ def token_facts(scene: Scene, moments: Array, side: int, *, square: bool) -> Tok
     return facts
 
 
-def frame_facts(scene: Scene, moments: Array, *, square: bool) -> Array:
+def frame_targets(scene: Scene, moments: Array, *, square: bool) -> Array:
     """(N, 13): place, log radius and turn of the things' middle and whether it is seen; how they and the camera move.
 
     Places in half widths and half heights from the middle of what is shown. The last 7 take two frames to tell.
@@ -187,7 +187,7 @@ def _seen(scene: Scene, actors: Sequence[Actor], moments: Array) -> list[tuple[A
     ]
 
 
-class FactReader(nn.Module):
+class AttributeProbe(nn.Module):
     """Reads tokens: each by a linear map for what lies under it, their means by two layers for the whole meaning."""
 
     def __init__(self, width: int, fields: tuple[str, ...], means: int) -> None:
@@ -195,18 +195,18 @@ class FactReader(nn.Module):
         self.numbers = [FIELDS.index(field) for field in fields]
         self.sizes = [FIELD_SIZES[number] for number in self.numbers]
         self.norm = nn.LayerNorm(width)
-        self.to_token = nn.Linear(width, sum(_TOKEN_SIZES.values()))
+        self.to_token = nn.Linear(width, sum(_LABEL_SIZES.values()))
         self.to_codes = nn.Sequential(nn.Linear(means * width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes)))
-        self.to_frame = nn.Linear(width, _FRAME_FACTS)
+        self.to_frame = nn.Linear(width, _FRAME_TARGETS)
         self.means = means
 
-    def token_loss(self, tokens: Tensor, facts: Sequence[TokenFacts], *, moving: bool) -> Tensor:
-        """tokens (B, N, P, D), one TokenFacts of (N, P) a clip; without `moving` nothing that takes two frames."""
-        answers = self.to_token(self.norm(tokens)).float().split(list(_TOKEN_SIZES.values()), dim=-1)
-        said = dict(zip(_TOKEN_SIZES, answers, strict=True))
+    def token_loss(self, tokens: Tensor, facts: Sequence[TokenLabels], *, moving: bool) -> Tensor:
+        """tokens (B, N, P, D), one TokenLabels of (N, P) a clip; without `moving` nothing that takes two frames."""
+        answers = self.to_token(self.norm(tokens)).float().split(list(_LABEL_SIZES.values()), dim=-1)
+        said = dict(zip(_LABEL_SIZES, answers, strict=True))
         wanted = {
             name: torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
-            for name in _TOKEN_SIZES
+            for name in _LABEL_SIZES
         }
         things = (wanted["colour"] > 0).unsqueeze(-1).float()
         weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
@@ -227,12 +227,12 @@ class FactReader(nn.Module):
         return loss
 
     def frame_loss(self, tokens: Tensor, facts: Sequence[Array], *, moving: bool) -> Tensor:
-        """tokens (B, N, P, D), `frame_facts` of each clip: what the mean of a frame's tokens tells by a linear map."""
+        """tokens (B, N, P, D), `frame_targets` of each clip: what a linear map reads from a frame's mean."""
         said = self.to_frame(self.norm(tokens).mean(2)).float()
         true = torch.from_numpy(np.stack(facts)).to(said.device)
         seen = true[..., 5:6].expand_as(true).clone()
         seen[..., 5] = 1
-        count = _FRAME_FACTS if moving else _STILL_FACTS
+        count = _FRAME_TARGETS if moving else _STILL_TARGETS
         return ((said - true).abs() * seen)[..., :count].sum(-1).mean()
 
     def meaning_losses(self, tokens: Tensor, facts: Tensor) -> Tensor:
@@ -248,62 +248,62 @@ def _asked(logits: Tensor, wanted: Tensor) -> Tensor:
     return each / (wanted >= 0).sum().clamp(min=1)
 
 
-def draw_meanings(rng: np.random.Generator, size: int) -> list[Meaning]:
+def draw_meanings(rng: np.random.Generator, size: int) -> list[SceneAttributes]:
     """Meanings of the training part, in groups that differ in one respect; turns, hard to see, come more often."""
-    meanings: list[Meaning] = []
+    meanings: list[SceneAttributes] = []
     while len(meanings) < size:
         meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False, extent=_EXTENT)
     return meanings
 
 
-def facts_of(meanings: list[Meaning]) -> Tensor:
-    """(B, 9) int64, see `scene.codes`."""
-    return torch.from_numpy(np.stack([codes(meaning) for meaning in meanings])).long()
+def scene_labels(meanings: list[SceneAttributes]) -> Tensor:
+    """(B, 9) int64, see `scene.attribute_labels`."""
+    return torch.from_numpy(np.stack([attribute_labels(meaning) for meaning in meanings])).long()
 
 
 def image_losses(
-    tower: ClipImageTower, reader: FactReader, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
+    tower: ClipImageTower, reader: AttributeProbe, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
 ) -> tuple[Tensor, Tensor]:
     """What the image tower's features tell of two frames of each clip: the loss of the tokens, those of the fields."""
     meanings = draw_meanings(rng, size)
-    showings = [Showing(meaning, rng, config) for meaning in meanings]
+    rendered = [RenderedClip(meaning, rng, config) for meaning in meanings]
     chosen = [sorted(rng.permutation(config.frames)[:2].tolist()) for _ in meanings]
-    pixels = image_pixels([showing.image_frames(c) for showing, c in zip(showings, chosen, strict=True)])
+    pixels = image_pixels([clip.image_frames(c) for clip, c in zip(rendered, chosen, strict=True)])
     side = config.image_tower.image_size // config.image_tower.patch_size
-    facts = [token_facts(s.scene, s.moments[c], side, square=True) for s, c in zip(showings, chosen, strict=True)]
+    facts = [token_labels(s.scene, s.moments[c], side, square=True) for s, c in zip(rendered, chosen, strict=True)]
     tokens = tower(pixels.flatten(0, 1).to(_device(tower))).float()
     token_loss = reader.token_loss(tokens.unflatten(0, (size, 2)), facts, moving=False)
-    frames = [frame_facts(s.scene, s.moments[c], square=True) for s, c in zip(showings, chosen, strict=True)]
+    frames = [frame_targets(s.scene, s.moments[c], square=True) for s, c in zip(rendered, chosen, strict=True)]
     token_loss = token_loss + reader.frame_loss(tokens.unflatten(0, (size, 2)), frames, moving=False)
-    return token_loss, reader.meaning_losses(tokens, facts_of(meanings).repeat_interleave(2, 0).to(tokens.device))
+    return token_loss, reader.meaning_losses(tokens, scene_labels(meanings).repeat_interleave(2, 0).to(tokens.device))
 
 
 def video_losses(
-    encoder: VideoMamba, reader: FactReader, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
+    encoder: VideoMamba, reader: AttributeProbe, rng: np.random.Generator, size: int, config: MobileVideoGPTConfig
 ) -> tuple[Tensor, Tensor]:
     """What the video encoder's tokens tell of clips, of which any `keep` frames of each chunk may have been chosen."""
     meanings = draw_meanings(rng, size)
-    showings = [Showing(meaning, rng, config) for meaning in meanings]
+    rendered = [RenderedClip(meaning, rng, config) for meaning in meanings]
     chosen = [learning_frames(rng, config) for _ in meanings]
-    pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)])
+    pixels = video_pixels([clip.video_frames(c) for clip, c in zip(rendered, chosen, strict=True)])
     tokens = encoder(pixels.to(_device(encoder))).float().unflatten(1, (len(chosen[0]), -1))
-    return video_token_losses(tokens, reader, showings, chosen, config)
+    return video_token_losses(tokens, reader, rendered, chosen, config)
 
 
 def video_token_losses(
     tokens: Tensor,
-    reader: FactReader,
-    showings: Sequence[Showing],
+    reader: AttributeProbe,
+    rendered: Sequence[RenderedClip],
     chosen: Sequence[Sequence[int]],
     config: MobileVideoGPTConfig,
 ) -> tuple[Tensor, Tensor]:
     """The same of tokens (B, N, P, D) that are there already, of the frames `chosen` of each clip."""
     side = config.video_encoder.img_size // config.video_encoder.patch_size
-    moments = [s.moments[list(c)] for s, c in zip(showings, chosen, strict=True)]
-    facts = [token_facts(s.scene, m, side, square=False) for s, m in zip(showings, moments, strict=True)]
-    frames = [frame_facts(s.scene, m, square=False) for s, m in zip(showings, moments, strict=True)]
+    moments = [s.moments[list(c)] for s, c in zip(rendered, chosen, strict=True)]
+    facts = [token_labels(s.scene, m, side, square=False) for s, m in zip(rendered, moments, strict=True)]
+    frames = [frame_targets(s.scene, m, square=False) for s, m in zip(rendered, moments, strict=True)]
     token_loss = reader.token_loss(tokens, facts, moving=True) + reader.frame_loss(tokens, frames, moving=True)
-    meanings = facts_of([s.scene.meaning for s in showings]).to(tokens.device)
+    meanings = scene_labels([s.scene.meaning for s in rendered]).to(tokens.device)
     return token_loss, reader.meaning_losses(tokens.flatten(1, 2), meanings)
 
 
@@ -312,7 +312,7 @@ def _device(network: nn.Module) -> torch.device:
 
 
 @torch.no_grad()
-def start_image_tower(tower: ClipImageTower, config: MobileVideoGPTConfig, seed: int) -> None:
+def init_image_tower(tower: ClipImageTower, config: MobileVideoGPTConfig, seed: int) -> None:
     """First weights, in place, from which a small tower learns in an hour.
 
     The published one started near zero and had weeks. Here patches are whitened, so that an edge, by which a shape is
@@ -324,7 +324,7 @@ def start_image_tower(tower: ClipImageTower, config: MobileVideoGPTConfig, seed:
     vision = tower.vision_model
     places = vision.embeddings.position_embedding.weight
     nn.init.normal_(places, std=0.02, generator=generator)
-    places[1:] += _waves(tower.config.patches, places.shape[1])
+    places[1:] += _sinusoids(tower.config.patches, places.shape[1])
     for name, layer in vision.encoder.named_modules():
         if isinstance(layer, nn.Linear) and name.endswith(("q_proj", "k_proj")):
             nn.init.normal_(layer.weight, std=0.2 * layer.in_features**-0.5, generator=generator)
@@ -334,26 +334,26 @@ def start_image_tower(tower: ClipImageTower, config: MobileVideoGPTConfig, seed:
 
 
 @torch.no_grad()
-def start_video_encoder(encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
+def init_video_encoder(encoder: VideoMamba, config: MobileVideoGPTConfig, seed: int) -> None:
     """The same for the video encoder: patches whitened, places and times waves."""
     generator = torch.Generator().manual_seed(seed)
     network = encoder.vision_encoder
     for table in (network.pos_embed, network.cls_token):
         nn.init.normal_(table, std=0.02, generator=generator)
     width = network.pos_embed.shape[2]
-    network.pos_embed[0, 1:] += _waves(encoder.config.patches, width)
-    network.temporal_pos_embedding.copy_(_line_waves(torch.arange(encoder.config.num_frames), width)[None])
+    network.pos_embed[0, 1:] += _sinusoids(encoder.config.patches, width)
+    network.temporal_pos_embedding.copy_(_line_sinusoids(torch.arange(encoder.config.num_frames), width)[None])
     videos = video_pixels([s.video_frames((3, 12)) for s in _some(config, seed)]).flatten(0, 1)
     _whiten(network.patch_embed.proj.weight.squeeze(2), videos)
 
 
-def _some(config: MobileVideoGPTConfig, seed: int) -> list[Showing]:
+def _some(config: MobileVideoGPTConfig, seed: int) -> list[RenderedClip]:
     rng = np.random.default_rng((seed, 1))
-    return [Showing(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
+    return [RenderedClip(meaning, rng, config) for meaning in draw_meanings(rng, 256)]
 
 
 @torch.no_grad()
-def refine(encoder: VideoMamba, coarse: VideoMamba) -> None:
+def resample_patch_embed(encoder: VideoMamba, coarse: VideoMamba) -> None:
     """Weights of `encoder`, in place, from those of one with larger patches, which learns in a fraction of the time.
 
     A patch is embedded as though the picture were seen enlarged (FlexiViT, arXiv 2212.08013, section 3.4, resizes
@@ -378,16 +378,16 @@ def refine(encoder: VideoMamba, coarse: VideoMamba) -> None:
     encoder.load_state_dict(state)
 
 
-def _waves(patches: int, width: int) -> Tensor:
+def _sinusoids(patches: int, width: int) -> Tensor:
     """Sines and cosines of the row and of the column of a square of patches, (P, D)."""
     side = math.isqrt(patches)
-    line = _line_waves(torch.arange(side), width // 2)
+    line = _line_sinusoids(torch.arange(side), width // 2)
     rows, columns = line.repeat_interleave(side, 0), line.repeat(side, 1)
     # Taken in turn, so that every head of attention sees both.
     return torch.stack((rows, columns), dim=2).flatten(1)
 
 
-def _line_waves(positions: Tensor, width: int) -> Tensor:
+def _line_sinusoids(positions: Tensor, width: int) -> Tensor:
     """(N,) → (N, D): waves from 3 to 40 positions long, of amplitude 0.7."""
     lengths = torch.exp(torch.linspace(math.log(3.0), math.log(40.0), width // 2))
     turns = 2 * math.pi * positions[:, None] / lengths

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.prompt import text_after_frames
-from vidsearch.training.ask.clips import Showing
+from vidsearch.training.ask.clips import RenderedClip
 from vidsearch.training.ask.conversation import Conversations
-from vidsearch.training.ask.questions import KINDS, Asker, Question
+from vidsearch.training.ask.questions import KINDS, Question, QuestionGenerator
 from vidsearch.training.ask.settings import Selection
 from vidsearch.training.ask.stages import encode
 from vidsearch.training.world.scene import sample_meaning
@@ -71,31 +71,31 @@ def measure(
     tally = Tally()
     for first in range(0, clips, _CLIPS_AT_ONCE):
         drawn = [_drawn(seed, clip, questions, network) for clip in range(first, min(clips, first + _CLIPS_AT_ONCE))]
-        visual = visual_tokens(network, [showing for showing, _ in drawn], selection, device, blank=blank)
+        visual = visual_tokens(network, [clip for clip, _ in drawn], selection, device, blank=blank)
         for tokens, (_, asked) in zip(visual, drawn, strict=True):
             for question, answer in zip(asked, answers(network, conversations, tokens, asked), strict=True):
                 tally.count(question, answer)
     return tally
 
 
-def _drawn(seed: int, clip: int, questions: int, network: MobileVideoGPT) -> tuple[Showing, list[Question]]:
+def _drawn(seed: int, clip: int, questions: int, network: MobileVideoGPT) -> tuple[RenderedClip, list[Question]]:
     """A clip that gives occasion for the kind whose turn it is, so that rare kinds are asked about as well."""
     rng = np.random.default_rng((seed, clip))
-    asker = Asker(rng, held_out=True)
+    generator = QuestionGenerator(rng, held_out=True)
     wanted = KINDS[clip % len(KINDS)]
     first = None
     while first is None:
         meaning = sample_meaning(rng, held_out=True)
-        first = asker.one(meaning, wanted)
+        first = generator.one(meaning, wanted)
     others = tuple(kind for kind in KINDS if kind != wanted)
-    return Showing(meaning, rng, network.config), [first, *asker.several(meaning, questions - 1, others)]
+    return RenderedClip(meaning, rng, network.config), [first, *generator.several(meaning, questions - 1, others)]
 
 
 def visual_tokens(
-    network: MobileVideoGPT, showings: list[Showing], selection: Selection, device: str, *, blank: bool = False
+    network: MobileVideoGPT, rendered: list[RenderedClip], selection: Selection, device: str, *, blank: bool = False
 ) -> Tensor:
     """(B, V, d), as the language model takes them."""
-    features, _, tokens = encode(network, showings, selection, device, blank=blank)
+    features, _, tokens = encode(network, rendered, selection, device, blank=blank)
     return network.visual_tokens(features, tokens)
 
 

@@ -21,7 +21,7 @@ from vidsearch.training.world.scene import (
     SIZES,
     STEPS,
     TURNS,
-    Meaning,
+    SceneAttributes,
 )
 
 YES, NO, CANNOT_TELL = "yes", "no", "i can't tell"
@@ -46,7 +46,7 @@ DOINGS: dict[str, tuple[str, str]] = {
 CAMERA_DOINGS = {kind: f"{kind.split('-')[0]}s {kind.split('-')[1]}" for kind in CAMERA}
 
 # {noun} is the thing asked about, {its} what is said of it; the last way is kept for the evaluation.
-WAYS: dict[str, tuple[str, ...]] = {
+TEMPLATES: dict[str, tuple[str, ...]] = {
     "what": (
         "what is it?",
         "which shape is it?",
@@ -275,42 +275,42 @@ WAYS: dict[str, tuple[str, ...]] = {
         "which colour is the {noun}?",
     ),
 }
-KINDS = tuple(WAYS)
-_KEPT = frozenset(ways[-1] for ways in WAYS.values())
+KINDS = tuple(TEMPLATES)
+_KEPT = frozenset(ways[-1] for ways in TEMPLATES.values())
 _LONGER = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one clip. `claims`: words of it that say something of the clip, and whether it is so."""
+    """One question about one clip. `mentions`: words of it that say something of the clip, and whether it is so."""
 
     kind: str
     text: str
     answer: str
-    claims: tuple[tuple[str, bool], ...] = ()
+    mentions: tuple[tuple[str, bool], ...] = ()
 
 
-class Asker:
+class QuestionGenerator:
     """Draws questions from one generator; `held_out` chooses the ways of asking."""
 
     def __init__(self, rng: np.random.Generator, *, held_out: bool) -> None:
         self.rng = rng
         self.held_out = held_out
 
-    def one(self, meaning: Meaning, kind: str) -> Question | None:
+    def one(self, meaning: SceneAttributes, kind: str) -> Question | None:
         """A question of a kind; None where the clip gives no occasion for it."""
         found = self._its_and_answer(meaning, kind)
         if found is None:
             return None
         noun, its, answer = found
         text = self._way(kind).format(noun=noun, nouns=PLURALS.get(noun, noun), its=its)
-        # What it does is claimed by the last word of "moves left" or "blinks".
+        # What it does is mentioned by the last word of "moves left" or "blinks".
         doing = ((its.split()[-1], answer == YES),) if kind == "does it" else ()
-        return Question(kind, text, answer, _claims(text, meaning) + doing)
+        return Question(kind, text, answer, _mentions(text, meaning) + doing)
 
     def _way(self, kind: str) -> str:
         """The way kept for the evaluation, or any other one, some with "in the clip" after them."""
-        ways = WAYS[kind]
+        ways = TEMPLATES[kind]
         if self.held_out:
             return ways[-1]
         way = ways[int(self.rng.integers(len(ways) - 1))]
@@ -318,7 +318,7 @@ class Asker:
         fits = "clip" not in way and kind != "background" and longer not in _KEPT
         return longer if fits and self.rng.random() < _LONGER else way
 
-    def several(self, meaning: Meaning, number: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
+    def several(self, meaning: SceneAttributes, number: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
         """`number` questions, each of another kind as far as the clip gives occasion for so many of `kinds`."""
         order = [kinds[int(i)] for i in self.rng.permutation(len(kinds))]
         questions = [question for kind in order if (question := self.one(meaning, kind))]
@@ -327,7 +327,7 @@ class Asker:
             questions += [more] if more else []
         return questions[:number]
 
-    def _its_and_answer(self, meaning: Meaning, kind: str) -> tuple[str, str, str] | None:
+    def _its_and_answer(self, meaning: SceneAttributes, kind: str) -> tuple[str, str, str] | None:
         """The noun asked about, what else the question says, and the answer."""
         shape, motion = meaning.shape, meaning.motion
         plain = motion in DOINGS and meaning.then is None
@@ -367,24 +367,24 @@ class Asker:
                 return self._other(SHAPES, shape, meaning.other_shape), "", CANNOT_TELL
         return None
 
-    def _is_there(self, meaning: Meaning) -> tuple[str, str, str]:
-        """As often yes as no; one to three claims, of which one is wrong in a no."""
-        claims = 1 + int(self.rng.integers(3))  # the shape; and its colour; and the background
+    def _is_there(self, meaning: SceneAttributes) -> tuple[str, str, str]:
+        """As often yes as no; one to three mentions, of which one is wrong in a no."""
+        mentions = 1 + int(self.rng.integers(3))  # the shape; and its colour; and the background
         answer, shown = YES, meaning
         if self.rng.random() < 0.5:
             answer = NO
-            match int(self.rng.integers(claims)):
+            match int(self.rng.integers(mentions)):
                 case 0:
                     shown = replace(meaning, shape=self._other(SHAPES, meaning.shape, meaning.other_shape))
                 case 1:
                     shown = replace(meaning, colour=self._other(COLOURS, meaning.colour, meaning.other_colour))
                 case _:
                     shown = replace(meaning, background=self._other(BACKGROUNDS, meaning.background))
-        thing = _one(shown.shape if claims == 1 else f"{shown.colour} {shown.shape}")
-        where = f" on a {shown.background} background" if claims == 3 else ""
+        thing = _one(shown.shape if mentions == 1 else f"{shown.colour} {shown.shape}")
+        where = f" on a {shown.background} background" if mentions == 3 else ""
         return meaning.shape, thing + where, answer
 
-    def _does_it(self, meaning: Meaning) -> tuple[str, str, str]:
+    def _does_it(self, meaning: SceneAttributes) -> tuple[str, str, str]:
         yes = self.rng.random() < 0.5
         motion = meaning.motion if yes else self._other(tuple(DOINGS), meaning.motion)
         return meaning.shape, DOINGS[motion][0], YES if yes else NO
@@ -394,7 +394,7 @@ class Asker:
         return left[int(self.rng.integers(len(left)))]
 
 
-def described(meaning: Meaning) -> str:
+def described(meaning: SceneAttributes) -> str:
     """The one sentence that says the whole meaning."""
     many = meaning.count > 1
     noun = PLURALS[meaning.shape] if many else meaning.shape
@@ -411,7 +411,7 @@ def described(meaning: Meaning) -> str:
     return f"{thing} {doing} {where}"
 
 
-def _claims(text: str, meaning: Meaning) -> tuple[tuple[str, bool], ...]:
+def _mentions(text: str, meaning: SceneAttributes) -> tuple[tuple[str, bool], ...]:
     """The shapes, colours and backgrounds that a text names, and whether the clip shows them."""
     shapes = {meaning.shape, meaning.other_shape} - {None}
     shown = {*shapes, *(PLURALS[s] for s in SHAPES if s in shapes)}
@@ -426,7 +426,7 @@ def _one(thing: str) -> str:
 
 def all_words() -> list[str]:
     """Every word that a question or an answer can hold, sorted."""
-    texts: list[str] = [way.format(noun="", nouns="", its="") for ways in WAYS.values() for way in ways]
+    texts: list[str] = [way.format(noun="", nouns="", its="") for ways in TEMPLATES.values() for way in ways]
     texts += [word for pair in DOINGS.values() for word in pair] + list(CAMERA_DOINGS.values())
     texts += [*SHAPES, *PLURALS.values(), *COLOURS, *BACKGROUNDS, *SIZES, *STEPS, *COUNT_WORDS.values()]
     texts += [YES, NO, CANNOT_TELL, "the camera over a an on background overtakes and then it"]

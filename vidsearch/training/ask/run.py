@@ -21,7 +21,7 @@ from vidsearch.training.ask.lora import save_adapter
 from vidsearch.training.ask.settings import AskSettings, Stage
 from vidsearch.training.ask.stages import Workshop
 from vidsearch.training.loop import Metrics, read_checkpoint
-from vidsearch.training.schedule import factor
+from vidsearch.training.schedule import lr_factor
 
 CHECKPOINT_FILE = "checkpoint.pt"
 _CLIP_NORM = 1.0
@@ -71,7 +71,7 @@ class AskTrainer:
             part.eval()
 
     def _one_step(self, stage: Stage, step: int, optimiser: _Optimisers, parameters: list[nn.Parameter]) -> float:
-        optimiser.set_rates(factor(step, stage.steps, round(stage.warm_up * stage.steps)))
+        optimiser.set_lr(lr_factor(step, stage.steps, round(stage.warm_up * stage.steps)))
         with torch.autocast(self.workshop.device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
             loss = self.workshop.loss(stage, step)
         optimiser.zero_grad()
@@ -107,17 +107,17 @@ class _Optimisers:
 
     def __init__(self, groups: list[dict[str, Any]], stage: Stage, betas: tuple[float, float]) -> None:
         matrices: list[nn.Parameter] = []
-        if stage.matrix_rate is not None:
+        if stage.muon_lr is not None:
             matrices = [p for group in groups for p in group["params"] if p.ndim == 2 and id(p) in group["matrices"]]
         chosen = {id(p) for p in matrices}
         rest = [{"params": [p for p in g["params"] if id(p) not in chosen], "rate": g["rate"]} for g in groups]
         self.each: list[optim.Optimizer] = [optim.AdamW(rest, lr=0.0, betas=betas, weight_decay=stage.weight_decay)]
         if matrices:
-            group = {"params": matrices, "rate": stage.matrix_rate}
+            group = {"params": matrices, "rate": stage.muon_lr}
             decay = stage.weight_decay
             self.each.append(optim.Muon([group], lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
 
-    def set_rates(self, part: float) -> None:
+    def set_lr(self, part: float) -> None:
         for optimiser in self.each:
             for group in optimiser.param_groups:
                 group["lr"] = group["rate"] * part
@@ -173,10 +173,25 @@ def _metrics(stage: Stage, step: int, losses: list[float], seconds: float) -> Me
     }
 
 
+_FORMER_NAMES = {
+    "from_nothing": "from_scratch",
+    "claim_weight": "truth_weight",
+    "projector_rate": "projector_lr",
+    "encoder_rate": "encoder_lr",
+    "matrix_rate": "muon_lr",
+    "facts_weight": "probe_weight",
+}  # of settings, in the run.json of earlier versions
+
+
 def settings_from(values: dict[str, Any]) -> AskSettings:
-    """What `dataclasses.asdict` made of settings, read back."""
+    """What `dataclasses.asdict` made of settings, read back; of an earlier version too."""
+    values = _renamed(values)
     lora = type(AskSettings("").lora)(**values["lora"])
-    stages = tuple(Stage(**stage) for stage in values["stages"])
+    stages = tuple(Stage(**_renamed(stage)) for stage in values["stages"])
     known = {field.name for field in dataclasses.fields(AskSettings)} - {"lora", "stages", "betas"}
     rest = {name: values[name] for name in known}
     return AskSettings(**rest, lora=lora, stages=stages, betas=tuple(values["betas"]))
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}

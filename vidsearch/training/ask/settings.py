@@ -29,26 +29,26 @@ class Stage:
     learning_rate: float
     questions: int = 6
     warm_up: float = 0.03
-    projector_rate: float | None = None  # of both projectors, where it is another
-    encoder_rate: float | None = None  # of the video encoder while tuning; as published it is frozen
-    facts_weight: float = 0.0  # of the loss of the video encoder's own stage, while it learns on in tuning
+    projector_lr: float | None = None  # of both projectors, where it is another
+    encoder_lr: float | None = None  # of the video encoder while tuning; as published it is frozen
+    probe_weight: float = 0.0  # of the loss of the video encoder's own stage, while it learns on in tuning
     weight_decay: float = 0.0
-    matrix_rate: float | None = None  # of Muon, which then trains the matrices of the blocks
+    muon_lr: float | None = None  # of Muon, which then trains the matrices of the blocks
 
 
 # The released programs: three stages on encoders and a language model that others pre-trained; batch × accumulation.
 PUBLISHED_STAGES = (
     Stage("image-projector", steps=0, batch=16, learning_rate=1e-3, questions=1),
     Stage("video-projector", steps=0, batch=32, learning_rate=1e-3, questions=1),
-    Stage("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_rate=2e-5),
+    Stage("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_lr=2e-5),
 )
 
 # The small model starts from nothing, so stages come before in which it learns to see, and the language of its world.
 NANO_STAGES = (
-    Stage("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
-    Stage("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, matrix_rate=2.5e-3),
-    Stage("video-encoder", steps=3600, batch=64, learning_rate=1.5e-3, weight_decay=0.05, matrix_rate=2e-3),
-    Stage("language", steps=1000, batch=32, learning_rate=2e-3, matrix_rate=4e-3),
+    Stage("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
+    Stage("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, muon_lr=2.5e-3),
+    Stage("video-encoder", steps=3600, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
+    Stage("language", steps=1000, batch=32, learning_rate=2e-3, muon_lr=4e-3),
     Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
     Stage(
@@ -57,9 +57,9 @@ NANO_STAGES = (
         batch=24,
         learning_rate=1.5e-3,
         questions=8,
-        projector_rate=1.5e-3,
-        encoder_rate=5e-4,
-        facts_weight=0.15,
+        projector_lr=1.5e-3,
+        encoder_lr=5e-4,
+        probe_weight=0.15,
     ),
 )
 
@@ -73,8 +73,8 @@ class AskSettings:
     lora: LoraSettings = field(default_factory=LoraSettings)
     selection: Selection = "scored"
     coarse_patch: int | None = None  # of the video encoder in its coarse stage, which the next one refines
-    from_nothing: bool = False
-    claim_weight: float = 0.0  # of the loss of `ClaimReader`, beside that of the answers
+    from_scratch: bool = False
+    truth_weight: float = 0.0  # of the loss of `TruthProbe`, beside that of the answers
     betas: tuple[float, float] = (0.9, 0.98)
     seed: int = 42
 
@@ -84,8 +84,8 @@ _NANO = AskSettings(
     NANO_STAGES,
     LoraSettings(rank=64, alpha=128, dropout=0.0),
     coarse_patch=16,
-    from_nothing=True,
-    claim_weight=0.3,
+    from_scratch=True,
+    truth_weight=0.3,
 )
 
 

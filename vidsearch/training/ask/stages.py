@@ -18,24 +18,24 @@ from torch import Tensor, nn
 
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import Showing, even_frames, image_pixels, video_pixels
-from vidsearch.training.ask.conversation import ClaimReader, Conversations, answer_loss
+from vidsearch.training.ask.clips import RenderedClip, even_frames, image_pixels, video_pixels
+from vidsearch.training.ask.conversation import Conversations, TruthProbe, answer_loss
 from vidsearch.training.ask.encoder_pretraining import (
     STILL_FIELDS,
-    FactReader,
+    AttributeProbe,
     draw_meanings,
     image_losses,
-    refine,
-    start_image_tower,
-    start_video_encoder,
+    init_image_tower,
+    init_video_encoder,
+    resample_patch_embed,
     video_losses,
     video_token_losses,
 )
 from vidsearch.training.ask.lora import adapt, merge
-from vidsearch.training.ask.questions import KINDS, Asker, described
+from vidsearch.training.ask.questions import KINDS, QuestionGenerator, described
 from vidsearch.training.ask.settings import AskSettings, Selection, Stage
 from vidsearch.training.ask.vocabulary import build_tokenizer
-from vidsearch.training.world.scene import FIELDS, Meaning
+from vidsearch.training.world.scene import FIELDS, SceneAttributes
 
 STILL_KINDS = ("what", "colour", "count", "size", "background", "is there", "can't tell")  # one frame answers these
 _SLOTS = 40  # places over which the words of a description are strewn in the "language" stage
@@ -49,17 +49,17 @@ class Workshop:
         self.config = network.config
         self.conversations = Conversations(build_tokenizer())
         torch.manual_seed(settings.seed)
-        self.image_reader = FactReader(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
+        self.image_probe = AttributeProbe(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
         chunks = self.config.frames // self.config.chunk
-        self.video_reader = FactReader(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
-        self.claim_reader = ClaimReader(self.config.language_model.hidden_size).to(device)
+        self.video_probe = AttributeProbe(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
+        self.truth_probe = TruthProbe(self.config.language_model.hidden_size).to(device)
         self.coarse_config, self.coarse_encoder = self.config, None
         if any(stage.name == "coarse-video-encoder" for stage in settings.stages):
             assert settings.coarse_patch is not None
             layout = replace(self.config.video_encoder, patch_size=settings.coarse_patch)
             self.coarse_config = replace(self.config, video_encoder=layout)
             encoder = VideoMamba(**asdict(layout))
-            start_video_encoder(encoder, self.coarse_config, settings.seed)
+            init_video_encoder(encoder, self.coarse_config, settings.seed)
             self.coarse_encoder = encoder.to(device)
 
     def parts(self) -> dict[str, nn.Module]:
@@ -68,16 +68,16 @@ class Workshop:
         return {
             "network": self.network,
             "image_tower": self.network.image_tower,
-            "image_reader": self.image_reader,
-            "video_reader": self.video_reader,
-            "claim_reader": self.claim_reader,
+            "image_reader": self.image_probe,
+            "video_reader": self.video_probe,
+            "claim_reader": self.truth_probe,
             **coarse,
         }
 
     def finish(self, stage: Stage) -> None:
         """What is left to do when a stage has taken all its steps."""
         if stage.name == "coarse-video-encoder":
-            refine(self.network.model.vision_tower, self._coarse)
+            resample_patch_embed(self.network.model.vision_tower, self._coarse)
         if stage.name == "tuning":
             merge(self.network)
 
@@ -94,27 +94,27 @@ class Workshop:
         for part in self.parts().values():
             part.requires_grad_(False)
         inner = self.network.model
-        rate, projector_rate = stage.learning_rate, stage.projector_rate or stage.learning_rate
+        rate, projector_lr = stage.learning_rate, stage.projector_lr or stage.learning_rate
         match stage.name:
             case "image-encoder":
-                groups = [(rate, [*self.network.image_tower.parameters(), *self.image_reader.parameters()])]
+                groups = [(rate, [*self.network.image_tower.parameters(), *self.image_probe.parameters()])]
             case "coarse-video-encoder":
-                groups = [(rate, [*self._coarse.parameters(), *self.video_reader.parameters()])]
+                groups = [(rate, [*self._coarse.parameters(), *self.video_probe.parameters()])]
             case "video-encoder":
-                groups = [(rate, [*inner.vision_tower.parameters(), *self.video_reader.parameters()])]
+                groups = [(rate, [*inner.vision_tower.parameters(), *self.video_probe.parameters()])]
             case "language":
-                groups = [(rate, [*language_parameters(self.network), *self.claim_reader.parameters()])]
+                groups = [(rate, [*language_parameters(self.network), *self.truth_probe.parameters()])]
             case "image-projector":
                 groups = [(rate, list(inner.image_mm_projector.parameters()))]
             case "video-projector":
                 groups = [(rate, list(inner.mm_projector.parameters()))]
             case "tuning":
                 projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
-                adapters = [*adapt(self.network, self.settings.lora), *self.claim_reader.parameters()]
-                groups = [(rate, adapters), (projector_rate, projectors)]
-                if stage.encoder_rate is not None:
-                    seeing = [*inner.vision_tower.parameters(), *self.video_reader.parameters()]
-                    groups += [(stage.encoder_rate, seeing)]
+                adapters = [*adapt(self.network, self.settings.lora), *self.truth_probe.parameters()]
+                groups = [(rate, adapters), (projector_lr, projectors)]
+                if stage.encoder_lr is not None:
+                    seeing = [*inner.vision_tower.parameters(), *self.video_probe.parameters()]
+                    groups += [(stage.encoder_lr, seeing)]
         for _, parameters in groups:
             for parameter in parameters:
                 parameter.requires_grad_(True)
@@ -132,13 +132,13 @@ class Workshop:
         rng = np.random.default_rng((self.settings.seed, _number(stage), step))
         losses: dict[str, Callable[[], Tensor]] = {
             "image-encoder": lambda: _sum(
-                image_losses(self.network.image_tower, self.image_reader, rng, stage.batch, self.config)
+                image_losses(self.network.image_tower, self.image_probe, rng, stage.batch, self.config)
             ),
             "video-encoder": lambda: _sum(
-                video_losses(self.network.model.vision_tower, self.video_reader, rng, stage.batch, self.config)
+                video_losses(self.network.model.vision_tower, self.video_probe, rng, stage.batch, self.config)
             ),
             "coarse-video-encoder": lambda: _sum(
-                video_losses(self._coarse, self.video_reader, rng, stage.batch, self.coarse_config)
+                video_losses(self._coarse, self.video_probe, rng, stage.batch, self.coarse_config)
             ),
             "language": lambda: self._language_loss(stage, rng),
         }
@@ -158,34 +158,39 @@ class Workshop:
 
     def _visual_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
         meanings = draw_meanings(rng, stage.batch)
-        showings = [Showing(meaning, rng, self.config) for meaning in meanings]
-        learning = stage.name == "tuning" and stage.encoder_rate is not None
+        rendered = [RenderedClip(meaning, rng, self.config) for meaning in meanings]
+        learning = stage.name == "tuning" and stage.encoder_lr is not None
         features, chosen, tokens = encode(
-            self.network, showings, self.settings.selection, self.device, learning=learning
+            self.network, rendered, self.settings.selection, self.device, learning=learning
         )
         visual = self.network.visual_tokens(features, tokens)
         kinds = STILL_KINDS if stage.name == "image-projector" else KINDS
         loss = self._answers(meanings, visual, stage, kinds, rng)
-        if learning and stage.facts_weight:
-            facts = video_token_losses(tokens, self.video_reader, showings, chosen, self.config)
-            loss = loss + stage.facts_weight * _sum(facts)
+        if learning and stage.probe_weight:
+            facts = video_token_losses(tokens, self.video_probe, rendered, chosen, self.config)
+            loss = loss + stage.probe_weight * _sum(facts)
         return loss
 
     def _answers(
-        self, meanings: list[Meaning], visual: Tensor, stage: Stage, kinds: Iterable[str], rng: np.random.Generator
+        self,
+        meanings: list[SceneAttributes],
+        visual: Tensor,
+        stage: Stage,
+        kinds: Iterable[str],
+        rng: np.random.Generator,
     ) -> Tensor:
-        asker = Asker(rng, held_out=False)
-        questions = [q for meaning in meanings for q in asker.several(meaning, stage.questions, tuple(kinds))]
+        generator = QuestionGenerator(rng, held_out=False)
+        questions = [q for meaning in meanings for q in generator.several(meaning, stage.questions, tuple(kinds))]
         rows = self.conversations.rows(questions).to(self.device)
-        weight = self.settings.claim_weight
-        reader = self.claim_reader if weight else None
-        loss, claims = answer_loss(self.network, self.conversations, visual, rows, stage.questions, reader)
-        return loss + weight * claims
+        weight = self.settings.truth_weight
+        reader = self.truth_probe if weight else None
+        loss, mentions = answer_loss(self.network, self.conversations, visual, rows, stage.questions, reader)
+        return loss + weight * mentions
 
 
 def encode(
     network: MobileVideoGPT,
-    showings: list[Showing],
+    rendered: list[RenderedClip],
     selection: Selection,
     device: str,
     *,
@@ -197,12 +202,12 @@ def encode(
     `blank`: pictures of the mean colour instead of the clips; `learning`: gradients reach the video encoder.
     """
     config = network.config
-    images = image_pixels([showing.image_frames(range(config.frames)) for showing in showings]).to(device)
+    images = image_pixels([clip.image_frames(range(config.frames)) for clip in rendered]).to(device)
     images = torch.zeros_like(images) if blank else images
     with torch.no_grad():
         features = network.image_tower(images.flatten(0, 1)).float().unflatten(0, images.shape[:2])
         chosen = [select(network, frames, selection) for frames in features]
-    pixels = video_pixels([showing.video_frames(c) for showing, c in zip(showings, chosen, strict=True)]).to(device)
+    pixels = video_pixels([clip.video_frames(c) for clip, c in zip(rendered, chosen, strict=True)]).to(device)
     pixels = torch.zeros_like(pixels) if blank else pixels
     with torch.set_grad_enabled(learning):
         tokens = network.video_tokens(pixels).float()
@@ -223,11 +228,11 @@ def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
 
 
 @torch.no_grad()
-def start_from_nothing(network: MobileVideoGPT, seed: int) -> None:
+def init_from_scratch(network: MobileVideoGPT, seed: int) -> None:
     """Weights for all parts of a model that nobody pre-trained, in place."""
     generator = torch.Generator().manual_seed(seed)
-    start_image_tower(network.image_tower, network.config, seed)
-    start_video_encoder(network.model.vision_tower, network.config, seed)
+    init_image_tower(network.image_tower, network.config, seed)
+    init_video_encoder(network.model.vision_tower, network.config, seed)
     table = network.model.embed_tokens.weight
     nn.init.normal_(table, std=table.shape[1] ** -0.5, generator=generator)
     for layer in network.model.layers.modules():

@@ -7,7 +7,7 @@ import numpy as np
 from vidsearch.training.world.scene import Array
 
 
-def disturb(pictures: Array, rng: np.random.Generator) -> Array:
+def augment(pictures: Array, rng: np.random.Generator) -> Array:
     """One clip (T, H, W, 3) float32 in [0, 1] → the same shape; each disturbance is drawn for the whole clip."""
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
     pictures = (pictures - 0.5) * gain.astype(np.float32) + np.float32(0.5 + rng.uniform(-0.07, 0.07))
@@ -16,7 +16,7 @@ def disturb(pictures: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.4:
         pictures = _coarse_colour(pictures)
     if rng.random() < 0.25:
-        pictures = _sampled_again(pictures, int(rng.integers(40, 60)))
+        pictures = _resample(pictures, int(rng.integers(40, 60)))
     if rng.random() < 0.4:
         noise = rng.standard_normal(pictures.shape[:3], dtype=np.float32)[..., None]
         pictures = pictures + noise * np.float32(rng.uniform(0.005, 0.035))
@@ -42,7 +42,7 @@ def _coarse_colour(pictures: Array) -> Array:
     return light + blocks.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def _sampled_again(pictures: Array, side: int) -> Array:
+def _resample(pictures: Array, side: int) -> Array:
     """Down to `side` and back, by nearest neighbours: uneven pixels."""
     height, width = pictures.shape[1:3]
     rows = (np.arange(height) * side // height) * height // side

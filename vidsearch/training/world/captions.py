@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.training.world.scene import CAMERA, COLOURS, FIELDS, OVERTAKE, Meaning
+from vidsearch.training.world.scene import CAMERA, COLOURS, FIELDS, OVERTAKE, SceneAttributes
 
 _T = TypeVar("_T")
 Verb = tuple[str, str, str]  # it moves, they move, moving
@@ -239,10 +239,10 @@ HELD_OUT_OVERTAKE_SENTENCES = (
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A sentence, and which fields of its meaning (in the order of scene.FIELDS) it claims; (9,) bool."""
+    """A sentence, and which fields of its meaning (in the order of scene.FIELDS) it mentions; (9,) bool."""
 
     text: str
-    claimed: NDArray[np.bool_]
+    mentioned: NDArray[np.bool_]
 
 
 def _is_held_out(verb: int, rest: int) -> bool:
@@ -273,37 +273,37 @@ class CaptionWriter:
         self.rng = rng
         self.held_out = held_out
 
-    def full(self, meaning: Meaning) -> Caption:
-        """A sentence that claims the whole meaning."""
+    def full(self, meaning: SceneAttributes) -> Caption:
+        """A sentence that mentions the whole meaning."""
         return self._write(meaning, dict.fromkeys(FIELDS, True))
 
-    def sometimes_partial(self, meaning: Meaning) -> Caption:
+    def sometimes_partial(self, meaning: SceneAttributes) -> Caption:
         """Seven times in ten the whole meaning; else some of it is left out, as people do when they search."""
-        claims = dict.fromkeys(FIELDS, True)
+        mentions = dict.fromkeys(FIELDS, True)
         if self.rng.random() >= 0.7:
             drops = {"background": 0.6, "size": 0.5, "shape": 0.15, "colour": 0.15, "motion": 0.12}
             for field, chance in drops.items():
-                claims[field] = self.rng.random() >= chance
-            claims["shape"] |= not claims["colour"]  # "a thing" alone says nothing
-            claims["motion"] |= meaning.motion == OVERTAKE
-            claims["then"] = claims["motion"]
-            if not claims["motion"]:
-                claims["other_shape"] = claims["other_colour"] = False
-        return self._write(meaning, claims)
+                mentions[field] = self.rng.random() >= chance
+            mentions["shape"] |= not mentions["colour"]  # "a thing" alone says nothing
+            mentions["motion"] |= meaning.motion == OVERTAKE
+            mentions["then"] = mentions["motion"]
+            if not mentions["motion"]:
+                mentions["other_shape"] = mentions["other_colour"] = False
+        return self._write(meaning, mentions)
 
-    def _write(self, meaning: Meaning, claims: dict[str, bool]) -> Caption:
-        where = self._where(meaning) if claims["background"] else ""
+    def _write(self, meaning: SceneAttributes, mentions: dict[str, bool]) -> Caption:
+        where = self._where(meaning) if mentions["background"] else ""
         thing = self._thing(
-            meaning.shape if claims["shape"] else "",
-            meaning.colour if claims["colour"] else "",
-            meaning.size if claims["size"] else None,
+            meaning.shape if mentions["shape"] else "",
+            meaning.colour if mentions["colour"] else "",
+            meaning.size if mentions["size"] else None,
             meaning.count,
         )
-        text = self._sentence(meaning, thing, where, moving=claims["motion"])
-        claimed = dict(claims, size=claims["size"] and meaning.size is not None)
-        return Caption(" ".join(_number(text, meaning.count).split()), np.array([claimed[field] for field in FIELDS]))
+        text = self._sentence(meaning, thing, where, moving=mentions["motion"])
+        mentioned = dict(mentions, size=mentions["size"] and meaning.size is not None)
+        return Caption(" ".join(_number(text, meaning.count).split()), np.array([mentioned[field] for field in FIELDS]))
 
-    def _where(self, meaning: Meaning) -> str:
+    def _where(self, meaning: SceneAttributes) -> str:
         place, preposition = _choose(self.rng, PLACES[meaning.background]), _choose(self.rng, PREPOSITIONS)
         return f"{preposition} {place}"
 
@@ -317,7 +317,7 @@ class CaptionWriter:
         )
         return _article(" ".join(word for word in words if word))
 
-    def _sentence(self, meaning: Meaning, thing: str, where: str, *, moving: bool) -> str:
+    def _sentence(self, meaning: SceneAttributes, thing: str, where: str, *, moving: bool) -> str:
         if not moving:
             return self._template(STILL_SENTENCES, HELD_OUT_STILL_SENTENCES).format(thing=thing, where=where)
         if meaning.motion == OVERTAKE:

@@ -1,4 +1,4 @@
-"""The demo's clips: what each shows, written as H.264 files with the questions a person can check by looking.
+"""The demo's clips: what each shows, written as H.264 files with the queries a person can check by looking.
 
     python -m vidsearch.training.world.clips examples/clips
 
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.training.world.files import DEMO_FORMATS, write_video
-from vidsearch.training.world.scene import Meaning, Scene
+from vidsearch.training.world.scene import Scene, SceneAttributes
 
 SEED = 7
 EVENT_S = 8.0  # an event of a long video: as long as a window of the index
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuery:
     """What to search for, and where the right answer is; `why` says what must be understood."""
 
     query: str
@@ -34,7 +34,7 @@ class Question:
     asks: tuple[tuple[str, str], ...] = ()  # questions about the moment, and what is true of it
 
 
-def _short_clips() -> dict[str, tuple[Meaning, float]]:
+def _short_clips() -> dict[str, tuple[SceneAttributes, float]]:
     """File name → what it shows and for how many seconds."""
     square = ("square", "red", "dotted")
     star = ("star", "yellow", "plain")
@@ -44,70 +44,70 @@ def _short_clips() -> dict[str, tuple[Meaning, float]]:
     cross = ("cross", "green", "chequered")
     white_star, blue_circle = ("star", "white"), ("circle", "blue")
     return {
-        "red-square-left": (Meaning(*square, "left", size="large"), 4.0),
-        "red-square-right": (Meaning(*square, "right", size="large"), 4.0),
-        "red-square-left-then-up": (Meaning(*square, "left", "up", size="large"), 6.0),
-        "red-square-up-then-left": (Meaning(*square, "up", "left", size="large"), 6.0),
-        "yellow-star-blinks": (Meaning(*star, "blink", size="large"), 4.0),
-        "yellow-star-bounces": (Meaning(*star, "bounce", size="small"), 5.0),
-        "yellow-star-vanishes": (Meaning(*star, "vanish", size="large"), 4.0),
-        "purple-arrow-clockwise": (Meaning(*arrow, "spin-clockwise", size="large"), 4.0),
-        "purple-arrow-counter-clockwise": (Meaning(*arrow, "spin-counter-clockwise", size="large"), 4.0),
-        "blue-heart-grows": (Meaning(*heart, "grow"), 5.0),
-        "blue-heart-shrinks": (Meaning(*heart, "shrink"), 5.0),
-        "blue-heart-right-then-grows": (Meaning(*heart, "right", "grow"), 6.0),
+        "red-square-left": (SceneAttributes(*square, "left", size="large"), 4.0),
+        "red-square-right": (SceneAttributes(*square, "right", size="large"), 4.0),
+        "red-square-left-then-up": (SceneAttributes(*square, "left", "up", size="large"), 6.0),
+        "red-square-up-then-left": (SceneAttributes(*square, "up", "left", size="large"), 6.0),
+        "yellow-star-blinks": (SceneAttributes(*star, "blink", size="large"), 4.0),
+        "yellow-star-bounces": (SceneAttributes(*star, "bounce", size="small"), 5.0),
+        "yellow-star-vanishes": (SceneAttributes(*star, "vanish", size="large"), 4.0),
+        "purple-arrow-clockwise": (SceneAttributes(*arrow, "spin-clockwise", size="large"), 4.0),
+        "purple-arrow-counter-clockwise": (SceneAttributes(*arrow, "spin-counter-clockwise", size="large"), 4.0),
+        "blue-heart-grows": (SceneAttributes(*heart, "grow"), 5.0),
+        "blue-heart-shrinks": (SceneAttributes(*heart, "shrink"), 5.0),
+        "blue-heart-right-then-grows": (SceneAttributes(*heart, "right", "grow"), 6.0),
         "green-triangle-overtakes": (
-            Meaning("triangle", "green", "striped", "overtake", other_shape="circle", other_colour="white"),
+            SceneAttributes("triangle", "green", "striped", "overtake", other_shape="circle", other_colour="white"),
             5.0,
         ),
-        "two-green-triangles-down": (Meaning("triangle", "green", "striped", "down", count=2), 4.0),
-        "orange-ring-circles-clockwise": (Meaning(*ring, "orbit-clockwise", size="small"), 5.0),
-        "orange-ring-circles-counter-clockwise": (Meaning(*ring, "orbit-counter-clockwise", size="small"), 5.0),
-        "two-purple-circles-up": (Meaning("circle", "purple", "striped", "up", count=2), 4.0),
-        "two-purple-circles-down": (Meaning("circle", "purple", "striped", "down", count=2), 4.0),
-        "green-cross-camera-pans-left": (Meaning(*cross, "pan-left", size="large"), 5.0),
-        "green-cross-camera-zooms-in": (Meaning(*cross, "zoom-in"), 5.0),
+        "two-green-triangles-down": (SceneAttributes("triangle", "green", "striped", "down", count=2), 4.0),
+        "orange-ring-circles-clockwise": (SceneAttributes(*ring, "orbit-clockwise", size="small"), 5.0),
+        "orange-ring-circles-counter-clockwise": (SceneAttributes(*ring, "orbit-counter-clockwise", size="small"), 5.0),
+        "two-purple-circles-up": (SceneAttributes("circle", "purple", "striped", "up", count=2), 4.0),
+        "two-purple-circles-down": (SceneAttributes("circle", "purple", "striped", "down", count=2), 4.0),
+        "green-cross-camera-pans-left": (SceneAttributes(*cross, "pan-left", size="large"), 5.0),
+        "green-cross-camera-zooms-in": (SceneAttributes(*cross, "zoom-in"), 5.0),
         "white-star-overtakes-blue-circle": (
-            Meaning(*white_star, "striped", "overtake", other_shape="circle", other_colour="blue"),
+            SceneAttributes(*white_star, "striped", "overtake", other_shape="circle", other_colour="blue"),
             5.0,
         ),
         "blue-circle-overtakes-white-star": (
-            Meaning(*blue_circle, "striped", "overtake", other_shape="star", other_colour="white"),
+            SceneAttributes(*blue_circle, "striped", "overtake", other_shape="star", other_colour="white"),
             5.0,
         ),
-        "three-green-circles-appear": (Meaning("circle", "green", "plain", "appear", count=3), 4.0),
-        "yellow-square-still": (Meaning("square", "yellow", "dotted", "still", size="small"), 3.0),
+        "three-green-circles-appear": (SceneAttributes("circle", "green", "plain", "appear", count=3), 4.0),
+        "yellow-square-still": (SceneAttributes("square", "yellow", "dotted", "still", size="small"), 3.0),
     }
 
 
-def _long_clips() -> dict[str, list[Meaning]]:
+def _long_clips() -> dict[str, list[SceneAttributes]]:
     """File name → its events, each of EVENT_S seconds."""
     return {
         "long-four-events": [
-            Meaning("heart", "black", "striped", "bounce", count=2),
-            Meaning("cross", "purple", "chequered", "down", size="large"),
-            Meaning("arrow", "black", "chequered", "spin-counter-clockwise", size="large"),
-            Meaning("heart", "orange", "plain", "vanish", size="large"),
+            SceneAttributes("heart", "black", "striped", "bounce", count=2),
+            SceneAttributes("cross", "purple", "chequered", "down", size="large"),
+            SceneAttributes("arrow", "black", "chequered", "spin-counter-clockwise", size="large"),
+            SceneAttributes("heart", "orange", "plain", "vanish", size="large"),
         ],
         "long-five-events": [
-            Meaning("star", "purple", "striped", "right", size="large"),
-            Meaning("ring", "red", "chequered", "grow", "shrink"),
-            Meaning("square", "orange", "chequered", "pan-right", size="small"),
-            Meaning("cross", "black", "chequered", "still", size="large"),
-            Meaning("star", "purple", "striped", "left", size="large"),
+            SceneAttributes("star", "purple", "striped", "right", size="large"),
+            SceneAttributes("ring", "red", "chequered", "grow", "shrink"),
+            SceneAttributes("square", "orange", "chequered", "pan-right", size="small"),
+            SceneAttributes("cross", "black", "chequered", "still", size="large"),
+            SceneAttributes("star", "purple", "striped", "left", size="large"),
         ],
     }
 
 
-def questions() -> list[Question]:
+def queries() -> list[DemoQuery]:
     """Six queries with one right answer each; most have a twin that differs only in what happens over time.
 
     About one of the moments two questions are asked.
     """
     short = {name: seconds for name, (_, seconds) in _short_clips().items()}
 
-    def about(query: str, name: str, why: str, *asks: tuple[str, str]) -> Question:
-        return Question(query, f"{name}.mp4", 0.0, short[name], why, asks)
+    def about(query: str, name: str, why: str, *asks: tuple[str, str]) -> DemoQuery:
+        return DemoQuery(query, f"{name}.mp4", 0.0, short[name], why, asks)
 
     return [
         about(
@@ -137,7 +137,7 @@ def questions() -> list[Question]:
             "green-cross-camera-zooms-in",
             "camera: another clip pans over the same cross",
         ),
-        Question(
+        DemoQuery(
             "a purple star moving left on a striped background",
             "long-five-events.mp4",
             4 * EVENT_S,
@@ -147,7 +147,7 @@ def questions() -> list[Question]:
     ]
 
 
-def meanings() -> dict[str, list[Meaning]]:
+def meanings() -> dict[str, list[SceneAttributes]]:
     """File name → the meanings it shows, one after the other."""
     return {name: [meaning] for name, (meaning, _) in _short_clips().items()} | _long_clips()
 
@@ -169,7 +169,7 @@ def write_clips(folder: Path) -> list[Path]:
         written.append(path)
     rows = [
         {"query": q.query, "file": q.file, "start_s": q.start_s, "end_s": q.end_s, "why": q.why, "asks": q.asks}
-        for q in questions()
+        for q in queries()
     ]
     (folder / "queries.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return written

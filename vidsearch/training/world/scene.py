@@ -1,9 +1,9 @@
 """What a scene means, and where its things are at each moment.
 
-A `Meaning` is what a caption can say. `Scene` adds everything that a caption does not say (places, tones, speed), drawn
-from a random generator. Time is u in [0, 1], the part of the scene that has passed, so that one scene renders at any
-frame rate and duration. Places are in units of the picture's height: y in [0, 1] downwards, x in [0, aspect] to the
-right.
+`SceneAttributes` is what a caption can say; a variable that holds them is called `meaning`. `Scene` adds all that a
+caption does not say (places, tones, speed), drawn from a random generator. Time is u in [0, 1], the part of the scene
+that has passed, so that one scene renders at any frame rate and duration. Places are in units of the picture's height:
+y in [0, 1] downwards, x in [0, aspect] to the right.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """All that a caption can claim. `then` makes "first `motion`, then `then`"; `other_*` is who is overtaken."""
+class SceneAttributes:
+    """All that a caption can mention. `then` makes "first `motion`, then `then`"; `other_*` is who is overtaken."""
 
     shape: str
     colour: str
@@ -64,26 +64,26 @@ class Extent:
 
 
 WHOLE = Extent()
-FIELDS = tuple(Meaning.__dataclass_fields__)
-_CODES: tuple[tuple[object, ...], ...] = (
+FIELDS = tuple(SceneAttributes.__dataclass_fields__)
+_VALUES: tuple[tuple[object, ...], ...] = (
     SHAPES, COLOURS, BACKGROUNDS, MOTIONS, (None, *STEPS), (None, *SIZES), COUNTS, (None, *SHAPES), (None, *COLOURS),
 )  # fmt: skip
 
 
-FIELD_SIZES = tuple(len(values) for values in _CODES)
+FIELD_SIZES = tuple(len(values) for values in _VALUES)
 
 
-def codes(meaning: Meaning) -> NDArray[np.int16]:
-    """One small number a field, in the order of FIELDS: equal codes are equal meanings. (9,) int16."""
-    return np.array([values.index(v) for values, v in zip(_CODES, astuple(meaning), strict=True)], dtype=np.int16)
+def attribute_labels(meaning: SceneAttributes) -> NDArray[np.int16]:
+    """One small number a field, in the order of FIELDS: equal attribute_labels are equal meanings. (9,) int16."""
+    return np.array([values.index(v) for values, v in zip(_VALUES, astuple(meaning), strict=True)], dtype=np.int16)
 
 
-def describes(claims: NDArray[np.int16], claimed: NDArray[np.bool_], facts: NDArray[np.int16]) -> NDArray[np.bool_]:
+def describes(mentions: NDArray[np.int16], mentioned: NDArray[np.bool_], facts: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Which captions are true of which scenes: (N, M) for N scenes `facts` (N, 9) and M captions.
 
-    A caption claims `claims` (M, 9) where `claimed` (M, 9) is true and says nothing of the other fields.
+    A caption mentions `mentions` (M, 9) where `mentioned` (M, 9) is true and says nothing of the other fields.
     """
-    return ((facts[:, None] == claims[None]) | ~claimed[None]).all(axis=-1)
+    return ((facts[:, None] == mentions[None]) | ~mentioned[None]).all(axis=-1)
 
 
 def _bucket(*words: str | None) -> int:
@@ -96,14 +96,14 @@ def look_is_held_out(shape: str, colour: str, background: str) -> bool:
     return _bucket("look", shape, colour, background) % 12 == 0
 
 
-def is_held_out(meaning: Meaning) -> bool:
+def is_held_out(meaning: SceneAttributes) -> bool:
     """The split. True for held-out looks, and for one in eight combinations of look and motion."""
     if look_is_held_out(meaning.shape, meaning.colour, meaning.background):
         return True
     return _bucket("all", meaning.shape, meaning.colour, meaning.background, meaning.motion, meaning.then) % 8 == 0
 
 
-def allowed(meaning: Meaning) -> bool:
+def allowed(meaning: SceneAttributes) -> bool:
     """Whether the meaning can be seen: turns need a shape that shows them, camera moves a textured background."""
     if meaning.motion in TURNS and meaning.shape not in TURNING_SHAPES:
         return False
@@ -152,7 +152,7 @@ def sample_meaning(
     held_out: bool | None,
     motion: tuple[str, str | None] | None = None,
     extent: Extent = WHOLE,
-) -> Meaning:
+) -> SceneAttributes:
     """A meaning from the training part (held_out=False), the held-out part (True) or the whole world (None)."""
     while True:
         doing, then = motion or sample_motion(rng, extent)
@@ -160,7 +160,7 @@ def sample_meaning(
         alone = doing == OVERTAKE or not extent.groups or rng.random() < 0.6
         count = 1 if alone else int(rng.integers(2, 4))
         overtaking = doing == OVERTAKE
-        meaning = Meaning(
+        meaning = SceneAttributes(
             shape=_pick(rng, TURNING_SHAPES if doing in TURNS else SHAPES),
             colour=colour,
             background=_pick(rng, tuple(b for b in extent.backgrounds if b not in _backgrounds_hiding(doing))),
@@ -203,9 +203,9 @@ def _progress(u: Array, start: float, end: float) -> Array:
 
 
 class Scene:
-    """One showing of a meaning: what the meaning leaves open is drawn once, from `rng`."""
+    """One clip of a meaning: what the meaning leaves open is drawn once, from `rng`."""
 
-    def __init__(self, meaning: Meaning, rng: np.random.Generator, aspect: float = 4 / 3) -> None:
+    def __init__(self, meaning: SceneAttributes, rng: np.random.Generator, aspect: float = 4 / 3) -> None:
         self.meaning = meaning
         self.aspect = aspect
         self.texture_period = rng.uniform(0.22, 0.30)  # of the height; a pan moves less than half of it a frame
@@ -385,7 +385,7 @@ _OPPOSITE |= {"orbit-clockwise": "orbit-counter-clockwise"}
 _OPPOSITE |= {then: first for first, then in _OPPOSITE.items()}
 
 
-def opposite(meaning: Meaning) -> Meaning | None:
+def opposite(meaning: SceneAttributes) -> SceneAttributes | None:
     """The same things doing the contrary: other direction, other order, the other one in front; None without one."""
     if meaning.motion == OVERTAKE and meaning.other_shape and meaning.other_colour:
         return replace(
@@ -400,7 +400,7 @@ def opposite(meaning: Meaning) -> Meaning | None:
     return replace(meaning, motion=_OPPOSITE[meaning.motion]) if meaning.motion in _OPPOSITE else None
 
 
-def with_motion(meaning: Meaning, motion: str, then: str | None, size: str) -> Meaning:
+def with_motion(meaning: SceneAttributes, motion: str, then: str | None, size: str) -> SceneAttributes:
     """The same look doing something else (not overtaking); a size is said where it can be."""
     sized = meaning.count == 1 and not _unsized(motion, then)
     plain = replace(meaning, motion=motion, then=then, other_shape=None, other_colour=None)
@@ -409,7 +409,7 @@ def with_motion(meaning: Meaning, motion: str, then: str | None, size: str) -> M
 
 def similar_meanings(
     rng: np.random.Generator, members: int, *, held_out: bool | None, extent: Extent = WHOLE
-) -> list[Meaning]:
+) -> list[SceneAttributes]:
     """Meanings that differ in one respect, so that a batch asks for it: in the motion (mostly), in the look, or in all.
 
     All are distinct, allowed and of the part of the split that `held_out` names (see `sample_meaning`).
@@ -429,13 +429,13 @@ def similar_meanings(
 
 def _variant(
     rng: np.random.Generator,
-    first: Meaning,
+    first: SceneAttributes,
     kind: float,
     held_out: bool | None,
     extent: Extent,
     *,
     wants_opposite: bool,
-) -> Meaning | None:
+) -> SceneAttributes | None:
     if kind < 0.6:
         if wants_opposite and rng.random() < 0.7:
             return opposite(first)
