@@ -18,11 +18,12 @@ from statistics import mean, stdev
 import torch
 
 from vidsearch.models.mobileviclip.config import ABLATION, CONFIGS, MobileViCLIPConfig
+from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import WorldSource
 from vidsearch.training.evaluate import Evaluator, Size, from_pictures, measure
-from vidsearch.training.loop import Trainer
 from vidsearch.training.nano import fresh_nano
 from vidsearch.training.settings import default_settings
+from vidsearch.training.trainer import Trainer
 from vidsearch.training.world.scene import Extent
 
 MODEL = "mobileviclip-nano"
@@ -83,9 +84,10 @@ def _run(job: Job) -> tuple[Job, dict[str, float]]:
     settings = replace(default_settings(MODEL), batch=job.batch, seed=job.seed, steps=job.steps, word_steps=WORD_STEPS)
     network = fresh_nano(config, job.seed, settings.initial_temperature, ABLATION[job.row])
     source = WorldSource(config.preprocessing, job.batch, job.seed, EXTENT)
-    trainer = Trainer(network, source, settings, job.steps, WARM_UP)
-    trainer.pretrain_text()  # the same for all rows of a seed: their text encoders are one
-    trainer.run(job.steps)
+    task = ContrastiveTask(network, source, settings, job.steps, WARM_UP)
+    trainer = Trainer(task)
+    task.pretrain_text()  # the same for all rows of a seed: their text encoders are one
+    trainer.run()
     figures = measure(Evaluator(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
     return job, {name: figures[name] for name in COLUMNS} | {"seconds": round(time.perf_counter() - began, 1)}
 

@@ -23,15 +23,21 @@ from vidsearch.models.mobileviclip.load import build_from, load_network
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.training import calibrate
 from vidsearch.training.ask.commands import add_parsers as add_ask_parsers
+from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import BatchSource, WorldSource
 from vidsearch.training.evaluate import FULL, Evaluator, Size, from_pictures, measure, table, through_h264
-from vidsearch.training.loop import Metrics, Trainer, metrics_line, read_checkpoint
 from vidsearch.training.nano import fresh_nano
+from vidsearch.training.run_folder import (
+    CHECKPOINT_FILE,
+    RUN_FILE,
+    metrics_to,
+    read_checkpoint,
+    read_run_file,
+    write_run_file,
+)
 from vidsearch.training.settings import TrainSettings, default_settings
+from vidsearch.training.trainer import Trainer
 
-CHECKPOINT_FILE = "checkpoint.pt"
-RUN_FILE = "run.json"
-METRICS_FILE = "metrics.jsonl"
 COMMANDS = ("run", "evaluate", "ship", "ablation", "calibrate", "ask", "evaluate-ask", "ship-ask")
 
 
@@ -86,6 +92,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the metrics")
     run.add_argument("--data", type=Path, help="folder of clips; without it the synthetic world")
     run.add_argument("--captions", type=Path, help="CSV or JSONL with file and caption; default: in the data folder")
+    run.add_argument("--validation", type=Path, help="the same of clips in --data that only the validation loss sees")
     run.add_argument("--weights", type=Path, help="model folder to start from")
     run.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     run.add_argument("--steps", type=int)
@@ -105,6 +112,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves its own choice")
     run.add_argument("--every", type=int, default=20, help="steps between lines of metrics")
     run.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
+    run.add_argument("--validate-every", type=int, default=100, help="steps between validation losses; 0: none")
     run.set_defaults(act=_run)
 
 
@@ -113,7 +121,9 @@ def _run(options: argparse.Namespace) -> None:
     config = _config(options.model)
     network = _network(config, settings, options)
     source, steps, warm_up = _source(config, settings, options)
-    trainer = Trainer(network, source, settings, steps, warm_up, options.device, _bfloat16(options))
+    validation = _validation(config, settings, options)
+    task = ContrastiveTask(network, source, settings, steps, warm_up, options.device, validation)
+    trainer = Trainer(task, bfloat16=_bfloat16(options))
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / CHECKPOINT_FILE
     if options.resume:
@@ -121,18 +131,16 @@ def _run(options: argparse.Namespace) -> None:
     elif checkpoint.exists():
         raise VidsearchError(f"{checkpoint} is there already; add --resume to go on, or choose another --out folder.")
     else:
-        trainer.pretrain_text()
-    write_run_file(options.out, network.config, settings, steps, options.command)
-    with (options.out / METRICS_FILE).open("a", encoding="utf-8") as lines:
-
-        def report(metrics: Metrics) -> None:
-            for stream in (sys.stdout, lines):
-                stream.write(metrics_line(metrics) + "\n")
-                stream.flush()
-
-        while trainer.step < steps:
-            trainer.run(trainer.step + options.save_every, options.every, report)
-            trainer.save(checkpoint)
+        task.pretrain_text()
+    write_run_file(options.out, settings, options.command, config=network.config.to_dict(), steps=steps)
+    with metrics_to(options.out) as report:
+        trainer.run(
+            every=options.every,
+            report=report,
+            checkpoint=checkpoint,
+            save_every=options.save_every,
+            validate_every=options.validate_every,
+        )
 
 
 def _settings(options: argparse.Namespace) -> TrainSettings:
@@ -211,32 +219,29 @@ def _source(
     return source, steps, warm_up
 
 
+def _validation(config: MobileViCLIPConfig, settings: TrainSettings, options: argparse.Namespace) -> BatchSource | None:
+    """Held-out meanings of the world; of a folder, the clips of --validation."""
+    if options.data is None:
+        return WorldSource(config.preprocessing, settings.batch, settings.seed, held_out=True)
+    if options.validation is None:
+        return None
+    from vidsearch.training.clip_folder import FolderSource, read_captions  # late: the world needs no decoder
+
+    rows = read_captions(options.data, options.validation)
+    whole = dataclasses.replace(settings, batch=min(settings.batch, len(rows)))
+    return FolderSource(rows, config.preprocessing, whole)
+
+
 def _bfloat16(options: argparse.Namespace) -> bool:
     if options.bfloat16 is not None:
         return bool(options.bfloat16)
     return options.device.startswith("cuda") and torch.cuda.is_bf16_supported()
 
 
-def write_run_file(folder: Path, config: Any, settings: TrainSettings, steps: int, command: str) -> None:
-    """What a run was: the network's config, the settings, and the command line."""
-    run = {
-        "config": config.to_dict(),
-        "settings": dataclasses.asdict(settings),
-        "steps": steps,
-        "command": command,
-    }
-    (folder / RUN_FILE).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-
-
 def read_run(folder: Path) -> tuple[MobileViCLIP, dict[str, Any]]:
     """The network of a run as its last checkpoint has it, in eval mode, and what run.json says."""
     state = read_checkpoint(folder / CHECKPOINT_FILE)
-    try:
-        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VidsearchError(
-            f"{folder / RUN_FILE} cannot be read ({error}); name the --out folder of a run."
-        ) from error
+    run = read_run_file(folder)
     config = config_from_dict(run["config"])
     if not isinstance(config, MobileViCLIPConfig):
         raise VidsearchError(f"{folder} is a run of {config.name}, which does not look at clips.")

@@ -49,13 +49,22 @@ def token_rows(texts: list[str]) -> Tensor:
 
 
 class WorldSource:
-    """The synthetic world, rendered as it is asked for."""
+    """The synthetic world, rendered as it is asked for; `held_out`: the part of it that is kept for evaluation."""
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: int, seed: int, extent: Extent = WHOLE) -> None:
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        seed: int,
+        extent: Extent = WHOLE,
+        *,
+        held_out: bool = False,
+    ) -> None:
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.seed = seed
         self.extent = extent
+        self.held_out = held_out
 
     def batch(self, step: int) -> Batch:
         made = training_batch(
@@ -65,6 +74,7 @@ class WorldSource:
             self.preprocessing.side_px,
             self.preprocessing.frames,
             self.extent,
+            held_out=self.held_out,
         )
         return Batch(
             normalised(made.clips, self.preprocessing),

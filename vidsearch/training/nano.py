@@ -10,7 +10,7 @@ from vidsearch.models.mobileviclip.config import END_TOKEN, MobileViCLIPConfig, 
 from vidsearch.models.mobileviclip.load import build_from
 from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.models.mobileviclip.tokenizer import START_TOKEN, pre_text, token_ids
-from vidsearch.training.loop import init_from_scratch
+from vidsearch.training.initialisation import init_from_scratch
 from vidsearch.training.world.captions import all_words
 
 

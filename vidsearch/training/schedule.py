@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn, optim
+from torch import nn
 
-from vidsearch.training.settings import TrainSettings
+from vidsearch.training.trainer import ParameterGroup
 
 FLOOR = 0.01  # of the learning rate, at both ends
 
@@ -19,19 +19,13 @@ def lr_factor(step: int, steps: int, warm_up: int) -> float:
     return max(FLOOR, 0.5 * (1 + math.cos(math.pi * (step - warm_up) / rest)))
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, list[Tensor] | float]]:
+def parameter_groups(network: nn.Module, lr: float, weight_decay: float) -> list[ParameterGroup]:
     """Trained parameters in two groups: no decay for biases, other tensors of one axis, channel scales and `temp`."""
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         small = parameter.squeeze().ndim <= 1 or name.endswith((".bias", "temp"))
         (free if small else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
-def make_optimiser(network: nn.Module, settings: TrainSettings) -> optim.AdamW:
-    """AdamW on the trained parameters; the loop sets the learning rate of each step."""
-    groups = parameter_groups(network, settings.weight_decay)
-    return optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    return [ParameterGroup(decayed, lr, weight_decay), ParameterGroup(free, lr, 0.0)]

@@ -21,14 +21,18 @@ from vidsearch.models.mobilevideogpt.load import load_language_model
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.videomamba.video_mamba import VideoMamba
 from vidsearch.training.ask.clips import RenderedClip
-from vidsearch.training.ask.conversation import IGNORE_INDEX, Conversations, answer_loss
-from vidsearch.training.ask.encoder_pretraining import frame_targets, resample_patch_embed, token_labels
+from vidsearch.training.ask.conversation import Conversations, answer_loss
+from vidsearch.training.ask.encode import encode, select
 from vidsearch.training.ask.evaluate import Tally, measure, normalised
+from vidsearch.training.ask.initialisation import init_from_scratch, resample_patch_embed
+from vidsearch.training.ask.labels import frame_targets, token_labels
 from vidsearch.training.ask.lora import LoraSettings, adapt, load_adapter, merge, save_adapter
+from vidsearch.training.ask.probes import IGNORE_INDEX
 from vidsearch.training.ask.questions import KINDS, NO, TEMPLATES, YES, Question, QuestionGenerator
-from vidsearch.training.ask.run import AskTrainer
-from vidsearch.training.ask.settings import AskSettings, Stage, default_settings
-from vidsearch.training.ask.stages import Workshop, encode, init_from_scratch, select
+from vidsearch.training.ask.run import run_stages, settings_from
+from vidsearch.training.ask.settings import AskSettings, StageSettings, default_settings
+from vidsearch.training.ask.stages import TuningStage, make_parts
+from vidsearch.training.ask.trained_parts import TrainedParts
 from vidsearch.training.ask.vocabulary import UNKNOWN, build_tokenizer
 from vidsearch.training.commands import main
 from vidsearch.training.world.scene import COLOURS, SHAPES, Scene, SceneAttributes, sample_meaning
@@ -191,9 +195,9 @@ def test_a_refined_encoder_sees_a_patch_as_the_coarse_one_saw_it_enlarged() -> N
 # Stages
 
 
-def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
+def parts_for(network: MobileVideoGPT, *stages: StageSettings) -> TrainedParts:
     settings = AskSettings("mobilevideogpt-nano", stages, TINY, from_scratch=True, truth_weight=0.3, coarse_patch=16)
-    return Workshop(network, settings)
+    return make_parts(network, settings)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +223,12 @@ def workshop(network: MobileVideoGPT, *stages: Stage) -> Workshop:
 def test_a_stage_changes_what_it_trains_and_nothing_else(
     name: str, changes: tuple[str, ...], network: MobileVideoGPT, tmp_path: Path
 ) -> None:
-    shop = workshop(network, Stage(name, steps=2, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0))  # type: ignore[arg-type]
+    parts = parts_for(network, StageSettings(name, steps=2, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0))  # type: ignore[arg-type]
     before = {
-        f"{part}.{key}": value.clone() for part, m in shop.parts().items() for key, value in m.state_dict().items()
+        f"{part}.{key}": value.clone() for part, m in parts.modules().items() for key, value in m.state_dict().items()
     }
-    AskTrainer(shop, tmp_path).run(lambda _: None)
-    after = {f"{part}.{key}": value for part, m in shop.parts().items() for key, value in m.state_dict().items()}
+    run_stages(parts, tmp_path)
+    after = {f"{part}.{key}": value for part, m in parts.modules().items() for key, value in m.state_dict().items()}
     assert after.keys() == before.keys()  # adapters are merged
     changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
     assert changed and all(key.startswith(changes) for key in changed)
@@ -235,21 +239,22 @@ def test_a_stage_changes_what_it_trains_and_nothing_else(
 
 
 def test_tuning_moves_the_video_encoder_only_where_it_has_a_rate(network: MobileVideoGPT, tmp_path: Path) -> None:
-    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0, encoder_lr=1e-2)
+    stage = StageSettings("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, warm_up=0.0, encoder_lr=1e-2)
     encoder = network.model.vision_tower
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    AskTrainer(workshop(network, stage), tmp_path).run(lambda _: None)
+    run_stages(parts_for(network, stage), tmp_path)
     assert any(not torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
 def test_what_the_video_encoder_tells_is_learned_on_where_it_has_a_weight(network: MobileVideoGPT) -> None:
-    stage = Stage("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, encoder_lr=1e-2)
-    learning = workshop(network, replace(stage, probe_weight=0.5))
-    learning.prepare(stage)
-    answers_alone, with_facts = learning.loss(stage, 0), learning.loss(replace(stage, probe_weight=0.5), 0)
-    assert with_facts > answers_alone + 0.1  # a reader from nothing tells little
-    with_facts.backward()  # type: ignore[no-untyped-call]
-    assert learning.video_probe.to_token.weight.grad is not None
+    stage = StageSettings("tuning", steps=1, batch=2, learning_rate=1e-2, questions=2, encoder_lr=1e-2)
+    parts = parts_for(network, stage)
+    plain, probing = (TuningStage(parts, replace(stage, probe_weight=weight)) for weight in (0.0, 0.5))
+    probing.parameter_groups()  # puts the adapters in
+    answers_alone, with_probe = plain.loss(0), probing.loss(0)
+    assert with_probe > answers_alone + 0.1  # a probe from scratch reads little
+    with_probe.backward()  # type: ignore[no-untyped-call]
+    assert parts.video_probe.to_token.weight.grad is not None
 
 
 def test_words_of_a_question_claim_what_the_clip_shows(conversations: Conversations) -> None:
@@ -266,16 +271,16 @@ def test_words_of_a_question_claim_what_the_clip_shows(conversations: Conversati
 
 def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     stages = (
-        Stage("language", steps=2, batch=2, learning_rate=1e-2, questions=2),
-        Stage("tuning", steps=4, batch=1, learning_rate=1e-2, questions=2),
+        StageSettings("language", steps=2, batch=2, learning_rate=1e-2, questions=2),
+        StageSettings("tuning", steps=4, batch=1, learning_rate=1e-2, questions=2),
     )
 
-    def fresh() -> Workshop:
+    def fresh() -> TrainedParts:
         torch.manual_seed(3)
-        return workshop(MobileVideoGPT(NANO), *stages)
+        return parts_for(MobileVideoGPT(NANO), *stages)
 
     whole = fresh()
-    AskTrainer(whole, tmp_path / "whole").run(lambda _: None)
+    run_stages(whole, tmp_path / "whole")
 
     class PulledPlugError(Exception):
         pass
@@ -285,9 +290,9 @@ def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(tmp_path: Path) -> No
             raise PulledPlugError
 
     with pytest.raises(PulledPlugError):
-        AskTrainer(fresh(), tmp_path / "cut").run(pull_plug, every=1, save_every=2)
+        run_stages(fresh(), tmp_path / "cut", pull_plug, every=1, save_every=2)
     resumed = fresh()
-    AskTrainer(resumed, tmp_path / "cut").run(lambda _: None)
+    run_stages(resumed, tmp_path / "cut")
     for key, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[key]), key
 
@@ -402,3 +407,14 @@ def test_the_published_hyperparameters_are_the_defaults() -> None:
     assert settings.lora == LoraSettings(128, 256, 0.05)
     assert [stage.learning_rate for stage in settings.stages] == [1e-3, 1e-3, 2e-4]
     assert settings.stages[2].projector_lr == 2e-5 and settings.stages[1].batch == 32
+
+
+def test_the_settings_of_a_run_are_read_back_whatever_version_wrote_them() -> None:
+    settings = default_settings("mobilevideogpt-nano")
+    written = json.loads(json.dumps(asdict(settings)))
+    assert settings_from(written) == settings
+    earlier = written | {"from_nothing": written.pop("from_scratch"), "claim_weight": written.pop("truth_weight")}
+    former = {"encoder_lr": "encoder_rate", "muon_lr": "matrix_rate", "probe_weight": "facts_weight"}
+    former |= {"projector_lr": "projector_rate"}
+    earlier["stages"] = [{former.get(name, name): value for name, value in s.items()} for s in written["stages"]]
+    assert settings_from(earlier) == settings

@@ -20,10 +20,12 @@ from vidsearch.models.mobileviclip.config import CONFIGS, ImageConfig, MobileViC
 from vidsearch.records import FrameSpec, WindowSpec
 from vidsearch.training.clip_folder import FolderSource, read_captions
 from vidsearch.training.commands import main
+from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import WorldSource
-from vidsearch.training.loop import Metrics, Trainer
 from vidsearch.training.nano import fresh_nano
+from vidsearch.training.run_folder import Metrics
 from vidsearch.training.settings import TrainSettings, default_settings
+from vidsearch.training.trainer import Trainer
 from vidsearch.training.world.files import FileFormat, write_video
 from vidsearch.training.world.scene import Scene, SceneAttributes
 from vidsearch.video.reader import open_reader, read_windows
@@ -38,10 +40,16 @@ TINY = replace(
 )
 
 
-def _trainer(settings: TrainSettings, steps: int = 4) -> Trainer:
+def _task(settings: TrainSettings, steps: int = 4) -> ContrastiveTask:
     assert isinstance(TINY, MobileViCLIPConfig)
     network = fresh_nano(TINY, settings.seed, settings.initial_temperature)
-    return Trainer(network, WorldSource(TINY.preprocessing, settings.batch, settings.seed), settings, steps, 1)
+    source = WorldSource(TINY.preprocessing, settings.batch, settings.seed)
+    held_out = WorldSource(TINY.preprocessing, settings.batch, settings.seed, held_out=True)
+    return ContrastiveTask(network, source, settings, steps, 1, validation=held_out)
+
+
+def _trainer(settings: TrainSettings, steps: int = 4) -> Trainer:
+    return Trainer(_task(settings, steps))
 
 
 @pytest.fixture(autouse=True)
@@ -68,38 +76,56 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path: Path, set
     second.resume(tmp_path / "checkpoint.pt")
     assert second.step == 2
     second.run(4)
-    wanted, got = whole.parts.state_dict(), second.parts.state_dict()
+    wanted, got = whole.task.state(), second.task.state()
     assert wanted.keys() == got.keys()
     assert all(torch.equal(wanted[key], got[key]) for key in wanted)
-    fresh = _trainer(settings).parts.state_dict()
+    fresh = _trainer(settings).task.state()
     assert not torch.equal(wanted["network.temp"], fresh["network.temp"])  # it did train
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(tmp_path: Path, settings: TrainSettings) -> None:
+    """It held the state of AdamW alone, and no stage."""
+    trainer = _trainer(settings)
+    trainer.run(1)
+    (adamw,) = trainer.optimisers.state_dict()["each"]
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"parts": trainer.task.state(), "optimiser": adamw, "step": 1, "steps": 4}, path)
+    resumed = _trainer(settings)
+    resumed.resume(path)
+    assert resumed.step == 1
+    for trained in (trainer, resumed):
+        trained.run(2)
+    wanted, got = trainer.task.state(), resumed.task.state()
+    assert all(torch.equal(wanted[key], got[key]) for key in wanted)
 
 
 def test_training_lowers_the_loss_and_reports_lines(settings: TrainSettings) -> None:
     lines: list[Metrics] = []
     trainer = _trainer(settings, steps=18)
-    trainer.run(18, every=6, report=lines.append)
+    trainer.run(every=6, report=lines.append, validate_every=10)
     assert [line["step"] for line in lines] == [6, 12, 18]
     assert lines[-1]["loss"] < lines[0]["loss"]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [12, 18]  # after 10 steps, and at the end
+    assert lines[-1]["validation_loss"] == pytest.approx(trainer.validation_loss(), abs=5e-5)
     assert all(json.loads(json.dumps(line)) == line for line in lines)
 
 
 def test_words_first_changes_the_text_encoder_alone_and_always_alike(settings: TrainSettings) -> None:
-    taught = [_trainer(replace(settings, word_steps=3)) for _ in range(2)]
-    for trainer in taught:
-        trainer.pretrain_text()
-    one, other = (trainer.parts.state_dict() for trainer in taught)
-    fresh = _trainer(settings).parts.state_dict()
+    taught = [_task(replace(settings, word_steps=3)) for _ in range(2)]
+    for task in taught:
+        task.pretrain_text()
+    one, other = (task.state() for task in taught)
+    fresh = _trainer(settings).task.state()
     assert all(torch.equal(one[key], other[key]) for key in one)
     changed = {key for key in fresh if not torch.equal(fresh[key], one[key])}
     assert changed and all(key.startswith(("network.text_encoder.", "reader.")) for key in changed)
 
 
 def test_a_frozen_text_encoder_stays(settings: TrainSettings) -> None:
-    trainer = _trainer(replace(settings, train_text=False))
-    before = {key: value.clone() for key, value in trainer.network.text_encoder.state_dict().items()}
-    trainer.run(2)
-    assert all(torch.equal(before[key], value) for key, value in trainer.network.text_encoder.state_dict().items())
+    task = _task(replace(settings, train_text=False))
+    before = {key: value.clone() for key, value in task.network.text_encoder.state_dict().items()}
+    Trainer(task).run(2)
+    assert all(torch.equal(before[key], value) for key, value in task.network.text_encoder.state_dict().items())
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, settings: TrainSettings) -> None:

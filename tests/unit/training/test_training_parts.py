@@ -69,7 +69,7 @@ def test_biases_norms_scales_and_temperature_do_not_decay() -> None:
     config = CONFIGS["mobileviclip-nano"]
     network = fresh_nano(config, 0, 0.07)  # type: ignore[arg-type]  # the nano config looks at clips
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    decayed, free = ([names[id(p)] for p in group["params"]] for group in parameter_groups(network, 0.2))  # type: ignore[union-attr]  # a list
+    decayed, free = ([names[id(p)] for p in group.parameters] for group in parameter_groups(network, 1.0, 0.2))
     assert len(decayed) + len(free) == len(names)
     assert {"temp", "vision_encoder.network.0.0.layer_scale", "vision_encoder.network.7.0.norm.weight"} <= set(free)
     assert not [name for name in decayed if name.endswith("bias")]
@@ -79,7 +79,7 @@ def test_biases_norms_scales_and_temperature_do_not_decay() -> None:
 def test_a_frozen_text_encoder_is_in_no_group() -> None:
     network = fresh_nano(CONFIGS["mobileviclip-nano"], 0, 0.07)  # type: ignore[arg-type]  # the nano config looks at clips
     network.text_encoder.requires_grad_(False)
-    trained = {id(p) for group in parameter_groups(network, 0.2) for p in group["params"]}  # type: ignore[union-attr]  # a list
+    trained = {id(p) for group in parameter_groups(network, 1.0, 0.2) for p in group.parameters}
     assert trained == {id(p) for p in [*network.vision_encoder.parameters(), network.temp]}
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,26 +15,10 @@ from vidsearch.errors import VidsearchError
 from vidsearch.models.mobilevideogpt.config import CONFIGS
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.training.ask.settings import AskSettings, default_settings
-from vidsearch.training.loop import Metrics, metrics_line, read_checkpoint
-
-if TYPE_CHECKING:  # what needs a tokenizer is imported late: MobileViCLIP trains with numpy and torch alone
-    from vidsearch.training.ask.stages import Workshop
-
-RUN_FILE = "run.json"
-METRICS_FILE = "metrics.jsonl"
-# What a stage leaves behind: parts, and the keys of them that are its own. The adapters of "tuning" are merged.
-_LANGUAGE = ("model.embed_tokens.", "model.layers.", "model.norm.")
-_LEFT_BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
-    "image-encoder": {"image_tower": ("",), "image_reader": ("",)},
-    "coarse-video-encoder": {"network": ("model.vision_tower.",), "video_reader": ("",)},
-    "video-encoder": {"network": ("model.vision_tower.",), "video_reader": ("",)},
-    "language": {"network": _LANGUAGE, "claim_reader": ("",)},
-    "image-projector": {"network": ("model.image_mm_projector.",)},
-    "video-projector": {"network": ("model.mm_projector.",)},
-    "tuning": {"network": ("model.",), "video_reader": ("",), "claim_reader": ("",)},
-}
+from vidsearch.training.run_folder import RUN_FILE, metrics_to, read_run_file, write_run_file
 
 
+# What needs a tokenizer is imported late: MobileViCLIP trains with numpy and torch alone.
 def add_parsers(commands: Any) -> None:
     """Add the three commands to the parser of `vidsearch train`."""
     ask = commands.add_parser("ask", help="train Mobile-VideoGPT on questions about the synthetic world")
@@ -62,6 +46,7 @@ def add_parsers(commands: Any) -> None:
     ask.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
     ask.add_argument("--every", type=int, default=20, help="steps between lines of metrics")
     ask.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
+    ask.add_argument("--validate-every", type=int, default=100, help="steps between validation losses; 0: none")
     ask.set_defaults(act=_ask)
     evaluate = commands.add_parser("evaluate-ask", help="ask a model 2,000 held-out questions")
     evaluate.add_argument("--model", type=Path, required=True, help="a model folder, or the --out folder of a run")
@@ -80,24 +65,25 @@ def add_parsers(commands: Any) -> None:
 
 
 def _ask(options: argparse.Namespace) -> None:
-    from vidsearch.training.ask.run import AskTrainer
-    from vidsearch.training.ask.stages import Workshop
+    from vidsearch.training.ask.run import run_stages, take_over
+    from vidsearch.training.ask.stages import make_parts
 
     settings = _settings(options)
-    network = _start(settings, options.weights)
-    workshop = Workshop(network.to(options.device), settings, options.device)
+    parts = make_parts(_start(settings, options.weights).to(options.device), settings, options.device)
     for run in options.runs:
-        _take_over(workshop, run)
+        take_over(parts, run)
     options.out.mkdir(parents=True, exist_ok=True)
-    _write_run_file(options.out, settings, options.command)
-    with (options.out / METRICS_FILE).open("a", encoding="utf-8") as lines:
-
-        def report(metrics: Metrics) -> None:
-            for stream in (sys.stdout, lines):
-                stream.write(metrics_line(metrics) + "\n")
-                stream.flush()
-
-        AskTrainer(workshop, options.out, bfloat16=options.bfloat16).run(report, options.every, options.save_every)
+    write_run_file(options.out, settings, options.command)
+    with metrics_to(options.out) as report:
+        run_stages(
+            parts,
+            options.out,
+            report,
+            bfloat16=options.bfloat16,
+            every=options.every,
+            save_every=options.save_every,
+            validate_every=options.validate_every,
+        )
 
 
 def _settings(options: argparse.Namespace) -> AskSettings:
@@ -133,7 +119,7 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
         return load_language_model(open_folder(weights), dtype=torch.float32)
     if not settings.from_scratch:
         raise VidsearchError(f"{settings.model} is trained from published weights; give a model folder with --weights.")
-    from vidsearch.training.ask.stages import init_from_scratch
+    from vidsearch.training.ask.initialisation import init_from_scratch
 
     torch.manual_seed(settings.seed)
     network = MobileVideoGPT(CONFIGS[settings.model])
@@ -141,43 +127,16 @@ def _start(settings: AskSettings, weights: Path | None) -> MobileVideoGPT:
     return network
 
 
-def _take_over(workshop: Workshop, run: Path) -> None:
-    """What another run has made in its stages."""
-    found = False
-    for stage, parts in _LEFT_BEHIND.items():
-        path = run / "stages" / f"{stage}.pt"
-        if path.is_file():
-            found = True
-            states = read_checkpoint(path)["parts"]
-            for part, fronts in parts.items():
-                target = workshop.parts()[part]
-                taken = {key: value for key, value in states[part].items() if key.startswith(fronts)}
-                target.load_state_dict(target.state_dict() | taken)
-    if not found:
-        raise VidsearchError(
-            f"{run} has finished no stage that can be taken over; name the --out folder of a run that has."
-        )
-
-
-def _write_run_file(folder: Path, settings: AskSettings, command: str) -> None:
-    run = {"settings": dataclasses.asdict(settings), "command": command}
-    (folder / RUN_FILE).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-
-
 def read_run(folder: Path) -> tuple[MobileVideoGPT, dict[str, Any]]:
     """The network of a run after its last stage, adapters merged, in eval mode, and what run.json says."""
-    from vidsearch.training.ask.run import load_parts, settings_from
-    from vidsearch.training.ask.stages import Workshop
+    from vidsearch.training.ask.run import load_weights, settings_from, weights_after
+    from vidsearch.training.ask.stages import make_parts, make_stages
 
-    try:
-        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VidsearchError(
-            f"{folder / RUN_FILE} cannot be read ({error}); name the --out folder of a run."
-        ) from error
+    run = read_run_file(folder)
     settings = settings_from(run["settings"])
     network = MobileVideoGPT(CONFIGS[settings.model])
-    load_parts(Workshop(network, settings), folder / "stages" / f"{settings.stages[-1].name}.pt")
+    last = list(make_stages(make_parts(network, settings)))[-1]
+    load_weights(last, weights_after(folder, last.name))
     return network.eval(), run
 
 

@@ -8,21 +8,19 @@ Axes: B clips, Q questions of each, L tokens of a question with its answer, P po
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.prompt import BEFORE_FRAMES, text_after_frames
 from vidsearch.models.qwen2.decoder import CausalLanguageModel
+from vidsearch.training.ask.probes import IGNORE_INDEX, TruthProbe
 from vidsearch.training.ask.questions import Question
 from vidsearch.training.ask.vocabulary import END, START
-
-IGNORE_INDEX = -100  # of torch's cross-entropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +37,6 @@ class Rows:
     def to(self, device: str) -> Rows:
         """The same on another device."""
         return Rows(self.ids.to(device), self.labels.to(device), self.mentions.to(device))
-
-
-class TruthProbe(nn.Module):
-    """Reads from the middle of a language model whether the words of a question hold of the clip. Not in the model.
-
-    A "no" in the end tells a network from nothing little of which word was wrong: without this loss the small model
-    guessed at "is there a red star?" after 600 steps of training, with it comparing was learned in 200.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.to_truth = nn.Linear(width, 1)
-
-    def loss(self, hidden: Tensor, mentions: Tensor) -> Tensor:
-        """hidden (B·Q, L, d), mentions (B·Q, L) as in `Rows` → mean cross-entropy of the labelled words, or 0."""
-        places = mentions != IGNORE_INDEX
-        said = self.to_truth(hidden[places].float()).squeeze(-1)
-        total = F.binary_cross_entropy_with_logits(said, mentions[places], reduction="sum")
-        return total / places.sum().clamp(min=1)  # a small batch may hold none
-
-    @staticmethod
-    @contextmanager
-    def listening(network: CausalLanguageModel) -> Iterator[list[Tensor]]:
-        """What the block in the middle of the network puts out, call by call."""
-        heard: list[Tensor] = []
-        layers = network.model.layers
-        hook = layers[len(layers) // 2 - 1].register_forward_hook(lambda _block, _input, output: heard.append(output))
-        try:
-            yield heard
-        finally:
-            hook.remove()
 
 
 class PrefixCache:
@@ -133,9 +100,9 @@ def answer_loss(
     visual: Tensor,
     rows: Rows,
     questions: int,
-    reader: TruthProbe | None = None,
+    probe: TruthProbe | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of the targets of all rows, and the loss of `reader` or 0. visual (B, V, d); B·questions rows.
+    """Mean cross-entropy of the targets of all rows, and the loss of `probe` or 0. visual (B, V, d); B·questions rows.
 
     The prefix, marks of the chat and visual tokens, is run once for each clip. Its own two targets say nothing of the
     clip and are the same in every row; they are left to the language model's own training.
@@ -149,4 +116,4 @@ def answer_loss(
     places = rows.labels[:, 1:] != IGNORE_INDEX
     logits = F.linear(hidden[:, :-1][places], table.weight)
     loss = F.cross_entropy(logits.float(), rows.labels[:, 1:][places])
-    return loss, reader.loss(heard[0], rows.mentions) if reader else loss.new_zeros(())
+    return loss, probe.loss(heard[0], rows.mentions) if probe else loss.new_zeros(())

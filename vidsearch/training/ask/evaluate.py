@@ -14,9 +14,9 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.prompt import text_after_frames
 from vidsearch.training.ask.clips import RenderedClip
 from vidsearch.training.ask.conversation import Conversations
+from vidsearch.training.ask.encode import encode
 from vidsearch.training.ask.questions import KINDS, Question, QuestionGenerator
 from vidsearch.training.ask.settings import Selection
-from vidsearch.training.ask.stages import encode
 from vidsearch.training.world.scene import sample_meaning
 
 _CLIPS_AT_ONCE = 16

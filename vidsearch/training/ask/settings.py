@@ -7,23 +7,14 @@ from typing import Literal
 
 from vidsearch.training.ask.lora import LoraSettings
 
-StageName = Literal[
-    "image-encoder",
-    "coarse-video-encoder",
-    "video-encoder",
-    "language",
-    "image-projector",
-    "video-projector",
-    "tuning",
-]
 Selection = Literal["scored", "uniform"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSettings:
     """`batch` clips a step with `questions` each (the encoders are asked none); warm-up is a share of the steps."""
 
-    name: StageName
+    name: str  # one of `stages.STAGES`
     steps: int
     batch: int
     learning_rate: float
@@ -38,20 +29,20 @@ class Stage:
 
 # The released programs: three stages on encoders and a language model that others pre-trained; batch × accumulation.
 PUBLISHED_STAGES = (
-    Stage("image-projector", steps=0, batch=16, learning_rate=1e-3, questions=1),
-    Stage("video-projector", steps=0, batch=32, learning_rate=1e-3, questions=1),
-    Stage("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_lr=2e-5),
+    StageSettings("image-projector", steps=0, batch=16, learning_rate=1e-3, questions=1),
+    StageSettings("video-projector", steps=0, batch=32, learning_rate=1e-3, questions=1),
+    StageSettings("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_lr=2e-5),
 )
 
 # The small model starts from nothing, so stages come before in which it learns to see, and the language of its world.
 NANO_STAGES = (
-    Stage("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
-    Stage("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, muon_lr=2.5e-3),
-    Stage("video-encoder", steps=3600, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
-    Stage("language", steps=1000, batch=32, learning_rate=2e-3, muon_lr=4e-3),
-    Stage("image-projector", steps=150, batch=24, learning_rate=2e-3),
-    Stage("video-projector", steps=150, batch=24, learning_rate=2e-3),
-    Stage(
+    StageSettings("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
+    StageSettings("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, muon_lr=2.5e-3),
+    StageSettings("video-encoder", steps=3600, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
+    StageSettings("language", steps=1000, batch=32, learning_rate=2e-3, muon_lr=4e-3),
+    StageSettings("image-projector", steps=150, batch=24, learning_rate=2e-3),
+    StageSettings("video-projector", steps=150, batch=24, learning_rate=2e-3),
+    StageSettings(
         "tuning",
         steps=3600,
         batch=24,
@@ -69,7 +60,7 @@ class AskSettings:
     """One run. `selection`: which frames reach the video encoder, "scored" as published."""
 
     model: str
-    stages: tuple[Stage, ...] = PUBLISHED_STAGES
+    stages: tuple[StageSettings, ...] = PUBLISHED_STAGES
     lora: LoraSettings = field(default_factory=LoraSettings)
     selection: Selection = "scored"
     coarse_patch: int | None = None  # of the video encoder in its coarse stage, which the next one refines

@@ -1,248 +1,287 @@
-"""What each stage trains, on what, with which loss.
+"""The stages of training Mobile-VideoGPT: what each trains, on what, with which loss.
 
 Source: Mobile-VideoGPT section 4 and figure 2, and the released training programs: projectors first, each alone, then
-both with low-rank adapters of the language model. A model from nothing has its encoders and its language made before.
+both with low-rank adapters of the language model. A model that is trained from scratch has its encoders and its
+language made before.
 
-Axes: B clips, F frames, L patch tokens of a frame, D width, C chunks, V visual tokens, d language model's width.
+Axes: B clips, F frames, L patch tokens of a frame, D width, V visual tokens, d language model's width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.videomamba.video_mamba import VideoMamba
-from vidsearch.training.ask.clips import RenderedClip, even_frames, image_pixels, video_pixels
-from vidsearch.training.ask.conversation import Conversations, TruthProbe, answer_loss
+from vidsearch.training.ask.clips import RenderedClip
+from vidsearch.training.ask.conversation import answer_loss
+from vidsearch.training.ask.encode import encode
 from vidsearch.training.ask.encoder_pretraining import (
-    STILL_FIELDS,
-    AttributeProbe,
     draw_meanings,
-    image_losses,
-    init_image_tower,
-    init_video_encoder,
-    resample_patch_embed,
-    video_losses,
-    video_token_losses,
+    image_encoder_loss,
+    video_encoder_loss,
+    video_token_loss,
 )
-from vidsearch.training.ask.lora import adapt, merge
+from vidsearch.training.ask.initialisation import resample_patch_embed
+from vidsearch.training.ask.lora import adapt, merge, save_adapter
 from vidsearch.training.ask.questions import KINDS, QuestionGenerator, described
-from vidsearch.training.ask.settings import AskSettings, Selection, Stage
-from vidsearch.training.ask.vocabulary import build_tokenizer
-from vidsearch.training.world.scene import FIELDS, SceneAttributes
+from vidsearch.training.ask.settings import AskSettings, StageSettings
+from vidsearch.training.ask.trained_parts import TrainedParts
+from vidsearch.training.schedule import lr_factor
+from vidsearch.training.trainer import ParameterGroup, Task
+from vidsearch.training.world.scene import SceneAttributes
 
 STILL_KINDS = ("what", "colour", "count", "size", "background", "is there", "can't tell")  # one frame answers these
-_SLOTS = 40  # places over which the words of a description are strewn in the "language" stage
+_SLOTS = 40  # places over which the words of a description are spread in the language stage
+Trained = list[tuple[float, list[nn.Parameter]]]  # learning rates, and the parameters that have them
 
 
-class Workshop:
-    """A network, what is needed beside it to train it, and the loss of each stage. Everything depends on the seed."""
+class Stage(Task):
+    """One stage. Its batch depends on the seed, the stage's name and the step alone."""
 
-    def __init__(self, network: MobileVideoGPT, settings: AskSettings, device: str = "cpu") -> None:
-        self.network, self.settings, self.device = network, settings, device
-        self.config = network.config
-        self.conversations = Conversations(build_tokenizer())
-        torch.manual_seed(settings.seed)
-        self.image_probe = AttributeProbe(self.config.image_tower.hidden_size, STILL_FIELDS, 1).to(device)
-        chunks = self.config.frames // self.config.chunk
-        self.video_probe = AttributeProbe(self.config.video_encoder.embed_dim, FIELDS, chunks).to(device)
-        self.truth_probe = TruthProbe(self.config.language_model.hidden_size).to(device)
-        self.coarse_config, self.coarse_encoder = self.config, None
-        if any(stage.name == "coarse-video-encoder" for stage in settings.stages):
-            assert settings.coarse_patch is not None
-            layout = replace(self.config.video_encoder, patch_size=settings.coarse_patch)
-            self.coarse_config = replace(self.config, video_encoder=layout)
-            encoder = VideoMamba(**asdict(layout))
-            init_video_encoder(encoder, self.coarse_config, settings.seed)
-            self.coarse_encoder = encoder.to(device)
+    name: ClassVar[str]
+    leaves: ClassVar[tuple[tuple[str, str], ...]]  # what it has trained: parts, and how their keys begin
+    max_gradient_norm = 1.0
 
-    def parts(self) -> dict[str, nn.Module]:
-        """Everything that is trained in some stage."""
-        coarse = {"coarse_encoder": self.coarse_encoder} if self.coarse_encoder else {}
-        return {
-            "network": self.network,
-            "image_tower": self.network.image_tower,
-            "image_reader": self.image_probe,
-            "video_reader": self.video_probe,
-            "claim_reader": self.truth_probe,
-            **coarse,
-        }
+    def __init__(self, parts: TrainedParts, settings: StageSettings) -> None:
+        self.parts, self.settings = parts, settings
+        self.network, self.config = parts.network, parts.network.config
+        self.steps, self.device, self.betas = settings.steps, parts.device, parts.settings.betas
+        self.muon_lr = settings.muon_lr
 
-    def finish(self, stage: Stage) -> None:
-        """What is left to do when a stage has taken all its steps."""
-        if stage.name == "coarse-video-encoder":
-            resample_patch_embed(self.network.model.vision_tower, self._coarse)
-        if stage.name == "tuning":
-            merge(self.network)
+    @abstractmethod
+    def trained(self) -> Trained:
+        """What the stage trains; it may add adapters to the network."""
+
+    @abstractmethod
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        """The loss of clips that show `meanings`. `held_out`: questions are asked in the way kept for evaluation."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Freeze all that the stage does not train."""
+        for part in self.modules().values():
+            part.requires_grad_(False)
+        groups = [ParameterGroup(each, lr, self.settings.weight_decay) for lr, each in self.trained()]
+        for group in groups:
+            for parameter in group.parameters:
+                parameter.requires_grad_(True)
+        return groups
+
+    def matrices(self) -> frozenset[int]:
+        return self.parts.block_matrices()
+
+    def lr_factor(self, step: int) -> float:
+        return lr_factor(step, self.steps, round(self.settings.warm_up * self.steps))
+
+    def modules(self) -> dict[str, nn.Module]:
+        return self.parts.modules()
+
+    def loss(self, step: int) -> Tensor:
+        return self._drawn_loss(np.random.default_rng((self.parts.settings.seed, self._number, step)), held_out=False)
+
+    def validation_loss(self) -> Tensor:
+        """The stage's loss on one batch of held-out meanings."""
+        return self._drawn_loss(np.random.default_rng((self.parts.settings.seed, self._number)), held_out=True)
+
+    def _drawn_loss(self, rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        meanings = draw_meanings(rng, self.settings.batch, held_out=held_out)
+        return self.batch_loss(meanings, rng, held_out=held_out)
 
     @property
-    def _coarse(self) -> VideoMamba:
-        assert self.coarse_encoder is not None  # there where the settings have its stage
-        return self.coarse_encoder
+    def _number(self) -> int:
+        """The stage's part of the seed."""
+        return sum(map(ord, self.name))
 
-    def prepare(self, stage: Stage) -> list[dict[str, Any]]:
-        """Freeze all that the stage does not train; the groups for the optimiser.
+    def finish(self, folder: Path) -> None:  # most stages have nothing left to do
+        """What is done once, after the last step; `folder` is the run's."""
 
-        A group: `params`, their `rate`, and `matrices`, the ids of those that are weights of a network's blocks.
-        """
-        for part in self.parts().values():
-            part.requires_grad_(False)
+
+class ImageEncoderStage(Stage):
+    """The image tower learns to see single frames; a probe reads from it."""
+
+    name = "image-encoder"
+    leaves = (("image_tower", ""), ("image_reader", ""))
+
+    def trained(self) -> Trained:
+        parameters = [*self.network.image_tower.parameters(), *self.parts.image_probe.parameters()]
+        return [(self.settings.learning_rate, parameters)]
+
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        return image_encoder_loss(self.network.image_tower, self.parts.image_probe, meanings, rng, self.config)
+
+
+class VideoEncoderStage(Stage):
+    """The video encoder learns to see motion; a probe reads from it."""
+
+    name = "video-encoder"
+    leaves = (("network", "model.vision_tower."), ("video_reader", ""))
+
+    def trained(self) -> Trained:
+        parameters = [*self.network.model.vision_tower.parameters(), *self.parts.video_probe.parameters()]
+        return [(self.settings.learning_rate, parameters)]
+
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        return video_encoder_loss(self.network.model.vision_tower, self.parts.video_probe, meanings, rng, self.config)
+
+
+class CoarseVideoEncoderStage(Stage):
+    """An encoder with larger patches learns the same in a fraction of the time; the video encoder starts from it."""
+
+    name = "coarse-video-encoder"
+    leaves = VideoEncoderStage.leaves
+
+    def trained(self) -> Trained:
+        parameters = [*self.parts.coarse_encoder.parameters(), *self.parts.video_probe.parameters()]
+        return [(self.settings.learning_rate, parameters)]
+
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        encoder, config = self.parts.coarse_encoder, self.parts.coarse_config
+        return video_encoder_loss(encoder, self.parts.video_probe, meanings, rng, config)
+
+    def finish(self, folder: Path) -> None:
+        resample_patch_embed(self.network.model.vision_tower, self.parts.coarse_encoder)
+
+
+class AnswerStage(Stage):
+    """A stage whose loss is that of answers to questions, read from visual tokens."""
+
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+
+    def answers_loss(
+        self, meanings: list[SceneAttributes], visual: Tensor, rng: np.random.Generator, *, held_out: bool
+    ) -> Tensor:
+        """Of questions about each meaning; visual (B, V, d)."""
+        generator = QuestionGenerator(rng, held_out=held_out)
+        each = self.settings.questions
+        questions = [q for meaning in meanings for q in generator.several(meaning, each, self.kinds)]
+        conversations, weight = self.parts.conversations, self.parts.settings.truth_weight
+        rows = conversations.rows(questions).to(self.device)
+        probe = self.parts.truth_probe if weight else None
+        loss, truth_loss = answer_loss(self.network, conversations, visual, rows, each, probe)
+        return loss + weight * truth_loss
+
+
+class LanguageStage(AnswerStage):
+    """The language model answers about a sentence that stands where the frames will be."""
+
+    name = "language"
+    leaves = (
+        ("network", "model.embed_tokens."),
+        ("network", "model.layers."),
+        ("network", "model.norm."),
+        ("claim_reader", ""),
+    )
+
+    def trained(self) -> Trained:
         inner = self.network.model
-        rate, projector_lr = stage.learning_rate, stage.projector_lr or stage.learning_rate
-        match stage.name:
-            case "image-encoder":
-                groups = [(rate, [*self.network.image_tower.parameters(), *self.image_probe.parameters()])]
-            case "coarse-video-encoder":
-                groups = [(rate, [*self._coarse.parameters(), *self.video_probe.parameters()])]
-            case "video-encoder":
-                groups = [(rate, [*inner.vision_tower.parameters(), *self.video_probe.parameters()])]
-            case "language":
-                groups = [(rate, [*language_parameters(self.network), *self.truth_probe.parameters()])]
-            case "image-projector":
-                groups = [(rate, list(inner.image_mm_projector.parameters()))]
-            case "video-projector":
-                groups = [(rate, list(inner.mm_projector.parameters()))]
-            case "tuning":
-                projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
-                adapters = [*adapt(self.network, self.settings.lora), *self.truth_probe.parameters()]
-                groups = [(rate, adapters), (projector_lr, projectors)]
-                if stage.encoder_lr is not None:
-                    seeing = [*inner.vision_tower.parameters(), *self.video_probe.parameters()]
-                    groups += [(stage.encoder_lr, seeing)]
-        for _, parameters in groups:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-        parts = (
-            self.network.image_tower.vision_model.encoder.layers,
-            *(encoder.vision_encoder.layers for encoder in (inner.vision_tower, self.coarse_encoder) if encoder),
-            inner.layers,
-        )
-        layers = (layer for blocks in parts for layer in blocks.modules() if isinstance(layer, nn.Linear))
-        matrices = {id(layer.weight) for layer in layers}
-        return [{"params": parameters, "rate": rate, "matrices": matrices} for rate, parameters in groups]
+        language = [*inner.embed_tokens.parameters(), *inner.layers.parameters(), *inner.norm.parameters()]
+        return [(self.settings.learning_rate, [*language, *self.parts.truth_probe.parameters()])]
 
-    def loss(self, stage: Stage, step: int) -> Tensor:
-        """The loss of one step; the batch depends on seed, stage and step alone."""
-        rng = np.random.default_rng((self.settings.seed, _number(stage), step))
-        losses: dict[str, Callable[[], Tensor]] = {
-            "image-encoder": lambda: _sum(
-                image_losses(self.network.image_tower, self.image_probe, rng, stage.batch, self.config)
-            ),
-            "video-encoder": lambda: _sum(
-                video_losses(self.network.model.vision_tower, self.video_probe, rng, stage.batch, self.config)
-            ),
-            "coarse-video-encoder": lambda: _sum(
-                video_losses(self._coarse, self.video_probe, rng, stage.batch, self.coarse_config)
-            ),
-            "language": lambda: self._language_loss(stage, rng),
-        }
-        return losses.get(stage.name, lambda: self._visual_loss(stage, rng))()
-
-    def _language_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
-        """Questions about a sentence that stands where the frames will be, its words strewn over places."""
-        meanings = draw_meanings(rng, stage.batch)
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        """The words of the description are spread over the places of the visual tokens."""
         table = self.network.model.embed_tokens.weight
         noise = torch.from_numpy(rng.standard_normal((len(meanings), _SLOTS, table.shape[1]), dtype=np.float32))
         visual = 0.3 * noise.to(self.device) * table.detach().std()
         for row, meaning in enumerate(meanings):
-            ids = self.conversations.tokenizer.encode(described(meaning)).ids
+            ids = self.parts.conversations.tokenizer.encode(described(meaning)).ids
             places = np.sort(rng.permutation(_SLOTS)[: len(ids)])
             visual = visual.index_put((torch.full((len(ids),), row), torch.from_numpy(places)), table[ids])
-        return self._answers(meanings, visual, stage, KINDS, rng)
+        return self.answers_loss(meanings, visual, rng, held_out=held_out)
 
-    def _visual_loss(self, stage: Stage, rng: np.random.Generator) -> Tensor:
-        meanings = draw_meanings(rng, stage.batch)
-        rendered = [RenderedClip(meaning, rng, self.config) for meaning in meanings]
-        learning = stage.name == "tuning" and stage.encoder_lr is not None
+
+class VisualStage(AnswerStage):
+    """Answers about clips, through the encoders and the projectors."""
+
+    trains_encoder = False  # whether gradients reach the video encoder
+
+    def batch_loss(self, meanings: list[SceneAttributes], rng: np.random.Generator, *, held_out: bool) -> Tensor:
+        clips = [RenderedClip(meaning, rng, self.config) for meaning in meanings]
         features, chosen, tokens = encode(
-            self.network, rendered, self.settings.selection, self.device, learning=learning
+            self.network, clips, self.parts.settings.selection, self.device, learning=self.trains_encoder
         )
-        visual = self.network.visual_tokens(features, tokens)
-        kinds = STILL_KINDS if stage.name == "image-projector" else KINDS
-        loss = self._answers(meanings, visual, stage, kinds, rng)
-        if learning and stage.probe_weight:
-            facts = video_token_losses(tokens, self.video_probe, rendered, chosen, self.config)
-            loss = loss + stage.probe_weight * _sum(facts)
+        loss = self.answers_loss(meanings, self.network.visual_tokens(features, tokens), rng, held_out=held_out)
+        if self.trains_encoder and self.settings.probe_weight:
+            probed = video_token_loss(tokens, self.parts.video_probe, clips, chosen, self.config)
+            loss = loss + self.settings.probe_weight * probed
         return loss
 
-    def _answers(
-        self,
-        meanings: list[SceneAttributes],
-        visual: Tensor,
-        stage: Stage,
-        kinds: Iterable[str],
-        rng: np.random.Generator,
-    ) -> Tensor:
-        generator = QuestionGenerator(rng, held_out=False)
-        questions = [q for meaning in meanings for q in generator.several(meaning, stage.questions, tuple(kinds))]
-        rows = self.conversations.rows(questions).to(self.device)
-        weight = self.settings.truth_weight
-        reader = self.truth_probe if weight else None
-        loss, mentions = answer_loss(self.network, self.conversations, visual, rows, stage.questions, reader)
-        return loss + weight * mentions
+
+class ImageProjectorStage(VisualStage):
+    """The projector of the image tower alone, on questions that one frame answers."""
+
+    name = "image-projector"
+    leaves = (("network", "model.image_mm_projector."),)
+    kinds = STILL_KINDS
+
+    def trained(self) -> Trained:
+        return [(self.settings.learning_rate, list(self.network.model.image_mm_projector.parameters()))]
 
 
-def encode(
-    network: MobileVideoGPT,
-    rendered: list[RenderedClip],
-    selection: Selection,
-    device: str,
-    *,
-    blank: bool = False,
-    learning: bool = False,
-) -> tuple[Tensor, list[list[int]], Tensor]:
-    """Clips → features of the image tower (B, F, L, D), frozen; the frames chosen; their video tokens (B, N, P, D).
+class VideoProjectorStage(VisualStage):
+    """The projector of the video encoder alone."""
 
-    `blank`: pictures of the mean colour instead of the clips; `learning`: gradients reach the video encoder.
+    name = "video-projector"
+    leaves = (("network", "model.mm_projector."),)
+
+    def trained(self) -> Trained:
+        return [(self.settings.learning_rate, list(self.network.model.mm_projector.parameters()))]
+
+
+class TuningStage(VisualStage):
+    """Both projectors, and adapters of the language model, which become part of its weights at the end.
+
+    If the settings give the video encoder a learning rate, it is trained on; as published it is frozen.
     """
-    config = network.config
-    images = image_pixels([clip.image_frames(range(config.frames)) for clip in rendered]).to(device)
-    images = torch.zeros_like(images) if blank else images
-    with torch.no_grad():
-        features = network.image_tower(images.flatten(0, 1)).float().unflatten(0, images.shape[:2])
-        chosen = [select(network, frames, selection) for frames in features]
-    pixels = video_pixels([clip.video_frames(c) for clip, c in zip(rendered, chosen, strict=True)]).to(device)
-    pixels = torch.zeros_like(pixels) if blank else pixels
-    with torch.set_grad_enabled(learning):
-        tokens = network.video_tokens(pixels).float()
-    return features, chosen, tokens
+
+    name = "tuning"
+    leaves = (("network", "model."), ("video_reader", ""), ("claim_reader", ""))
+
+    def __init__(self, parts: TrainedParts, settings: StageSettings) -> None:
+        super().__init__(parts, settings)
+        self.trains_encoder = settings.encoder_lr is not None
+
+    def trained(self) -> Trained:
+        inner, settings = self.network.model, self.settings
+        projectors = [*inner.image_mm_projector.parameters(), *inner.mm_projector.parameters()]
+        adapters = [*adapt(self.network, self.parts.settings.lora), *self.parts.truth_probe.parameters()]
+        trained = [(settings.learning_rate, adapters), (settings.projector_lr or settings.learning_rate, projectors)]
+        if settings.encoder_lr is not None:
+            encoder = [*inner.vision_tower.parameters(), *self.parts.video_probe.parameters()]
+            trained.append((settings.encoder_lr, encoder))
+        return trained
+
+    def finish(self, folder: Path) -> None:
+        run = self.parts.settings
+        save_adapter(self.network, run.lora, folder / "adapter", run.model)
+        merge(self.network)
 
 
-def select(network: MobileVideoGPT, features: Tensor, selection: Selection) -> list[int]:
-    """(F, L, D) → the frames that reach the video encoder, ascending: by score, or evenly spread over each chunk."""
-    if selection == "scored":
-        return [int(frame) for frame in network.keyframes(features)]
-    return even_frames(network.config)
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (
+        ImageEncoderStage,
+        CoarseVideoEncoderStage,
+        VideoEncoderStage,
+        LanguageStage,
+        ImageProjectorStage,
+        VideoProjectorStage,
+        TuningStage,
+    )
+}  # in the order in which `--from` takes over what they leave
 
 
-def language_parameters(network: MobileVideoGPT) -> list[nn.Parameter]:
-    """Those of the language model alone."""
-    inner = network.model
-    return [*inner.embed_tokens.parameters(), *inner.layers.parameters(), *inner.norm.parameters()]
+def make_parts(network: MobileVideoGPT, settings: AskSettings, device: str = "cpu") -> TrainedParts:
+    """The network with what the stages of the settings need beside it."""
+    coarse = any(STAGES[stage.name] is CoarseVideoEncoderStage for stage in settings.stages)
+    return TrainedParts(network, settings, device, with_coarse_encoder=coarse)
 
 
-@torch.no_grad()
-def init_from_scratch(network: MobileVideoGPT, seed: int) -> None:
-    """Weights for all parts of a model that nobody pre-trained, in place."""
-    generator = torch.Generator().manual_seed(seed)
-    init_image_tower(network.image_tower, network.config, seed)
-    init_video_encoder(network.model.vision_tower, network.config, seed)
-    table = network.model.embed_tokens.weight
-    nn.init.normal_(table, std=table.shape[1] ** -0.5, generator=generator)
-    for layer in network.model.layers.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
-
-
-def _number(stage: Stage) -> int:
-    return sum(map(ord, stage.name))
-
-
-def _sum(losses: tuple[Tensor, Tensor]) -> Tensor:
-    return losses[0] + losses[1].sum()
+def make_stages(parts: TrainedParts) -> Iterator[Stage]:
+    """The stages of the settings, in their order."""
+    return (STAGES[settings.name](parts, settings) for settings in parts.settings.stages)

@@ -40,14 +40,14 @@ class WorldBatch:
 
 
 def training_batch(
-    seed: int, step: int, size: int, side_px: int, frames: int = 8, extent: Extent = WHOLE
+    seed: int, step: int, size: int, side_px: int, frames: int = 8, extent: Extent = WHOLE, *, held_out: bool = False
 ) -> WorldBatch:
-    """The batch of one step, from the training part of the world, disturbed as real files are."""
+    """The batch of one step, from the training part of the world or the held-out one, augmented as real files are."""
     rng = np.random.default_rng((seed, step))
     meanings: list[SceneAttributes] = []
     while len(meanings) < size:
-        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=False, extent=extent)
-    writer = CaptionWriter(rng, held_out=False)
+        meanings += similar_meanings(rng, min(_GROUP, size - len(meanings)), held_out=held_out, extent=extent)
+    writer = CaptionWriter(rng, held_out=held_out)
     captions = [writer.sometimes_partial(meaning) for meaning in meanings]
     clips = np.stack([training_clip(meaning, rng, side_px, frames) for meaning in meanings])
     facts = np.stack([attribute_labels(meaning) for meaning in meanings])
