@@ -5,9 +5,11 @@ Held out are ways of saying, never words: every word of a held-out sentence occu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,92 +150,13 @@ PLACES: dict[str, tuple[str, ...]] = {
     "chequered": ("a chequered background", "a checkered backdrop", "a background with checks", "a chequerboard"),
     "dotted": ("a dotted background", "a dotted backdrop", "a background with dots", "dots"),
 }
+ZOOMS = ("zoom-in", "zoom-out")
 PREPOSITIONS = ("on", "in front of", "over", "against")
 
-SENTENCES = (
-    "{thing} {finite} {where}",
-    "{thing} {participle} {where}",
-    "{where} {thing} {finite}",
-    "a video of {thing} {participle} {where}",
-    "{thing} {where} {participle}",
-    "there is {thing} {participle} {where}",
-)
-HELD_OUT_SENTENCES = ("{where} there is {thing} {participle}", "a video of {thing} {where} {participle}")
-STILL_SENTENCES = ("{thing} {where}", "a video of {thing} {where}", "there is {thing} {where}")
-HELD_OUT_STILL_SENTENCES = ("{where} there is {thing}",)
-
-# a, b: finite; x, y: participles of the first and the second step
-SEQUENCES = (
-    "{thing} {where} first {a} and then {b}",
-    "{thing} {a} and then {b} {where}",
-    "{where} {thing} {a} then {b}",
-    "{thing} {a} and after that {b} {where}",
-    "first {thing} {a} {where} then it {b1}",
-    "{thing} {a} before {y} {where}",
-    "{thing} {b} after {x} {where}",
-    "{thing} first {x} then {y} {where}",
-)
-HELD_OUT_SEQUENCES = (
-    "{where} {thing} first {a} and after that {b}",
-    "a video of {thing} first {x} and then {y} {where}",
-)
-
-PAN_SENTENCES = (
-    "the camera {pan} over {thing} {where}",
-    "the view {pan} over {thing} {where}",
-    "{thing} {where} while the camera {pan}",
-    "{thing} {where} as the view {pan}",
-    "the camera {pan} past {thing} {where}",
-)
-HELD_OUT_PAN_SENTENCES = ("{thing} {where} while the view {pan}", "the view {pan} past {thing} {where}")
-ZOOM_SENTENCES = {
-    "zoom-in": (
-        "the camera zooms in on {thing} {where}",
-        "zooming in on {thing} {where}",
-        "{thing} {where} while the camera zooms in",
-        "the view closes in on {thing} {where}",
-        "{thing} {where} as the view zooms in",
-    ),
-    "zoom-out": (
-        "the camera zooms out from {thing} {where}",
-        "zooming out from {thing} {where}",
-        "{thing} {where} while the camera zooms out",
-        "the view backs away from {thing} {where}",
-        "{thing} {where} as the view zooms out",
-    ),
-}
-HELD_OUT_ZOOM_SENTENCES = {
-    "zoom-in": ("the view zooms in on {thing} {where}", "{thing} {where} while the view closes in"),
-    "zoom-out": ("the view zooms out from {thing} {where}", "{thing} {where} while the view backs away"),
-}
-OVERTAKE_SENTENCES = (
-    "{thing} overtakes {other} {where}",
-    "{where} {thing} overtakes {other}",
-    "{thing} {where} overtakes {other}",
-    "{thing} passes {other} {where}",
-    "{thing} {where} passes {other}",
-    "{thing} gets ahead of {other} {where}",
-    "{where} {thing} gets ahead of {other}",
-    "{thing} moves past {other} {where}",
-    "{where} {thing} moves past {other}",
-    "{thing} goes past {other} {where}",
-    "{where} {thing} goes past {other}",
-    "{other} is overtaken by {thing} {where}",
-    "{other} {where} is overtaken by {thing}",
-    "{other} is passed by {thing} {where}",
-    "{where} {other} is passed by {thing}",
-    "a video of {other} overtaken by {thing} {where}",
-    "{thing} overtaking {other} {where}",
-    "{where} {thing} overtaking {other}",
-    "there is {thing} overtaking {other} {where}",
-    "a video of {thing} moving past {other} {where}",
-    "{thing} catches up with {other} and passes it {where}",
-    "{where} {thing} catches up with {other} and passes it",
-)
-HELD_OUT_OVERTAKE_SENTENCES = (
-    "{where} {thing} passes {other}",
-    "{where} {other} is overtaken by {thing}",
-    "a video of {thing} overtaking {other} {where}",
+# What is said → templates of training, and those kept for evaluation. {thing} with its attributes, {where} it is seen;
+# {finite} or {participle} is what it does; in "first, then" a, b are finite and x, y participles of the two steps.
+TEMPLATES: dict[str, dict[Literal["training", "held out"], list[str]]] = json.loads(
+    Path(__file__).with_name("caption_templates.json").read_text("utf-8")
 )
 
 
@@ -319,32 +242,29 @@ class CaptionWriter:
 
     def _sentence(self, meaning: SceneAttributes, thing: str, where: str, *, moving: bool) -> str:
         if not moving:
-            return self._template(STILL_SENTENCES, HELD_OUT_STILL_SENTENCES).format(thing=thing, where=where)
+            return self._template("no motion").format(thing=thing, where=where)
         if meaning.motion == OVERTAKE:
             other = self._thing(str(meaning.other_shape), str(meaning.other_colour), None, 1)
-            template = self._template(OVERTAKE_SENTENCES, HELD_OUT_OVERTAKE_SENTENCES)
-            return template.format(thing=thing, other=other, where=where)
-        if meaning.motion in ZOOM_SENTENCES:
-            template = self._template(ZOOM_SENTENCES[meaning.motion], HELD_OUT_ZOOM_SENTENCES[meaning.motion])
-            return template.format(thing=thing, where=where)
+            return self._template("overtaking").format(thing=thing, other=other, where=where)
+        if meaning.motion in ZOOMS:
+            return self._template(meaning.motion).format(thing=thing, where=where)
         first = _choose(self.rng, phrases(meaning.motion, self.held_out))
         if meaning.motion in CAMERA:
-            template = self._template(PAN_SENTENCES, HELD_OUT_PAN_SENTENCES)
-            return template.format(thing=thing, where=where, pan=first.finite(1))
+            return self._template("camera pans").format(thing=thing, where=where, pan=first.finite(1))
         if meaning.then is None:
-            template = self._template(SENTENCES, HELD_OUT_SENTENCES)
+            template = self._template("motion")
             finite = first.finite(meaning.count)
             return template.format(thing=thing, where=where, finite=finite, participle=first.participle)
         then = _choose(self.rng, phrases(meaning.then, self.held_out))
-        template = self._template(SEQUENCES, HELD_OUT_SEQUENCES)
+        template = self._template("first, then")
         if meaning.count > 1:
             template = template.replace("it {b1}", "they {b}")
         a, b = first.finite(meaning.count), then.finite(meaning.count)
         steps = {"a": a, "b": b, "b1": b, "x": first.participle, "y": then.participle}
         return template.format(thing=thing, where=where, **steps)
 
-    def _template(self, known: Sequence[str], kept: Sequence[str]) -> str:
-        return _choose(self.rng, kept if self.held_out else known)
+    def _template(self, said: str) -> str:
+        return _choose(self.rng, TEMPLATES[said]["held out" if self.held_out else "training"])
 
 
 def _number(text: str, count: int) -> str:
@@ -356,15 +276,10 @@ def all_words() -> list[str]:
     ways = [way for each in PHRASES.values() for way in each]
     texts = [form for way in ways for form in (way.finite(1), way.finite(2), way.participle)]
     texts += [name for names in NOUNS.values() for pair in names for name in pair]
-    tables: tuple[Mapping[Any, Sequence[str]], ...] = (
-        SIZE_WORDS, COUNT_WORDS, COLOUR_WORDS, PLACES, ZOOM_SENTENCES, HELD_OUT_ZOOM_SENTENCES,
-    )  # fmt: skip
+    tables: tuple[Mapping[Any, Sequence[str]], ...] = (SIZE_WORDS, COUNT_WORDS, COLOUR_WORDS, PLACES)
     texts += [text for table in tables for group in table.values() for text in group]
-    groups: tuple[Sequence[str], ...] = (
-        PREPOSITIONS, SENTENCES, HELD_OUT_SENTENCES, STILL_SENTENCES, HELD_OUT_STILL_SENTENCES, SEQUENCES,
-        HELD_OUT_SEQUENCES, PAN_SENTENCES, HELD_OUT_PAN_SENTENCES, OVERTAKE_SENTENCES, HELD_OUT_OVERTAKE_SENTENCES,
-    )  # fmt: skip
-    texts += [text for group in groups for text in group]
+    texts += [text for parts in TEMPLATES.values() for templates in parts.values() for text in templates]
+    texts += PREPOSITIONS
     texts += ["an they are", *COLOURS]
     words = {word for text in texts for word in text.split() if "{" not in word}
     return sorted(words)
