@@ -5,8 +5,6 @@ The floors lie a little below the figures of the card, as fewer questions need.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -23,14 +21,6 @@ from vidsearch.training.world.scene import TURNS, sample_meaning
 
 FOLDER = BUNDLED_DIR / "mobilevideogpt-nano"
 SEED = 4711  # not the seed of the model card
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
