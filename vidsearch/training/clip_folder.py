@@ -22,7 +22,7 @@ from torch import Tensor
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.records import FrameSpec
-from vidsearch.training.data import Batch, normalised, token_rows
+from vidsearch.training.data import Batch, pixels, token_rows
 from vidsearch.training.loss import equal_ids
 from vidsearch.training.settings import TrainSettings
 
@@ -134,7 +134,7 @@ class FolderSource:
             parts = (np.arange(frames) + rng.uniform(0, 1, frames)) / frames
             times = [float(facts.start_s + facts.duration_s * part) for part in parts]
             pictures = np.stack(list(reader.frames_at(times)))
-        clip = normalised(pictures[None], spec)[0]
+        clip = pixels(pictures[None], spec)[0]
         clip = self._crop(clip, rng)
         return clip.flip(-1) if self.settings.flip and rng.random() < 0.5 else clip
 

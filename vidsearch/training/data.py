@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vidsearch.models.mobileviclip.tokenizer import pre_text, tokenize
+from vidsearch.models.pixels import normalise_pixels
 from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.training.world.samples import training_batch
 from vidsearch.training.world.scene import WHOLE, Extent
@@ -36,11 +37,9 @@ class BatchSource(Protocol):
     def batch(self, step: int) -> Batch: ...
 
 
-def normalised(clips: np.ndarray, preprocessing: Preprocessing) -> Tensor:
+def pixels(clips: np.ndarray, preprocessing: Preprocessing) -> Tensor:
     """(B, T, H, W, 3) uint8 → (B, T, 3, H, W) float32 as the network takes it; the memory stays channels last."""
-    mean = torch.tensor(preprocessing.mean) * 255
-    scale = 1 / (torch.tensor(preprocessing.std) * 255)
-    return ((torch.from_numpy(clips).float() - mean) * scale).permute(0, 1, 4, 2, 3)
+    return normalise_pixels(torch.from_numpy(clips), preprocessing.mean, preprocessing.std)
 
 
 def token_rows(texts: list[str]) -> Tensor:
@@ -77,7 +76,7 @@ class WorldSource:
             held_out=self.held_out,
         )
         return Batch(
-            normalised(made.clips, self.preprocessing),
+            pixels(made.clips, self.preprocessing),
             token_rows(made.texts),
             torch.from_numpy(made.positives),
             torch.from_numpy(made.attribute_labels).long(),

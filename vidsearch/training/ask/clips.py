@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsearch.models.mobilevideogpt.config import CLIP_PIXELS, IMAGENET_PIXELS, MobileVideoGPTConfig, PixelStatistics
+from vidsearch.models.pixels import normalise_pixels
 from vidsearch.training.world.augment import augment
 from vidsearch.training.world.render import render, to_uint8
 from vidsearch.training.world.scene import Array, Scene, SceneAttributes
@@ -70,5 +71,4 @@ def learning_frames(rng: np.random.Generator, config: MobileVideoGPTConfig) -> l
 
 
 def _normalised(clips: NDArray[np.uint8], statistics: PixelStatistics) -> Tensor:
-    mean, std = torch.tensor(statistics.mean), torch.tensor(statistics.std)
-    return ((torch.from_numpy(clips).float() / 255 - mean) / std).permute(0, 1, 4, 2, 3).contiguous()
+    return normalise_pixels(torch.from_numpy(clips), statistics.mean, statistics.std).contiguous()
