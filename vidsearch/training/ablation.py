@@ -20,8 +20,9 @@ import torch
 from vidsearch.models.mobileviclip.config import ABLATION, CONFIGS, MobileViCLIPConfig
 from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import WorldSource
-from vidsearch.training.evaluate import Evaluator, Size, from_pictures, measure
+from vidsearch.training.evaluate import Size, from_pictures, measure
 from vidsearch.training.nano import fresh_nano
+from vidsearch.training.network_embedders import network_evaluator
 from vidsearch.training.settings import default_settings
 from vidsearch.training.trainer import Trainer
 from vidsearch.training.world.scene import Extent
@@ -88,7 +89,7 @@ def _run(job: Job) -> tuple[Job, dict[str, float]]:
     trainer = Trainer(task)
     task.pretrain_text()  # the same for all rows of a seed: their text encoders are one
     trainer.run()
-    figures = measure(Evaluator(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
+    figures = measure(network_evaluator(network, from_pictures(job.side_px), seed=1), ASKED, extent=EXTENT)
     return job, {name: figures[name] for name in COLUMNS} | {"seconds": round(time.perf_counter() - began, 1)}
 
 

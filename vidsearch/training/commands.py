@@ -25,8 +25,9 @@ from vidsearch.training import calibrate
 from vidsearch.training.ask.commands import add_parsers as add_ask_parsers
 from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import BatchSource, WorldSource
-from vidsearch.training.evaluate import FULL, Evaluator, Size, from_pictures, measure, table, through_h264
+from vidsearch.training.evaluate import FULL, Size, from_pictures, measure, table, through_h264
 from vidsearch.training.nano import fresh_nano
+from vidsearch.training.network_embedders import network_evaluator
 from vidsearch.training.run_folder import (
     CHECKPOINT_FILE,
     RUN_FILE,
@@ -256,7 +257,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     preprocessing = network.config.preprocessing
     maker = through_h264(preprocessing.frame_spec) if options.h264 else from_pictures(preprocessing.side_px)
     size = Size(options.clips, options.groups, options.pairs)
-    figures = measure(Evaluator(network, maker, options.seed), size, options.seed)
+    figures = measure(network_evaluator(network, maker, options.seed), size, options.seed)
     sys.stdout.write(table(figures) + "\n")
     asked = {"h264": options.h264, **dataclasses.asdict(size), "seed": options.seed}
     sys.stdout.write(json.dumps(asked | {name: round(value, 4) for name, value in figures.items()}) + "\n")

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
 from vidsearch.evaluation.retrieval import dual_softmax, ranks, recall
-from vidsearch.models.mobileviclip.model import MobileViCLIP
 from vidsearch.records import FrameSpec, WindowSpec
-from vidsearch.training.data import normalised, token_rows
 from vidsearch.training.world.eval_sets import (
     EvalSet,
     first_then_sets,
@@ -47,27 +45,25 @@ FULL = Size()
 
 
 class Evaluator:
-    """Runs one network on evaluation sets; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
+    """Runs a model on evaluation sets; `make_clip` says how a meaning becomes frames (T, H, W, 3) uint8."""
 
-    def __init__(self, network: MobileViCLIP, make_clip: ClipMaker, seed: int) -> None:
-        self.network = network.eval()
+    def __init__(self, clips: ClipEmbedder, texts: TextEmbedder, make_clip: ClipMaker, seed: int) -> None:
+        self._clips, self._texts = clips, texts
         self.make_clip = make_clip
         self.seed = seed
 
-    @torch.inference_mode()
     def videos(self, meanings: Sequence[SceneAttributes]) -> Vectors:
         """One clip of each meaning → unit vectors (N, E)."""
         vectors = []
         for first in range(0, len(meanings), _CHUNK):
             numbers = range(first, min(first + _CHUNK, len(meanings)))
-            clips = np.stack([self.make_clip(meanings[i], np.random.default_rng((self.seed, 9, i))) for i in numbers])
-            vectors.append(self.network.encode_video(normalised(clips, self.network.config.preprocessing)))
-        return torch.cat(vectors).float().numpy()
+            clips = [self.make_clip(meanings[i], np.random.default_rng((self.seed, 9, i))) for i in numbers]
+            vectors.append(self._clips.embed(np.stack(clips)))
+        return np.concatenate(vectors)
 
-    @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Sentences → unit vectors (N, E)."""
-        return self.network.encode_text(token_rows(list(texts))).float().numpy()
+        return self._texts.embed(texts)
 
     def cosines(self, eval_set: EvalSet) -> Vectors:
         """Sentences down, clips across; the right answers are on the diagonal. (N, N)"""
@@ -115,8 +111,8 @@ def from_pictures(side_px: int) -> ClipMaker:
     return lambda meaning, rng: plain_clip(meaning, rng, side_px)
 
 
-def through_h264(spec: FrameSpec) -> ClipMaker:
-    """Clips written as H.264 files in the demo's formats and read back as the index reads them."""
+def through_h264(spec: FrameSpec, seconds: tuple[float, float] = (3, 6)) -> ClipMaker:
+    """Clips written as H.264 files in the demo's formats, `seconds` long, and read back as the index reads them."""
     from vidsearch.training.world.files import DEMO_FORMATS, write_video  # late: needs PyAV, training does not
     from vidsearch.video.reader import open_reader, read_windows
 
@@ -125,7 +121,7 @@ def through_h264(spec: FrameSpec) -> ClipMaker:
         scene = Scene(meaning, rng, aspect=form.aspect)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip.mp4"
-            write_video(path, [(scene, float(rng.uniform(3, 6)))], form)
+            write_video(path, [(scene, float(rng.uniform(*seconds)))], form)
             with open_reader(path, spec) as reader:
                 return next(read_windows(reader, WindowSpec())).frames
 

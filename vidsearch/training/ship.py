@@ -8,7 +8,8 @@ from typing import Any
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.model import MobileViCLIP
-from vidsearch.training.evaluate import Evaluator, from_pictures, score_levels
+from vidsearch.training.evaluate import from_pictures, score_levels
+from vidsearch.training.network_embedders import network_evaluator
 from vidsearch.training.world.eval_sets import retrieval_set
 
 _LEVEL_CLIPS = 500
@@ -17,7 +18,7 @@ _LEVEL_SEED = 77  # not the set of the model card
 
 def ship(network: MobileViCLIP, run: dict[str, Any], folder: Path, card: str | None = None) -> ModelFolder:
     """Write `network` as a model folder: float16 matrices, provenance from the run's file, score levels, the card."""
-    evaluator = Evaluator(network, from_pictures(network.config.preprocessing.side_px), _LEVEL_SEED)
+    evaluator = network_evaluator(network, from_pictures(network.config.preprocessing.side_px), _LEVEL_SEED)
     levels = score_levels(evaluator.cosines(retrieval_set(_LEVEL_SEED, _LEVEL_CLIPS)))
     provenance = {
         "source": "trained from nothing on the synthetic world of vidsearch",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ from vidsearch.training.commands import main
 # On a machine, or with a torch, that rounds otherwise. Measured without oneDNN, whose sums have another order: 1e-7 at
 # first steps, 4e-5 after one step of Muon and AdamW, which divide by the size of the gradient and so spread roundings.
 ELSEWHERE = 1e-3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +59,23 @@ def test_a_run_of_all_stages_leaves_a_model_that_ships(asked: tuple[Path, list[f
     told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["step"]) for line in told] == [(name, step) for name in names for step in (1, 2)]
     assert all(math.isfinite(line["loss"]) for line in told)
+    assert [line["step"] for line in told if math.isfinite(line.get("validation_loss", math.inf))] == [2] * len(names)
     assert sorted(path.stem for path in (run / "stages").iterdir()) == sorted(names)
     main(["ship-ask", str(run), str(tmp_path / "model")])
-    network = load_language_model(open_folder(tmp_path / "model"))
-    assert network.config == CONFIGS["mobilevideogpt-nano"]
+    folder = open_folder(tmp_path / "model")
+    assert [stage["name"] for stage in folder.provenance["settings"]["stages"]] == names
+    shipped = load_language_model(folder, dtype=torch.float32)
+    assert shipped.config == CONFIGS["mobilevideogpt-nano"]
+    trained = torch.load(run / "stages" / "tuning.pt", weights_only=True)["parts"]["network"]
+    for key, value in trained.items():
+        torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_takes_over_the_finished_stages_of_another(asked: tuple[Path, list[float]], tmp_path: Path) -> None:
+    words = ["ask", "--out", str(tmp_path / "run"), "--from", str(asked[0]), "--stages", "image-projector"]
+    main([*words, "--steps", "1", "--batch", "2", "--validate-every", "0"])
+    (taken,) = (torch.load(path, weights_only=True)["parts"] for path in (tmp_path / "run" / "stages").iterdir())
+    source = torch.load(asked[0] / "stages" / "tuning.pt", weights_only=True)["parts"]
+    differing = {key for key, value in source["network"].items() if not torch.equal(value, taken["network"][key])}
+    assert differing and all(key.startswith("model.image_mm_projector.") for key in differing)
+    assert all(torch.equal(value, taken["image_tower"][key]) for key, value in source["image_tower"].items())

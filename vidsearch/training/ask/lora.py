@@ -1,7 +1,7 @@
 """Low-rank adapters of the language model.
 
 Source: LoRA (arXiv 2106.09685) section 4.1; where they stand, rank, alpha and dropout as in the released training
-programs of Mobile-VideoGPT. Files are in the format of the peft library, so that either side reads the other's.
+programs of Mobile-VideoGPT. The files are in the format of the peft library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidsearch.errors import ModelError
 from vidsearch.models.qwen2.decoder import CausalLanguageModel
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -100,35 +99,6 @@ def save_adapter(network: CausalLanguageModel, settings: LoraSettings, folder: P
         "target_modules": list(TARGETS),
     }
     (folder / ADAPTER_CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-
-
-def load_adapter(network: CausalLanguageModel, folder: Path, *, merged: bool = True) -> None:
-    """Put the adapters of a folder on a network, in place, and by default make them part of its weights.
-
-    Raises ModelError where a file is missing, or an adapter does not belong to this network.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        config = json.loads((folder / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
-        settings = LoraSettings(int(config["r"]), int(config["lora_alpha"]), float(config.get("lora_dropout", 0.0)))
-        tensors = load_file(folder / ADAPTER_FILE)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} holds no adapter that can be read ({error}); give the folder of one") from error
-    adapt(network, settings)
-    wanted = {f"{_PEFT_PREFIX}{path}": adapted for path, _, _, adapted in _adapted(network)}
-    keys = {f"{path}.lora_{side}.weight" for path in wanted for side in "AB"}
-    if keys != set(tensors):
-        raise ModelError(f"the adapter in {folder} is of another network: {sorted(keys ^ set(tensors))[:4]} differ")
-    with torch.no_grad():
-        for path, adapted in wanted.items():
-            for side in ("A", "B"):
-                own, given = getattr(adapted, f"lora_{side}"), tensors[f"{path}.lora_{side}.weight"]
-                if own.shape != given.shape:
-                    raise ModelError(f"the adapter in {folder} is of another size at {path}; give the network's own")
-                own.copy_(given)
-    if merged:
-        merge(network)
 
 
 def _adapted(network: CausalLanguageModel) -> Iterator[tuple[str, nn.Module, str, AdaptedLinear]]:
