@@ -1,4 +1,4 @@
-"""Small videos made on the spot, in which every picture shows its own number."""
+"""Small videos made on the spot: every picture shows its own number, or a plain colour."""
 
 from __future__ import annotations
 
@@ -90,3 +90,21 @@ def turn_upright(path: Path) -> None:
     one = 1 << 16
     data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, SIDE_PX * one, 0, 1 << 30)
     path.write_bytes(data)
+
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+def make_colour_video(path: Path, *scenes: tuple[str, float], fps: int = 5) -> Path:
+    """A video of plain colours, each for so many seconds, one after the other."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
+        stream.width = stream.height = SIDE_PX
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for colour, length_s in scenes:
+            picture = np.full((SIDE_PX, SIDE_PX, 3), COLOURS[colour], dtype=np.uint8)
+            for _ in range(round(length_s * fps)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

@@ -51,6 +51,21 @@ def test_a_clip_is_encoded_once_and_each_question_answered(clip: Clip, answerer:
     assert answerer.asked == [("what is there?", False), ("who?", False), ("why?", False)]
 
 
+def test_questions_are_taken_as_they_come(clip: Clip, answerer: ScriptedAnswerer) -> None:
+    """A question that is typed after an answer is not awaited before it."""
+    taken: list[str] = []
+
+    def typed() -> Iterator[str]:
+        for question in ANSWERS:
+            taken.append(question)
+            yield question
+
+    for outcome in ask_about(clip, typed(), answerer, OPTIONS):
+        if isinstance(outcome, Answered):
+            assert taken[-1] == outcome.question
+    assert taken == list(ANSWERS)
+
+
 def test_a_conversation_keeps_its_history_from_the_second_question_on(clip: Clip, answerer: ScriptedAnswerer) -> None:
     list(ask_about(clip, list(ANSWERS), answerer, OPTIONS, chat=True))
     assert answerer.asked == [("what is there?", False), ("who?", True)]

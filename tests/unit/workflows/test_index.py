@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import ColourEmbedder
 from numpy.typing import NDArray
-from video_samples import even_times, make_video
+from video_samples import even_times, make_colour_video, make_video
 
 from vidsearch.embedding.executors import OneByOneExecutor, PooledExecutor, VideoStarted, WindowEmbedded
+from vidsearch.errors import VidsearchError
 from vidsearch.records import WindowSpec
+from vidsearch.store.interface import Library
 from vidsearch.store.library import open_library
 from vidsearch.workflows.index import (
     IndexOptions,
@@ -85,3 +90,132 @@ def test_a_file_replaced_while_its_windows_are_embedded_is_indexed_by_the_next_r
     index(folder, tmp_path / "home", Replacing)
     (indexed,) = [outcome for outcome in index(folder, tmp_path / "home") if isinstance(outcome, VideoIndexed)]
     assert (indexed.file.path.name, indexed.windows) == ("good.mp4", 5)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """red.mp4, green.mp4 and blue.mp4, of 4 seconds, the red one the newest."""
+    folder = tmp_path_factory.mktemp("samples")
+    for age_s, colour in enumerate(("red", "green", "blue")):
+        path = make_colour_video(folder / f"{colour}.mp4", (colour, 4))
+        os.utime(path, (1_700_000_000 - age_s, 1_700_000_000 - age_s))
+    return folder
+
+
+@pytest.fixture
+def videos(samples: Path, tmp_path: Path) -> Path:
+    """A folder of this test's own with the three samples."""
+    shutil.copytree(samples, tmp_path / "videos")
+    return tmp_path / "videos"
+
+
+@pytest.fixture
+def library(own_home: Path) -> Iterator[Library]:
+    with open_library(own_home) as opened:
+        yield opened
+
+
+def no_embedder() -> ColourEmbedder:
+    raise AssertionError("a network is opened although there is nothing to embed")
+
+
+def run(library: Library, *paths: Path, options: IndexOptions = OPTIONS) -> list[IndexOutcome]:
+    return list(index_folders(paths, library, ColourEmbedder, options, open_executor=OneByOneExecutor))
+
+
+def names(outcomes: list[IndexOutcome], kind: type[VideoIndexed] = VideoIndexed) -> list[str]:
+    return [outcome.file.path.name for outcome in outcomes if isinstance(outcome, kind)]
+
+
+def states(library: Library) -> dict[str, str]:
+    return {row.path.name: row.state for row in library.videos()}
+
+
+def test_every_video_is_indexed_newest_first_and_a_second_run_finds_nothing_to_do(
+    library: Library, videos: Path
+) -> None:
+    outcomes = run(library, videos)
+    assert names(outcomes) == ["red.mp4", "green.mp4", "blue.mp4"]
+    assert [outcome.windows for outcome in outcomes if isinstance(outcome, VideoIndexed)] == [3, 3, 3]
+    started = next(outcome for outcome in outcomes if isinstance(outcome, WorkStarted))
+    assert ([file.path.name for file in started.files], started.device) == (
+        ["red.mp4", "green.mp4", "blue.mp4"],
+        "none",
+    )
+    [again] = index_folders([videos], library, no_embedder, OPTIONS)
+    assert isinstance(again, RootPlanned) and len(again.plan.unchanged) == 3
+    assert library.roots() == [videos]
+
+
+def test_a_file_that_fails_is_recorded_skipped_and_tried_again_when_asked_or_changed(
+    library: Library, videos: Path
+) -> None:
+    (videos / "green.mp4").write_bytes(b"<html>not found</html>")
+    outcomes = run(library, videos)
+    [failed] = [outcome for outcome in outcomes if isinstance(outcome, VideoFailed)]
+    assert (failed.path.name, failed.kind) == ("green.mp4", "not-a-video")
+    assert states(library) == {"red.mp4": "indexed", "green.mp4": "failed", "blue.mp4": "indexed"}
+    [planned] = index_folders([videos], library, no_embedder, OPTIONS)
+    assert isinstance(planned, RootPlanned) and len(planned.plan.failed_before) == 1
+    retried = run(library, videos, options=replace(OPTIONS, retry_failed=True))
+    assert [outcome.path.name for outcome in retried if isinstance(outcome, VideoFailed)] == ["green.mp4"]
+    shutil.copy(videos / "red.mp4", videos / "green.mp4")
+    os.utime(videos / "green.mp4")
+    run(library, videos)
+    assert states(library)["green.mp4"] == "indexed"
+
+
+def test_a_moved_file_keeps_its_vectors_and_a_deleted_one_leaves(library: Library, videos: Path) -> None:
+    run(library, videos)
+    (videos / "red.mp4").rename(videos / "renamed.mp4")
+    (videos / "blue.mp4").unlink()
+    [planned] = index_folders([videos], library, no_embedder, OPTIONS)
+    assert isinstance(planned, RootPlanned)
+    assert (len(planned.plan.moved), len(planned.plan.gone)) == (1, 1)
+    assert states(library) == {"green.mp4": "indexed", "renamed.mp4": "indexed"}
+
+
+def test_a_folder_that_is_not_there_is_offline_if_it_is_known_and_else_a_mistake(
+    library: Library, videos: Path, tmp_path: Path
+) -> None:
+    run(library, videos)
+    videos.rename(tmp_path / "unplugged")
+    [planned] = index_folders([videos], library, no_embedder, OPTIONS)
+    assert isinstance(planned, RootPlanned) and planned.plan.offline
+    assert set(states(library).values()) == {"offline"}
+    with pytest.raises(VidsearchError, match=r"There is no .*elsewhere"):
+        run(library, tmp_path / "elsewhere")
+
+
+def test_a_dry_run_plans_and_changes_nothing(library: Library, videos: Path) -> None:
+    [planned] = index_folders([videos], library, no_embedder, replace(OPTIONS, dry_run=True))
+    assert isinstance(planned, RootPlanned) and len(planned.plan.to_index) == 3
+    assert library.roots() == [] and library.videos() == []
+
+
+def test_what_is_done_before_ctrl_c_stays_and_the_next_run_does_the_rest(library: Library, videos: Path) -> None:
+    outcomes = index_folders([videos], library, ColourEmbedder, OPTIONS, open_executor=OneByOneExecutor)
+    first = next(outcome for outcome in outcomes if isinstance(outcome, VideoIndexed))
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert first.file.path.name in states(library)
+    done_before = len(states(library))
+    assert len(names(run(library, videos))) == 3 - done_before
+    assert states(library) == {"red.mp4": "indexed", "green.mp4": "indexed", "blue.mp4": "indexed"}
+
+
+def test_another_window_spec_indexes_again(library: Library, videos: Path) -> None:
+    run(library, videos)
+    other = replace(OPTIONS, window_spec=WindowSpec(4.0, 4.0, ColourEmbedder.frames))
+    assert [
+        outcome.windows for outcome in run(library, videos, options=other) if isinstance(outcome, VideoIndexed)
+    ] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_a_single_file_and_excluded_names(library: Library, videos: Path) -> None:
+    assert names(run(library, videos / "blue.mp4")) == ["blue.mp4"]
+    assert names(run(library, videos, options=replace(OPTIONS, exclude=("green*",)))) == ["red.mp4"]

@@ -1,14 +1,18 @@
-"""A query's terms become one vector."""
+"""A query's terms become one vector, and the windows near it moments."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import ColourEmbedder
 
-from vidsearch.errors import VidsearchError
-from vidsearch.records import Query, Term
-from vidsearch.workflows.query import query_vector
+from vidsearch.errors import LibraryError, VidsearchError
+from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, Under, VideoFacts, VideoFile, WindowSpec
+from vidsearch.store.library import Library
+from vidsearch.workflows.query import QueryOptions, find_moments, query_vector
 
 
 def vector(*terms: Term) -> list[float]:
@@ -37,3 +41,97 @@ def test_an_empty_query_is_refused(terms: tuple[Term, ...]) -> None:
 
 def test_a_query_is_shown_by_its_terms() -> None:
     assert Query((Term("a dog"), Term("snow", 0.5))).text == "a dog + snow"
+
+
+RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+
+
+def put(library: Library, path: Path, *colours: tuple[float, float, float]) -> None:
+    """A video of windows of 2 s, one after the other, whose vectors are the colours."""
+    windows = tuple(ClipWindow(2.0 * i, 2.0 * i + 2, (2.0 * i,)) for i in range(len(colours)))
+    length_s = 2.0 * len(colours)
+    facts = VideoFacts(0.0, length_s, 10.0, round(10 * length_s), 64, 64, "h264", "mp4", 0, "decord")
+    vectors = np.array(colours, dtype=np.float32)
+    library.record_indexed(
+        IndexedVideo(
+            VideoFile(path, 1000, 1),
+            f"content of {path.name}",
+            facts,
+            windows,
+            vectors,
+            model=ColourEmbedder.model,
+            window_spec=WindowSpec(2.0, 2.0, 8),
+        )
+    )
+
+
+@pytest.fixture
+def library(own_home: Path) -> Iterator[Library]:
+    """a/rainbow.mp4: red, red, green, blue, red; a/pale.mp4: reddish; b/red.mp4: red."""
+    with Library.open(own_home) as opened:
+        put(opened, Path("/v/a/rainbow.mp4"), RED, RED, GREEN, BLUE, RED)
+        put(opened, Path("/v/a/pale.mp4"), (0.8, 0.6, 0.0))
+        put(opened, Path("/v/b/red.mp4"), RED)
+        yield opened
+
+
+def found(library: Library, query: Query) -> list[tuple[str, float, float, float]]:
+    hits = find_moments(library, ColourEmbedder(), query)
+    assert [hit.number for hit in hits] == list(range(1, len(hits) + 1))
+    return [(hit.path.name, hit.start_s, hit.end_s, round(hit.score, 2)) for hit in hits]
+
+
+def test_the_moments_that_answer_come_best_first_and_neighbours_are_one(library: Library) -> None:
+    assert found(library, Query((Term("a red thing"),)))[:4] == [
+        ("rainbow.mp4", 0, 4, 1.0),
+        ("rainbow.mp4", 8, 10, 1.0),
+        ("red.mp4", 0, 2, 1.0),
+        ("pale.mp4", 0, 2, 0.8),
+    ]
+
+
+def test_top_and_per_video_bound_what_is_shown(library: Library) -> None:
+    assert [name for name, *_ in found(library, Query((Term("red"),), top=2))] == ["rainbow.mp4"] * 2
+    shown = [name for name, *_ in found(library, Query((Term("red"),), per_video=1))]
+    assert shown == ["rainbow.mp4", "red.mp4", "pale.mp4"]
+
+
+def test_a_filter_leaves_the_other_videos_out(library: Library) -> None:
+    below_b = Query((Term("red"),), (Under(Path("/v/b")),))
+    assert found(library, below_b) == [("red.mp4", 0, 2, 1.0)]
+    one_file = Query((Term("red"),), (Under(Path("/v/a/pale.mp4")),))
+    assert found(library, one_file) == [("pale.mp4", 0, 2, 0.8)]
+    assert found(library, Query((Term("red"),), (Under(Path("/v/c")),))) == []
+
+
+def test_a_score_too_low_is_left_out(library: Library) -> None:
+    assert [score for *_, score in found(library, Query((Term("red"),), min_score=0.9))] == [1.0, 1.0, 1.0]
+
+
+def test_a_query_without_a_known_word_finds_nothing(library: Library) -> None:
+    assert found(library, Query((Term("a zebra"),))) == []
+
+
+def test_two_terms_find_what_is_like_both(library: Library) -> None:
+    assert found(library, Query((Term("red", 0.8), Term("green", 0.6)), top=1)) == [("pale.mp4", 0, 2, 1.0)]
+
+
+def test_another_model_is_an_error_that_says_which_there_is(library: Library) -> None:
+    other = ColourEmbedder()
+    other.model = "shapes"
+    with pytest.raises(LibraryError, match="only with colours"):
+        find_moments(library, other, Query((Term("red"),)))
+
+
+def test_a_text_with_options_is_still_a_query(library: Library) -> None:
+    options = QueryOptions(top=1, under=Path("/v/b"))
+    assert [hit.path.name for hit in find_moments(library, ColourEmbedder(), "red", options)] == ["red.mp4"]
+    assert len(find_moments(library, ColourEmbedder(), "red", QueryOptions())) == len(
+        find_moments(library, ColourEmbedder(), "red")
+    )
+
+
+def test_asking_for_moments_does_not_keep_them(library: Library) -> None:
+    """Keeping the hits of the last query is the command's."""
+    find_moments(library, ColourEmbedder(), Query((Term("red"),)))
+    assert library.last_hits() == ("", [])
