@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CLIPS, RunVidsearch, run_vidsearch
+from support import CLIPS, RunVidsearch, run_in_process, run_vidsearch
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and the programs they start inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +46,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def vidsearch(own_home: Path) -> RunVidsearch:
     """Runs the real program in a process of its own, with the bundled model unless told otherwise."""
     return run_vidsearch
+
+
+@pytest.fixture
+def command(own_home: Path) -> RunVidsearch:
+    """Runs a command line in this process, with the bundled model unless told otherwise."""
+    return run_in_process
 
 
 @pytest.fixture(scope="session")

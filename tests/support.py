@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, chdir, closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,29 @@ def run_vidsearch(
         timeout=timeout_s,
         check=False,
     )
+
+
+def run_in_process(
+    *arguments: str | Path,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """As `run_vidsearch`, in this process and so without its start: for tests that are not about the process."""
+    from vidsearch.cli.app import run
+
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
+    given = io.TextIOWrapper(io.BytesIO(input or b""), "utf-8", "surrogateescape")
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, environment(env)))
+        for name, stream in (("stdin", given), ("stdout", out), ("stderr", err)):
+            stack.enter_context(patch.object(sys, name, stream))
+        if cwd is not None:
+            stack.enter_context(chdir(cwd))
+        code = run([str(argument) for argument in arguments])
+        out.flush()
+        err.flush()
+    return subprocess.CompletedProcess(arguments, code, out.buffer.getvalue(), err.buffer.getvalue())  # type: ignore[attr-defined]
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:

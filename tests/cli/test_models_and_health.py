@@ -24,24 +24,24 @@ def small_tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     )
 
 
-def listed(vidsearch: RunVidsearch) -> dict[str, str]:
-    models = json.loads(vidsearch("models", "list", "--json").stdout)["models"]
+def listed(command: RunVidsearch) -> dict[str, str]:
+    models = json.loads(command("models", "list", "--json").stdout)["models"]
     return {model["name"]: model["state"] for model in models}
 
 
 def test_a_model_is_added_shown_verified_and_removed(
-    small_tiny: ModelFolder, own_home: Path, vidsearch: RunVidsearch
+    small_tiny: ModelFolder, own_home: Path, command: RunVidsearch
 ) -> None:
-    assert listed(vidsearch)["mobileviclip-tiny"] == "available"
-    line = next(line for line in vidsearch("models", "list").stdout.decode().splitlines() if "viclip-tiny\t" in line)
+    assert listed(command)["mobileviclip-tiny"] == "available"
+    line = next(line for line in command("models", "list").stdout.decode().splitlines() if "viclip-tiny\t" in line)
     assert line.split("\t")[1:4] == ["available", "431.0 MB", "search of real videos on a slow machine"]
     assert line.split("\t")[5].startswith("Google Drive folder ")
-    added = vidsearch("models", "add", "mobileviclip-tiny", "--from", small_tiny.path)
+    added = command("models", "add", "mobileviclip-tiny", "--from", small_tiny.path)
     assert added.returncode == 0, added.stderr.decode()
     assert b"ok: ONNX text encoder" in added.stderr
-    assert listed(vidsearch) | {"mobileviclip-tiny": "installed", "mobileviclip-nano": "bundled"} == listed(vidsearch)
+    assert listed(command) | {"mobileviclip-tiny": "installed", "mobileviclip-nano": "bundled"} == listed(command)
 
-    facts = json.loads(vidsearch("models", "info", "mobileviclip-tiny", "--json").stdout)
+    facts = json.loads(command("models", "info", "mobileviclip-tiny", "--json").stdout)
     assert (facts["origin"], facts["provenance"]) == ("installed", {"source": "x"})
     assert set(facts["parameters"]) == {"clips", "text", "other"}
     assert facts["exports"] == {"text.onnx": (small_tiny.path / "text.onnx").stat().st_size}
@@ -49,9 +49,9 @@ def test_a_model_is_added_shown_verified_and_removed(
     assert WEIGHTS_FILE in facts["hashes"]
 
     weights = own_home / "models" / "mobileviclip-tiny" / WEIGHTS_FILE
-    assert vidsearch("models", "verify").returncode == 0
+    assert command("models", "verify").returncode == 0
     weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
-    verified = vidsearch("models", "verify", "--json")
+    verified = command("models", "verify", "--json")
     assert verified.returncode == 5
     assert json.loads(verified.stdout)["problems"] == {
         "mobileviclip-tiny": ["model.safetensors has changed"],
@@ -59,8 +59,8 @@ def test_a_model_is_added_shown_verified_and_removed(
         "mobilevideogpt-nano": [],
     }
 
-    assert vidsearch("models", "remove", "mobileviclip-tiny").returncode == 0
-    assert listed(vidsearch)["mobileviclip-tiny"] == "available"
+    assert command("models", "remove", "mobileviclip-tiny").returncode == 0
+    assert listed(command)["mobileviclip-tiny"] == "available"
     assert [path.name for path in (own_home / "models").iterdir() if path.name != ".install.lock"] == []
 
 
@@ -76,17 +76,17 @@ def test_a_model_is_added_shown_verified_and_removed(
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_cannot_be_done_is_said(arguments: list[str], code: int, words: str, vidsearch: RunVidsearch) -> None:
-    done = vidsearch("models", *arguments)
+def test_what_cannot_be_done_is_said(arguments: list[str], code: int, words: str, command: RunVidsearch) -> None:
+    done = command("models", *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert words in done.stderr.decode()
     assert done.stderr.count(b"\n") <= 2  # one sentence, perhaps after what was begun
 
 
-def test_a_damaged_model_is_listed_as_such(own_home: Path, vidsearch: RunVidsearch) -> None:
+def test_a_damaged_model_is_listed_as_such(own_home: Path, command: RunVidsearch) -> None:
     (own_home / "models" / "mobileclip-s2").mkdir(parents=True)
-    assert listed(vidsearch)["mobileclip-s2"] == "damaged"
-    assert vidsearch("models", "remove", "mobileclip-s2").returncode == 0
+    assert listed(command)["mobileclip-s2"] == "damaged"
+    assert command("models", "remove", "mobileclip-s2").returncode == 0
 
 
 def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidsearch) -> None:
@@ -123,9 +123,9 @@ def test_the_doctor_names_a_broken_library_and_a_broken_model(
     assert "text.onnx has changed" in wrong[0]["note"]
 
 
-def test_a_library_is_checked_and_rebuilt(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    assert vidsearch("check").stderr == b"The library is whole.\n"
-    before = vidsearch("query", "a red square", "--json").stdout
-    assert b"Rebuilt: " in vidsearch("rebuild").stderr
-    assert vidsearch("query", "a red square", "--json").stdout == before
-    assert vidsearch("check").returncode == 0
+def test_a_library_is_checked_and_rebuilt(clips_library: Path, command: RunVidsearch) -> None:
+    assert command("check").stderr == b"The library is whole.\n"
+    before = command("query", "a red square", "--json").stdout
+    assert b"Rebuilt: " in command("rebuild").stderr
+    assert command("query", "a red square", "--json").stdout == before
+    assert command("check").returncode == 0

@@ -20,16 +20,16 @@ def test_importing_the_program_imports_nothing_heavy() -> None:
     assert heavy & set(done.stdout.split()) == set()
 
 
-def test_the_readme_shows_every_command(vidsearch: RunVidsearch) -> None:
-    listed = vidsearch("--help").stdout.decode().split("Commands:")[1].split("Exit codes")[0]
+def test_the_readme_shows_every_command(command: RunVidsearch) -> None:
+    listed = command("--help").stdout.decode().split("Commands:")[1].split("Exit codes")[0]
     commands = re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE)
     assert {"index", "query", "videos", "remove", "info", "train"} <= set(commands)
     readme = (REPOSITORY / "README.md").read_text()
     assert [name for name in commands if f"vidsearch {name}" not in readme] == []
 
 
-def test_a_pipe_gets_tab_separated_lines(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    done = vidsearch("query", "a yellow star blinks", "-k", "3", "--time-format", "seconds")
+def test_a_pipe_gets_tab_separated_lines(clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", "a yellow star blinks", "-k", "3", "--time-format", "seconds")
     lines = done.stdout.decode().splitlines()
     assert [line.split("\t")[0] for line in lines] == ["1", "2", "3"]
     _, score, level, start, end, path = lines[0].split("\t")
@@ -39,9 +39,9 @@ def test_a_pipe_gets_tab_separated_lines(clips_library: Path, vidsearch: RunVids
     assert Path(path).parent == CLIPS
 
 
-def test_json_and_jsonl_say_the_same(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    whole = json.loads(vidsearch("query", "a green cross", "--json", "-k", "4").stdout)
-    lines = vidsearch("query", "a green cross", "--jsonl", "-k", "4").stdout.splitlines()
+def test_json_and_jsonl_say_the_same(clips_library: Path, command: RunVidsearch) -> None:
+    whole = json.loads(command("query", "a green cross", "--json", "-k", "4").stdout)
+    lines = command("query", "a green cross", "--jsonl", "-k", "4").stdout.splitlines()
     assert [json.loads(line) for line in lines] == whole["hits"]
     assert whole["version"] == 1
     assert set(whole["hits"][0]) >= {
@@ -58,58 +58,58 @@ def test_json_and_jsonl_say_the_same(clips_library: Path, vidsearch: RunVidsearc
     assert [hit["number"] for hit in whole["hits"]] == [1, 2, 3, 4]
 
 
-def test_queries_repeat_exactly(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    first, second = (vidsearch("query", "two circles", "--json").stdout for _ in range(2))
+def test_queries_repeat_exactly(clips_library: Path, command: RunVidsearch) -> None:
+    first, second = (command("query", "two circles", "--json").stdout for _ in range(2))
     assert first == second
 
 
-def test_the_words_may_come_from_stdin(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    piped = vidsearch("query", "-", "--json", input=b"a red square moves left\n")
-    given = vidsearch("query", "a red square moves left", "--json")
+def test_the_words_may_come_from_stdin(clips_library: Path, command: RunVidsearch) -> None:
+    piped = command("query", "-", "--json", input=b"a red square moves left\n")
+    given = command("query", "a red square moves left", "--json")
     assert piped.stdout == given.stdout
 
 
-def test_under_and_min_score_narrow(clips_library: Path, vidsearch: RunVidsearch) -> None:
+def test_under_and_min_score_narrow(clips_library: Path, command: RunVidsearch) -> None:
     clip = CLIPS / "yellow-star-blinks.mp4"
-    hits = json.loads(vidsearch("query", "a yellow star", "--under", clip, "--json").stdout)["hits"]
+    hits = json.loads(command("query", "a yellow star", "--under", clip, "--json").stdout)["hits"]
     assert [hit["path"] for hit in hits] == [str(clip)]
-    done = vidsearch("query", "a red square", "--min-score", "0.999")
+    done = command("query", "a red square", "--min-score", "0.999")
     assert done.returncode == 1
     assert done.stdout == b""
     assert done.stderr == b"Nothing found for 'a red square'.\n"
 
 
-def test_what_matches_too_little_is_left_out_and_said_to_be(clips_library: Path, vidsearch: RunVidsearch) -> None:
+def test_what_matches_too_little_is_left_out_and_said_to_be(clips_library: Path, command: RunVidsearch) -> None:
     words = ("query", "a green cross", "-k", "50")
-    shown, whole = (json.loads(vidsearch(*words, "--json", *more).stdout) for more in ((), ("--all",)))
+    shown, whole = (json.loads(command(*words, "--json", *more).stdout) for more in ((), ("--all",)))
     count = len(shown["hits"])
     assert whole["hits"][:count] == shown["hits"]
     assert {hit["level"] for hit in shown["hits"]} <= {"high", "medium", "low"}
     assert {hit["level"] for hit in whole["hits"][count:]} == {"none"}
     assert (shown["left_out"], whole["left_out"]) == (len(whole["hits"]) - count, 0)
     assert shown["left_out"] > 1
-    done = vidsearch(*words)
+    done = command(*words)
     assert done.stderr.decode() == f"{shown['left_out']} weaker moments are not shown; --all shows them.\n"
 
 
-def test_nothing_matches_though_something_is_nearest(clips_library: Path, vidsearch: RunVidsearch) -> None:
+def test_nothing_matches_though_something_is_nearest(clips_library: Path, command: RunVidsearch) -> None:
     clip = CLIPS / "yellow-star-blinks.mp4"  # one window, in which there is no square
-    done = vidsearch("query", "a red square", "--under", clip)
+    done = command("query", "a red square", "--under", clip)
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == b"Nothing matches 'a red square'; 1 weaker moment is not shown; --all shows them.\n"
     for given in (["--all"], ["--min-score", "-1"]):
-        weak = vidsearch("query", "a red square", "--under", clip, *given)
+        weak = command("query", "a red square", "--under", clip, *given)
         assert (weak.returncode, weak.stderr) == (0, b"")
         assert weak.stdout.decode().split("\t")[2] == "none"
 
 
-def test_unknown_words_are_named(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    done = vidsearch("query", "a helicopter with a red square")
+def test_unknown_words_are_named(clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", "a helicopter with a red square")
     assert b"does not know: helicopter" in done.stderr
 
 
-def test_a_query_of_unknown_words_alone_finds_nothing(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    done = vidsearch("query", "a zebra on the crossing", "--json")
+def test_a_query_of_unknown_words_alone_finds_nothing(clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", "a zebra on the crossing", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["hits"] == []
     assert b"does not know: zebra, crossing; put it in words that it knows" in done.stderr
@@ -137,10 +137,10 @@ def test_a_closed_pipe_is_no_error(clips_library: Path) -> None:
     ],
 )
 def test_errors_are_one_sentence_with_an_exit_code(
-    clips_library: Path, tmp_path: Path, vidsearch: RunVidsearch, arguments: list[str], code: int, words: str
+    clips_library: Path, tmp_path: Path, command: RunVidsearch, arguments: list[str], code: int, words: str
 ) -> None:
     (tmp_path / "new.mp4").write_bytes((CLIPS / "yellow-square-still.mp4").read_bytes())
-    done = vidsearch(*arguments, cwd=tmp_path)
+    done = command(*arguments, cwd=tmp_path)
     assert words in done.stderr.decode()
     assert done.returncode == code
     assert done.stdout == b""
@@ -148,24 +148,24 @@ def test_errors_are_one_sentence_with_an_exit_code(
 
 
 @pytest.mark.parametrize("arguments", [["query", "x"], ["videos"], ["info"], ["remove", "."]])
-def test_without_a_library_every_command_says_how_to_make_one(vidsearch: RunVidsearch, arguments: list[str]) -> None:
-    done = vidsearch(*arguments)
+def test_without_a_library_every_command_says_how_to_make_one(command: RunVidsearch, arguments: list[str]) -> None:
+    done = command(*arguments)
     assert done.returncode == 4
     assert b"vidsearch index" in done.stderr
 
 
-def test_a_damaged_library_is_named(own_home: Path, vidsearch: RunVidsearch) -> None:
+def test_a_damaged_library_is_named(own_home: Path, command: RunVidsearch) -> None:
     own_home.mkdir()
     (own_home / "library.sqlite3").write_bytes(os.urandom(40_000))
-    done = vidsearch("videos")
+    done = command("videos")
     assert done.returncode == 4
     assert str(own_home).encode() in done.stderr
 
 
-def test_info_tells_what_is_there(clips_library: Path, vidsearch: RunVidsearch) -> None:
-    facts = json.loads(vidsearch("info", "--json").stdout)
+def test_info_tells_what_is_there(clips_library: Path, command: RunVidsearch) -> None:
+    facts = json.loads(command("info", "--json").stdout)
     assert facts["folder"] == str(clips_library)
     assert facts["videos"]["indexed"] == len(list(CLIPS.glob("*.mp4")))
     assert facts["models"][0]["name"] == "mobileviclip-nano"
     assert facts["roots"] == [{"path": str(CLIPS), "offline": False}]
-    assert vidsearch("info").stdout.startswith(b"library\t")
+    assert command("info").stdout.startswith(b"library\t")

@@ -1,4 +1,4 @@
-"""index → query → ask, each in a process of its own, with a small network under the default model's name."""
+"""index → query → ask with a small network under the default model's name; a process where it matters."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def program(
-    models: Path, clips_library: Path, monkeypatch: pytest.MonkeyPatch, vidsearch: RunVidsearch
-) -> RunVidsearch:
+def program(models: Path, clips_library: Path, monkeypatch: pytest.MonkeyPatch, command: RunVidsearch) -> RunVidsearch:
     """The program where examples/clips is indexed and the answering model installed."""
     monkeypatch.setenv("VIDSEARCH_MODEL_DIR", str(models))
-    return vidsearch
+    return command
 
 
 def test_a_hit_of_the_last_query_is_asked_about(program: RunVidsearch) -> None:
@@ -101,9 +99,9 @@ def test_a_query_asks_on_the_device_of_the_environment(program: RunVidsearch) ->
 
 
 def test_a_query_that_would_ask_without_weights_finds_nothing_either(
-    vidsearch: RunVidsearch, clips_library: Path
+    command: RunVidsearch, clips_library: Path
 ) -> None:
-    done = vidsearch("query", "a star", "--ask", QUESTION)
+    done = command("query", "a star", "--ask", QUESTION)
     assert (done.returncode, done.stdout) == (5, b"")
 
 
