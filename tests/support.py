@@ -8,8 +8,8 @@ import pty
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, chdir, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -58,6 +58,7 @@ def run_in_process(
     given = io.TextIOWrapper(io.BytesIO(input or b""), "utf-8", "surrogateescape")
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, environment(env)))
+        stack.enter_context(_one_thread())
         for name, stream in (("stdin", given), ("stdout", out), ("stderr", err)):
             stack.enter_context(patch.object(sys, name, stream))
         if cwd is not None:
@@ -66,6 +67,19 @@ def run_in_process(
         out.flush()
         err.flush()
     return subprocess.CompletedProcess(arguments, code, out.buffer.getvalue(), err.buffer.getvalue())  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What OMP_NUM_THREADS=1 does for a process: threads that wait for each other take the cores from other tests."""
+    import torch  # late: most users of this module never need it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
