@@ -162,7 +162,7 @@ def _hit(number: int) -> tuple[Path, TimeRange]:
 def _path_and_range(clip: str) -> tuple[Path, TimeRange | None]:
     """A path, and the range behind its @; a file of that whole name comes first."""
     match = _RANGE.fullmatch(clip)
-    path = options.absolute(Path(clip))
+    path = options.absolute(options.given_path(clip))
     if match is None or path.exists():
         return path, None
     return options.absolute(Path(match["path"])), _range(match["start"] or None, match["end"] or None)

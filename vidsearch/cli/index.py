@@ -21,11 +21,19 @@ EXIT_SOME_FAILED = 3
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders to walk, or single files.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(parser=options.given_path, metavar="PATH...", help="Folders to walk, or single files."),
+    ],
     model: options.Model = DEFAULT_MODEL,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", metavar="FILE|FOLDER", help="Install the model from this checkpoint first."),
+        typer.Option(
+            "--weights",
+            parser=options.given_path,
+            metavar="FILE|FOLDER",
+            help="Install the model from this checkpoint first.",
+        ),
     ] = None,
     window: Annotated[float, typer.Option("--window", min=0.1, metavar="SECONDS", help="Length of a window.")] = 8.0,
     stride: Annotated[float, typer.Option("--stride", min=0.1, metavar="SECONDS", help="A new window every ...")] = 4.0,

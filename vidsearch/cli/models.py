@@ -147,7 +147,13 @@ def _word(ok: bool | None) -> str:
 def add(
     name: Name,
     source: Annotated[
-        Path, typer.Option("--from", metavar="FILE|FOLDER", help="The published file, or the folder with the files.")
+        Path,
+        typer.Option(
+            "--from",
+            parser=options.given_path,
+            metavar="FILE|FOLDER",
+            help="The published file, or the folder with the files.",
+        ),
     ],
     half: pull.Half = False,
     as_stored: pull.AsStored = False,

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 DEFAULT_MAX_NEW_TOKENS = 256
 
 
+def given_path(text: str) -> Path:
+    """A path that was typed. BadParameter for an empty one: pathlib would take it for the current folder."""
+    if not text:
+        raise typer.BadParameter("the path is empty; write . for the current folder")
+    return Path(text)
+
+
 Model = Annotated[
     str, typer.Option("--model", "-m", envvar="VIDSEARCH_MODEL", metavar="NAME", help="The model to search with.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Under = Annotated[
-    Path | None, typer.Option("--under", metavar="PATH", help="Only videos in this folder, or this one file.")
+    Path | None,
+    typer.Option("--under", parser=given_path, metavar="PATH", help="Only videos in this folder, or this one file."),
 ]
 
 

@@ -144,7 +144,7 @@ def _understood(name: str, source: str | None) -> tuple[str | None, Path | str |
 
 def _place(text: str) -> Path | str:
     """A folder, or a repository's name; wrong usage where it is neither."""
-    path = options.absolute(Path(text))
+    path = options.absolute(options.given_path(text))
     if path.exists():
         return path
     if _REPOSITORY.fullmatch(text):

@@ -40,7 +40,10 @@ JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object 
 FilesOnly = Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")]
 Null = Annotated[bool, typer.Option("-0", help="With -f: end each name with a NUL byte, unchanged.")]
 Page = Annotated[
-    Path | None, typer.Option("--page", metavar="FILE.html", help="Also write a page with pictures and playback.")
+    Path | None,
+    typer.Option(
+        "--page", parser=options.given_path, metavar="FILE.html", help="Also write a page with pictures and playback."
+    ),
 ]
 Questions = Annotated[
     list[str] | None,

@@ -12,7 +12,10 @@ from vidsearch.errors import VidsearchError
 
 
 def remove(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH...]", help="Folders or files to forget.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(parser=options.given_path, metavar="[PATH...]", help="Folders or files to forget."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="NAME", help="Forget all vectors of this model instead."),

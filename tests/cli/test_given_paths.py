@@ -1,0 +1,34 @@
+"""Paths as people and scripts type them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import CLIPS, RunVidsearch
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["remove", ""],
+        ["remove", str(CLIPS), ""],
+        ["index", ""],
+        ["index", ".", "--weights", ""],
+        ["query", "red", "--under", ""],
+        ["query", "red", "--page", ""],
+        ["videos", "--under", ""],
+        ["ask", "", "what?"],
+        ["models", "add", "mobileviclip-small", "--from", ""],
+        ["models", "pull", "mobileviclip-small", "--from", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_refused(arguments: list[str], clips_library: Path, command: RunVidsearch) -> None:
+    """As a script with an unset variable gives it: it is not the current folder."""
+    done = command(*arguments, cwd=CLIPS, env={"COLUMNS": "200"})
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the path is empty; write . for the current folder" in done.stderr
+    videos = json.loads(command("videos", "--json").stdout)["videos"]
+    assert len(videos) == len(list(CLIPS.glob("*.mp4")))
