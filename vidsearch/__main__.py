@@ -1,5 +1,61 @@
-"""`python -m vidsearch`."""
+"""The `vidsearch` program: the process is made ready before anything is imported that takes time.
 
-from vidsearch.cli.app import main
+Ctrl-C during the imports ends it at once; descriptors that the shell closed (`>&-`) are opened on /dev/null, so that no
+file of ours takes their place.
+"""
 
-main()
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from vidsearch.errors import EXIT_INTERRUPTED
+
+
+def main() -> None:
+    """Runs the command line of this process and ends it with the exit code."""
+    stoppable = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where the shell ignores Ctrl-C
+    if stoppable:
+        signal.signal(signal.SIGINT, _leave_at_once)
+    _open_closed_streams()
+    from vidsearch.cli.app import run
+
+    if stoppable:
+        signal.signal(signal.SIGINT, _stop)
+    try:
+        code = run()
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except ImportError:  # what a native module makes of a KeyboardInterrupt while it is imported
+        if not _stopped:
+            raise
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+_stopped: list[int] = []  # the signals that came
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _stopped.append(number)
+    raise KeyboardInterrupt
+
+
+def _open_closed_streams() -> None:
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="surrogateescape"))
+
+
+if __name__ == "__main__":
+    main()

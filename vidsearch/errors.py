@@ -28,6 +28,9 @@ VideoErrorKind = Literal[
 VIDEO_ERROR_KINDS: tuple[str, ...] = get_args(VideoErrorKind)
 
 
+EXIT_INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT, as shells have it
+
+
 class VidsearchError(Exception):
     """A mistake or a state that the user can act on: wrong usage unless a subclass says otherwise.
 
@@ -67,6 +70,7 @@ class ModelError(VidsearchError):
 
 
 __all__ = [
+    "EXIT_INTERRUPTED",
     "VIDEO_ERROR_KINDS",
     "LibraryError",
     "ModelError",

@@ -5,8 +5,10 @@ Fields are added, never renamed or removed within one VERSION. Times are seconds
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.workflows.relevance import match_level
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
+def name_text(path: Path) -> str:
+    """A path as text, the same in every locale: a lone surrogate for each byte that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
 def hit(found: Hit, levels: Levels) -> dict[str, Any]:
     """A moment that a query found; `levels` are those of the hit's model."""
     return {
         "number": found.number,
-        "path": str(found.path),
+        "path": name_text(found.path),
         "start_s": round(found.start_s, 3),
         "end_s": round(found.end_s, 3),
         "best_s": round(found.best_s, 3),
@@ -40,7 +47,7 @@ def hit(found: Hit, levels: Levels) -> dict[str, Any]:
 def video(row: VideoRow) -> dict[str, Any]:
     """A line of `vidsearch videos`."""
     return {
-        "path": str(row.path),
+        "path": name_text(row.path),
         "state": row.state,
         "error": row.error,
         "error_kind": row.error_kind,
@@ -54,10 +61,10 @@ def video(row: VideoRow) -> dict[str, Any]:
 def library(facts: LibraryInfo, default_model: str) -> dict[str, Any]:
     """What a library holds."""
     return {
-        "folder": str(facts.folder),
+        "folder": name_text(facts.folder),
         "schema": facts.schema,
         "default_model": default_model,
-        "roots": [{"path": str(root.path), "offline": root.offline} for root in facts.roots],
+        "roots": [{"path": name_text(root.path), "offline": root.offline} for root in facts.roots],
         "models": [_model(model) for model in facts.models],
         "videos": {"indexed": facts.indexed, "failed": facts.failed, "offline": facts.offline},
         "duration_s": round(facts.duration_s, 3),
@@ -83,17 +90,18 @@ def index_run(
     plans = [item.plan for item in planned]
     return {
         "dry_run": dry_run,
-        "to_index": [str(file.path) for plan in plans for file in plan.to_index],
+        "to_index": [name_text(file.path) for plan in plans for file in plan.to_index],
         "indexed": [
-            {"path": str(item.file.path), "windows": item.windows, "damage": item.facts.damage} for item in indexed
+            {"path": name_text(item.file.path), "windows": item.windows, "damage": item.facts.damage}
+            for item in indexed
         ],
-        "failed": [{"path": str(item.path), "kind": item.kind, "error": item.message} for item in failed],
+        "failed": [{"path": name_text(item.path), "kind": item.kind, "error": item.message} for item in failed],
         "unchanged": sum(len(plan.unchanged) + len(plan.refingerprinted) for plan in plans),
         "failed_before": sum(len(plan.failed_before) for plan in plans),
         "moved": sum(len(plan.moved) for plan in plans),
         "copied": sum(len(plan.copied) for plan in plans),
         "gone": sum(len(plan.gone) for plan in plans),
-        "offline": [str(item.root) for item in planned if item.plan.offline],
+        "offline": [name_text(item.root) for item in planned if item.plan.offline],
     }
 
 
@@ -116,7 +124,7 @@ def answers(outcomes: Iterable[AskOutcome]) -> dict[str, Any]:
 
 
 def _encoded_clip(clip: EncodedClip) -> dict[str, Any]:
-    fields = asdict(clip) | {"path": str(clip.path)}
+    fields = asdict(clip) | {"path": name_text(clip.path)}
     for name in ("start_s", "end_s"):
         fields[name] = round(fields[name], 3)
     fields["frames_s"] = [round(time, 3) for time in fields.pop("times_s")]

@@ -5,6 +5,7 @@ Each command imports its workflow in its body, so that `vidsearch --help` answer
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from typing import Annotated
@@ -13,9 +14,9 @@ import typer
 
 from vidsearch import __version__
 from vidsearch.cli import ask, health, index, info, models, query, remove, show, train, videos
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 
-EXIT_INTERRUPTED = 130
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="vidsearch",
@@ -44,7 +45,7 @@ app.command(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vidsearch {__version__}")
+        show.write(f"vidsearch {__version__}\n")
         raise typer.Exit
 
 
@@ -56,7 +57,16 @@ def options(
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv for debugging.")] = 0,
 ) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Log lines quote file names and other programs' words: a terminal gets none of their control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return show.printable_lines(super().format(record))
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -67,10 +77,21 @@ def run(arguments: list[str] | None = None) -> int:
         show.say_error(error)
         return error.exit_code
     except typer.TyperException as error:  # wrong usage, with typer's own hint
+        error.message = show.printable_lines(error.message)
         error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return 0  # typer's answer to a reader of the help who left
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        show.say(f"vidsearch: The output cannot be written ({error.strerror}).")
+        show.leave_stdout()
+        return VidsearchError.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -56,7 +56,7 @@ def ask(
     from vidsearch.cli.memory import keep_freed_memory
     from vidsearch.workflows.ask import ask_about, check_question
 
-    given = list(questions or [])
+    given = [options.typed_text(question) for question in questions or []]
     if not given and not chat:
         raise typer.BadParameter("give a question, - to read questions from stdin, or --chat")
     if given.count("-") > 1 or ("-" in given and chat):

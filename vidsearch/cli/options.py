@@ -26,6 +26,11 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
+def typed_text(text: str) -> str:
+    """An argument as UTF-8 text whatever the locale; a byte that is not UTF-8 stays a lone surrogate."""
+    return os.fsencode(text).decode("utf-8", "surrogateescape")
+
+
 Model = Annotated[
     str, typer.Option("--model", "-m", envvar="VIDSEARCH_MODEL", metavar="NAME", help="The model to search with.")
 ]

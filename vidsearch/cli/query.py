@@ -94,7 +94,7 @@ def query(
     _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     filters = (Under(options.absolute(under)),) if under else ()
-    wanted = Query((Term(_from_stdin_if_dash(text)),), filters, top, per_video, min_score, exact)
+    wanted = Query((Term(_words(text)),), filters, top, per_video, min_score, exact)
     hits, left_out, levels = _find(wanted, model, only_matching=not show_all and min_score is None)
     if page is not None:
         _write_page(page, wanted.text, hits)
@@ -120,8 +120,17 @@ def _check_asking(questions: list[str] | None, ask_top: int | None, ask_model: s
         raise typer.BadParameter(f"{'--ask-model' if ask_top is None else '--ask-top'} goes with --ask")
 
 
-def _from_stdin_if_dash(text: str) -> str:
-    return sys.stdin.read().strip() if text == "-" else text
+def _words(text: str) -> str:
+    """The words of the query, read from stdin for -. VidsearchError if they are not UTF-8."""
+    if text == "-":
+        words = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").strip()
+    else:
+        words = options.typed_text(text)
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise VidsearchError(f"The query {words} is not UTF-8 text; write it in UTF-8 and search again.") from None
+    return words
 
 
 def _find(query: Query, model: str, *, only_matching: bool) -> tuple[list[Hit], int, Levels]:

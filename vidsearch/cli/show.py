@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -17,29 +19,46 @@ from vidsearch.errors import VidsearchError
 
 
 def write(text: str) -> None:
-    """To stdout at once; names that are not valid UTF-8 keep their bytes."""
-    _emit(text.encode("utf-8", "surrogateescape"))
+    """To stdout at once. A pipe gets names with their own bytes, also those that are not valid UTF-8; a terminal gets
+    no control characters: they are shown, as escapes.
+    """
+    _emit(on_terminal(text).encode("utf-8", "surrogateescape"))
 
 
 def write_json(value: Any) -> None:
     """One JSON document on one line. Bytes that are not UTF-8 appear as \\udcXX, which Python's os.fsencode undoes."""
-    _emit(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+    text = json.dumps(value, ensure_ascii=False)
+    if sys.stdout.isatty():
+        text = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    _emit(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def _emit(data: bytes) -> None:
-    """Writes and flushes; where nobody reads any more (`| head`) the program ends quietly, as done."""
+    """Writes and flushes; where nobody reads any more (`| head`) the program ends quietly, as done.
+
+    Raises VidsearchError if the system takes no more, as on a full disk.
+    """
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
+        leave_stdout()
         raise typer.Exit(0) from None
+    except OSError as error:
+        leave_stdout()
+        raise VidsearchError(f"The output cannot be written ({error.strerror}).") from error
+
+
+def leave_stdout() -> None:
+    """What is still to be written goes nowhere: the interpreter's own last flush would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """To stderr: everything that is not a result."""
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    """To stderr: everything that is not a result. A stderr that takes nothing is no reason to stop."""
+    with suppress(OSError):
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def say_error(error: VidsearchError) -> None:
@@ -59,8 +78,13 @@ def printable(text: str) -> str:
 
 
 def on_terminal(text: str) -> str:
-    """Text of several lines, for stdout: on a terminal its control characters are escaped, in a pipe it stays."""
-    return "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text
+    """Text for stdout: on a terminal its control characters but tab and newline are escaped, in a pipe it stays."""
+    return printable_lines(text) if sys.stdout.isatty() else text
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, for text of several lines: newlines and tabs stay."""
+    return "".join(piece if piece in ("\n", "\t") else printable(piece) for piece in re.split(r"([\n\t])", text))
 
 
 def one_line(text: str) -> str:

@@ -9,18 +9,17 @@ StoredPath = str | bytes
 
 
 def to_stored(path: Path) -> StoredPath:
-    """TEXT if the name is valid UTF-8, else BLOB with the bytes of the file system."""
-    name = str(path)
+    """TEXT if the name is valid UTF-8, else BLOB; both hold the bytes of the file system, in every locale."""
+    name = os.fsencode(path)
     try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # the surrogates with which Python stands for undecodable bytes
-        return os.fsencode(name)
-    return name
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name
 
 
 def from_stored(stored: StoredPath) -> Path:
     """The inverse of `to_stored`."""
-    return Path(os.fsdecode(stored))
+    return Path(os.fsdecode(stored.encode("utf-8") if isinstance(stored, str) else stored))
 
 
 def within_sql(column: str, place: Path, *, prefix: str = "") -> tuple[str, dict[str, StoredPath]]:
