@@ -186,6 +186,9 @@ class TestInThisProcess:
             ([CLIP, " "], 2, "The question is empty"),
             ([CLIP, "-", "-"], 2, "stdin can be read once"),
             ([CLIP, "-", "--chat"], 2, "stdin can be read once"),
+            ([f"{CLIP}@12..", QUESTION], 2, "'@12..' is not a range; write @12-20, @12- (to the end) or @-20"),
+            (["1@0-1", QUESTION], 2, "hit 1 is a range already; widen it with --pad, or name its file"),
+            (["1@1..", QUESTION], 2, "hit 1 is a range already; widen it with --pad, or name its file"),
             (["/no/such.mp4", QUESTION], 2, "There is no /no/such.mp4; give a video that exists"),
             ([f"{CLIP}@10-20", QUESTION], 2, "The range 00:10.0-00:20.0 lies outside"),
             ([f"{CLIP}@3-2", QUESTION], 2, "its end comes after its start"),
@@ -239,6 +242,12 @@ class TestInThisProcess:
             "",
             "vidsearch: The question is empty; ask it in words, as in: vidsearch ask clip.mp4 'what happens?'\n",
         )
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["--chat"], [QUESTION, "-"]])
+def test_a_stdin_without_a_question_is_told_before_a_model_is_asked_for(arguments: list[str]) -> None:
+    code, answers, said = run(CLIP, *arguments, input="\n")
+    assert (code, answers, said) == (2, "", "vidsearch: No question came from stdin; write one a line.\n")
 
 
 def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:

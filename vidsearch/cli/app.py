@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -79,6 +80,9 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.TyperException as error:  # wrong usage, with typer's own hint
         error.message = show.printable_lines(error.message)
         error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so
+        for name in sys.argv[1:] if arguments is None else arguments:
+            if name.startswith("-") and os.path.lexists(name):
+                show.say(f"vidsearch: There is a file {name} here; write ./{name} for it.")
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

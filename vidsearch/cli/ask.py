@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -66,12 +67,13 @@ def ask(
     for question in given:
         check_question(question)
     place = wanted_clip(clip, start, end, pad, coverage)
+    awaited = _all_questions(given, chat)
     pull.find_or_offer(model, "vqa")
     keep_freed_memory()
     answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
     generation = GenerationOptions(max_new_tokens, temperature, seed)
     talking = chat and _stdin_is_a_terminal()
-    outcomes = ask_about(place, _all_questions(given, chat), answerer, generation, chat=chat, stoppable=talking)
+    outcomes = ask_about(place, awaited, answerer, generation, chat=chat, stoppable=talking)
     if as_json:
         show.write_json(
             {"version": json_forms.VERSION, **json_forms.answers(with_frames_said(outcomes) if verbose else outcomes)}
@@ -110,23 +112,22 @@ def padded(span: TimeRange, pad_s: float) -> TimeRange:
 
 
 def _all_questions(given: list[str], chat: bool) -> Iterator[str]:
-    """The questions of the command line, with those of stdin in the place of -, and after them in a conversation."""
-    for question in given:
-        if question == "-":
-            yield from _at_least_one(_typed_questions())
-        else:
-            yield question
-    if chat:
-        yield from _typed_questions()
+    """The questions of the command line, with those of stdin in the place of -, and after them in a conversation.
+
+    VidsearchError at once where stdin is a file or a pipe without any question, and a question was to come from it.
+    """
+    typed = _typed_questions()
+    if ("-" in given or not given) and not _stdin_is_a_terminal():
+        typed = _at_least_one(typed)
+    pieces = [typed if question == "-" else iter((question,)) for question in given]
+    return chain.from_iterable([*pieces, typed] if chat else pieces)
 
 
 def _at_least_one(questions: Iterator[str]) -> Iterator[str]:
-    """The questions; VidsearchError where there is none: a file of questions that is empty is a mistake."""
     first = next(questions, None)
     if first is None:
         raise VidsearchError("No question came from stdin; write one a line.")
-    yield first
-    yield from questions
+    return chain((first,), questions)
 
 
 def _typed_questions() -> Iterator[str]:
@@ -163,7 +164,14 @@ def _path_and_range(clip: str) -> tuple[Path, TimeRange | None]:
     """A path, and the range behind its @; a file of that whole name comes first."""
     match = _RANGE.fullmatch(clip)
     path = options.absolute(options.given_path(clip))
-    if match is None or path.exists():
+    if path.exists():
+        return path, None
+    name, at, _ = clip.rpartition("@")
+    if at and name.isdigit():
+        raise typer.BadParameter(f"hit {name} is a range already; widen it with --pad, or name its file")
+    if match is None and at and Path(name).is_file():
+        raise typer.BadParameter(f"{clip[len(name) :]!r} is not a range; write @12-20, @12- (to the end) or @-20")
+    if match is None:
         return path, None
     return options.absolute(Path(match["path"])), _range(match["start"] or None, match["end"] or None)
 

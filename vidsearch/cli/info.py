@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vidsearch import json_forms
 from vidsearch.cli import options, show
-from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ def info(as_json: options.Json = False) -> None:
     with options.open_library() as library:
         facts = library.info()
     if as_json:
-        show.write_json({"version": json_forms.VERSION, **json_forms.library(facts, DEFAULT_MODEL)})
+        show.write_json({"version": json_forms.VERSION, **json_forms.library(facts, options.search_model())})
     else:
         show.table_or_lines(("", ""), rows(facts))
 
@@ -33,5 +32,5 @@ def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
         *(("folder", f"{root.path}{' (offline)' if root.offline else ''}") for root in facts.roots),
         *(("model", f"{model.name}: {model.windows} windows of {model.videos} videos") for model in facts.models),
         ("size", size),
-        ("default model", DEFAULT_MODEL),
+        ("default model", options.search_model()),
     ]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidsearch import dirs, files
-from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
+from vidsearch.errors import VidsearchError
+from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.store.interface import Library
@@ -24,6 +25,11 @@ def given_path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("the path is empty; write . for the current folder")
     return Path(text)
+
+
+def nothing_under(path: Path) -> VidsearchError:
+    """The error for a place of which the library holds no video."""
+    return VidsearchError(f"The library holds nothing under {path}; see vidsearch videos.")
 
 
 def typed_text(text: str) -> str:
@@ -66,6 +72,11 @@ def _one_of(*names: str) -> Callable[[str], str]:
         return name
 
     return checked
+
+
+def search_model() -> str:
+    """The model that searches for a command without --model: variable, then default."""
+    return os.environ.get("VIDSEARCH_MODEL") or DEFAULT_MODEL
 
 
 def ask_model(given: str | None) -> str:

@@ -147,7 +147,7 @@ def _place(text: str) -> Path | str:
     path = options.absolute(options.given_path(text))
     if path.exists():
         return path
-    if _REPOSITORY.fullmatch(text):
+    if _REPOSITORY.fullmatch(text) and not text.startswith("."):
         return text
     raise VidsearchError(f"{text} is neither a folder here nor a repository's name (ORG/NAME); check its spelling")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vidsearch.embedding.interface import TextEmbedder
     from vidsearch.records import Hit
+    from vidsearch.store.interface import Library
     from vidsearch.workflows.relevance import Levels
 
 EXIT_SOME_FAILED = 3
@@ -147,10 +148,14 @@ def _find(query: Query, model: str, *, only_matching: bool) -> tuple[list[Hit], 
     with options.open_library() as library:
         levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
         embedder = open_text_embedder(model, models_dir=dirs.models_dir())
-        _warn_of_unknown_words(query.text, embedder)
+        for term in query.terms:
+            _say_what_is_not_searched(term.text, embedder)
         found = find_moments(library, embedder, query)
+        if not found:
+            _check_places(library, query)
         hits = worth_showing(found, levels) if only_matching else found
-        library.save_hits(query.text, hits)
+        if not library.save_hits(query.text, hits):
+            show.say("vidsearch: The library cannot be written, so ask knows no numbers of these hits; name a file.")
     return hits, len(found) - len(hits), levels
 
 
@@ -167,6 +172,13 @@ def _say_what_is_left_out(text: str, model: str, hits: Sequence[Hit], left_out: 
         )
 
 
+def _check_places(library: Library, query: Query) -> None:
+    """VidsearchError if the library holds no video at a place that was to be searched: it may be misspelt."""
+    for place in query.filters:
+        if not library.videos(place.path):
+            raise options.nothing_under(place.path)
+
+
 def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
     from vidsearch.workflows.page import result_page
 
@@ -177,11 +189,15 @@ def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
     show.say(f"Result page: {page}")
 
 
-def _warn_of_unknown_words(text: str, embedder: TextEmbedder) -> None:
+def _say_what_is_not_searched(text: str, embedder: TextEmbedder) -> None:
+    """The words that the model does not know or does not read any more, on stderr."""
+    nothing_left = embedder.knows_none_of(text)
     if words := embedder.unknown_words(text):
         what_now = (
-            "put it in words that it knows, or choose another --model"
-            if embedder.knows_none_of(text)
-            else "it searches without them"
+            "put it in words that it knows, or choose another --model" if nothing_left else "it searches without them"
         )
         show.say(f"vidsearch: {embedder.model} does not know: {', '.join(words)}; {what_now}.")
+    elif nothing_left:
+        show.say("vidsearch: The query has no word that says what to look for.")
+    if cut := embedder.unread_words(text):
+        show.say(f"vidsearch: The query is too long for {embedder.model}; it searches without: {' '.join(cut)}")

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from vidsearch.cli import options, show
-from vidsearch.errors import VidsearchError
 
 
 def remove(
@@ -35,7 +34,7 @@ def remove(
     with options.open_library() as library, library.writing():
         for path in folders:  # all or nothing: a misspelt one stops the rest
             if not library.videos(path):
-                raise VidsearchError(f"The library holds nothing under {path}; see vidsearch videos.")
+                raise options.nothing_under(path)
         removed = {str(path): library.remove(path) for path in folders}
     if as_json:
         show.write_json({"version": 1, "removed": removed})

@@ -102,10 +102,13 @@ def size_text(size_bytes: float) -> str:
 
 
 def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Mapping[str, bool] = {}) -> None:
-    """A table on a terminal; in a pipe one tab-separated line a row, no header."""
+    """A table on a terminal, nothing where there is no row; in a pipe one tab-separated line a row, no header."""
     if not sys.stdout.isatty():
         write("".join("\t".join(one_line(cell) for cell in row) + "\n" for row in rows))
         return
+    rows = list(rows)
+    if not rows:
+        return  # a header alone says nothing
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -22,6 +22,8 @@ def videos(
     """List the videos of the library: state, length, windows, file, and the reason where one failed."""
     with options.open_library() as library:
         rows = library.videos(options.absolute(under) if under else None)
+    if under and not rows:
+        show.say(f"vidsearch: {options.nothing_under(options.absolute(under))}")
     if failed:
         rows = [row for row in rows if row.state == "failed"]
     if as_json:

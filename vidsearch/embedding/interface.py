@@ -43,3 +43,7 @@ class TextEmbedder(Protocol):
     def knows_none_of(self, text: str) -> bool:
         """Whether `text` has words but none with a content that the model knows: its vector then says nothing."""
         ...
+
+    def unread_words(self, text: str) -> list[str]:
+        """The words at the end of `text` that are cut off, because the model reads no further."""
+        ...

@@ -41,6 +41,10 @@ class OnnxTextEmbedder:
         """See `TextEmbedder.knows_none_of`."""
         return self._tokenizer.knows_none_of(text)
 
+    def unread_words(self, text: str) -> list[str]:
+        """See `TextEmbedder.unread_words`."""
+        return self._tokenizer.unread_words(text)
+
 
 def open_session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
     """A session for a few short runs. ModelError, which names the file, when it cannot be opened.

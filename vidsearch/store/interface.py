@@ -141,7 +141,10 @@ class Library(Protocol):
         """Keeps the numbered hits of a query for the next command; False if the library cannot be written."""
 
     def last_hits(self) -> tuple[str, list[Hit]]:
-        """The last query and its hits by number; ("", []) before the first one."""
+        """The last query and its hits by number; ("", []) before the first one.
+
+        Raises LibraryError if the library cannot be written: what it holds are the hits of an older query.
+        """
 
     # -- health
 

@@ -48,6 +48,9 @@ class NetworkTexts:
     def knows_none_of(self, text: str) -> bool:
         return False
 
+    def unread_words(self, text: str) -> list[str]:
+        return []
+
 
 def network_evaluator(network: MobileViCLIP, make_clip: ClipMaker, seed: int) -> Evaluator:
     """Runs the network on evaluation sets."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from store_shelf import DIM, Shelf, as_file
+from support import drop_override
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.library import Library
@@ -182,22 +182,9 @@ def test_many_processes_may_open_a_new_library_at_once(tmp_path: Path) -> None:
 # -- a folder that cannot be written -----------------------------------------------------------------------------------
 
 
-def _drop_override() -> None:
-    """Makes permissions count for root as well: gives up CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2), Linux."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
-    if libc.capget(header, data) != 0:
-        raise OSError(ctypes.get_errno(), "capget")
-    data[0] &= ~0b110
-    data[1] &= ~0b110
-    if libc.capset(header, data) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
-
-
 def _in_unwritable(home: Path, results: SimpleQueue[tuple[int, bool, str]]) -> None:
     if os.geteuid() == 0:
-        _drop_override()
+        drop_override()
     try:
         with Library.open(home, create=False) as library:
             hits = library.search(np.ones(DIM), model="nano", limit=9)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import ModelError
+from vidsearch.models.mobileviclip.config import CONTEXT
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
 
 ONNX_INPUT = "ids"
-# Words without content of their own: a query of one of them and unknown words has no content left.
+# Words without content of their own: a query of these and of unknown words has no content.
 _SMALL_WORDS = frozenset(("a", "an", "the", "at", "by", "for", "from", "in", "of", "on", "to", "with"))
 _SMALL_WORDS |= frozenset(("and", "are", "is", "it", "its", "or", "that", "then", "there", "this"))
 _ROW_TABLE = "text_encoder.embedding_row"
@@ -44,8 +46,16 @@ class ClipTokenizer:
 
     def knows_none_of(self, text: str) -> bool:
         """See `QueryTokenizer.knows_none_of`."""
-        unknown = set(self.unknown_words(text))
-        return bool(unknown) and set(self._prepared(text).split()) <= unknown | _SMALL_WORDS
+        if not text.strip():
+            return False
+        empty = set(self.unknown_words(text)) | _SMALL_WORDS
+        return all(word.lower() in empty or not _has_content(word) for word in self._prepared(text).split())
+
+    def unread_words(self, text: str) -> list[str]:
+        """See `QueryTokenizer.unread_words`. A word of which a part is cut off counts as cut off."""
+        words = self._prepared(text).split()
+        ends = accumulate(len(token_ids(word)) for word in words)
+        return [word for word, end in zip(words, ends, strict=True) if end > CONTEXT - 2]  # start and end take two
 
     def _prepared(self, text: str) -> str:
         return pre_text(text) if self._simplify else text
@@ -61,6 +71,11 @@ class ClipTokenizer:
                 return tensors.get_tensor(_ROW_TABLE) if _ROW_TABLE in tensors.keys() else None  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{weights} is damaged ({error}); install {self._folder.name} again") from error
+
+
+def _has_content(word: str) -> bool:
+    """Whether a word is more than signs; a sign beyond ASCII, an emoji perhaps, may mean something."""
+    return any(char.isalnum() or not char.isascii() for char in word)
 
 
 def plain_tokenizer(folder: ModelFolder, simplify: bool) -> ClipTokenizer:

@@ -235,7 +235,12 @@ class SqliteLibrary:
         return True
 
     def last_hits(self) -> tuple[str, list[Hit]]:
-        """The last query and its hits by number; ("", []) before the first one."""
+        """The last query and its hits by number; ("", []) before the first one.
+
+        Raises LibraryError if the library cannot be written: what it holds are the hits of an older query.
+        """
+        if not self._database.writable:
+            raise LibraryError(f"the library in {self.folder} cannot be written, so it keeps no hits: name the file")
         with self._database.reading() as connection:
             return hit_statements.last(connection)
 
