@@ -14,24 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from torch import Tensor
 
+from vidsearch.models.conversion.graph import Array, Graph
 from vidsearch.models.mobileviclip.config import CONTEXT, END_TOKEN, TextConfig
 
-INPUT, OUTPUT = "ids", "vectors"
-_OPSET = 20  # the first with Gelu
-_IR_VERSION = 10  # what onnxruntime 1.20, the oldest supported, reads
+INPUT = "ids"
 _EPS = 1e-5  # of layer norm and batch norm
-_EXTERNAL_FROM_BYTES = 32 << 20  # larger models keep their tensors in a file beside, which the runtime maps
-_ALIGNMENT = 4096
-
-Array = NDArray[Any]
 
 
 def export_text_encoder(state: Mapping[str, Tensor], config: TextConfig, path: Path) -> None:
@@ -39,7 +30,7 @@ def export_text_encoder(state: Mapping[str, Tensor], config: TextConfig, path: P
 
     `state` is the text encoder's state dict in the inference form, without a prefix.
     """
-    graph = _Graph({key: tensor.detach().cpu().numpy() for key, tensor in state.items()})
+    graph = Graph({key: tensor.detach().cpu().numpy() for key, tensor in state.items()})
     ids = _cut(graph, INPUT, config.context) if config.context < CONTEXT else INPUT
     x = _embed(graph, ids, config)
     last = 2 * config.conv_blocks + config.layers
@@ -47,49 +38,11 @@ def export_text_encoder(state: Mapping[str, Tensor], config: TextConfig, path: P
         block = f"transformer.{index}"
         is_conv = index < config.conv_blocks or index >= last - config.conv_blocks
         x = _conv_block(graph, x, block) if is_conv else _transformer_layer(graph, x, block, config)
-    _write(graph, _pool(graph, x, ids), path)
+    _pool(graph, x, ids)
+    graph.write(path, {INPUT: ["batch", CONTEXT]}, graph.state["projection_layer"].shape[1])
 
 
-class _Graph:
-    """Nodes and tensors in the order in which they are added; every value gets a name of its own."""
-
-    def __init__(self, state: Mapping[str, Array]) -> None:
-        self.state = state
-        self.nodes: list[onnx.NodeProto] = []
-        self.tensors: dict[str, Array] = {}
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add one operator; the name of its only output."""
-        return self.split(kind, 1, *inputs, **attributes)[0]
-
-    def split(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        number = len(self.nodes)
-        names = [f"{kind.lower()}_{number}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, inputs, names, name=f"{kind}_{number}", **attributes))
-        return names
-
-    def tensor(self, name: str, values: Array | list[int]) -> str:
-        """Add a constant; integers are int64, all else float32. The name given may be used again for equal values."""
-        array = np.asarray(values)
-        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
-        self.tensors.setdefault(name, np.ascontiguousarray(array))
-        return name
-
-    def weight(self, key: str) -> str:
-        """A tensor of the state dict as it is."""
-        return self.tensor(key, self.state[key])
-
-    def linear(self, x: str, key: str, weight: Array, bias: Array) -> str:
-        """x (…, in) → (…, out); weight as torch has it, (out, in)."""
-        product = self.op("MatMul", x, self.tensor(f"{key}.weight", weight.T))
-        return self.op("Add", product, self.tensor(f"{key}.bias", bias))
-
-    def norm(self, x: str, key: str) -> str:
-        weight, bias = self.weight(f"{key}.weight"), self.weight(f"{key}.bias")
-        return self.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=_EPS)
-
-
-def _cut(graph: _Graph, ids: str, context: int) -> str:
+def _cut(graph: Graph, ids: str, context: int) -> str:
     """(B, 77) → (B, context): the first tokens; a longer row ends with the end token (text_encoder.py, `cut`)."""
     axis, step = graph.tensor("one", [1]), graph.tensor("one", [1])
     edges = [graph.tensor(f"at_{edge}", [edge]) for edge in (0, context - 1, context)]
@@ -101,7 +54,7 @@ def _cut(graph: _Graph, ids: str, context: int) -> str:
     return graph.op("Concat", head, closed, axis=1)
 
 
-def _embed(graph: _Graph, ids: str, config: TextConfig) -> str:
+def _embed(graph: Graph, ids: str, config: TextConfig) -> str:
     """(B, L) → (B, L, W): the word's row of the table, and the position's."""
     rows = graph.op("Gather", graph.weight("embedding_row"), ids) if config.pruned else ids
     words = graph.op("Gather", graph.weight("embedding_layer.weight"), rows)
@@ -109,16 +62,16 @@ def _embed(graph: _Graph, ids: str, config: TextConfig) -> str:
     return graph.op("Add", words, graph.tensor("positions", positions))
 
 
-def _transformer_layer(graph: _Graph, x: str, block: str, config: TextConfig) -> str:
+def _transformer_layer(graph: Graph, x: str, block: str, config: TextConfig) -> str:
     """(B, L, W) → the same shape."""
-    attended = _attention(graph, graph.norm(x, f"{block}.pre_norm_mha.0"), f"{block}.pre_norm_mha.1", config)
+    attended = _attention(graph, graph.norm(x, f"{block}.pre_norm_mha.0", _EPS), f"{block}.pre_norm_mha.1", config)
     x = graph.op("Add", x, attended)
     ffn = f"{block}.pre_norm_ffn"
-    hidden = _linear_of(graph, graph.norm(x, f"{ffn}.0"), f"{ffn}.1")
+    hidden = _linear_of(graph, graph.norm(x, f"{ffn}.0", _EPS), f"{ffn}.1")
     return graph.op("Add", x, _linear_of(graph, graph.op("Gelu", hidden), f"{ffn}.4"))
 
 
-def _attention(graph: _Graph, x: str, key: str, config: TextConfig) -> str:
+def _attention(graph: Graph, x: str, key: str, config: TextConfig) -> str:
     """(B, L, W) → the same shape; the scale d^-0.5 is folded into the rows that give q."""
     weight = graph.state[f"{key}.qkv_proj.weight"].astype(np.float64)
     bias = graph.state[f"{key}.qkv_proj.bias"].astype(np.float64)
@@ -137,11 +90,11 @@ def _attention(graph: _Graph, x: str, key: str, config: TextConfig) -> str:
     return _linear_of(graph, joined, f"{key}.out_proj")
 
 
-def _linear_of(graph: _Graph, x: str, key: str) -> str:
+def _linear_of(graph: Graph, x: str, key: str) -> str:
     return graph.linear(x, key, graph.state[f"{key}.weight"], graph.state[f"{key}.bias"])
 
 
-def _conv_block(graph: _Graph, x: str, block: str) -> str:
+def _conv_block(graph: Graph, x: str, block: str) -> str:
     """(B, L, W) → the same shape. Batch norm and layer scale, which Apple's fold leaves, are folded here."""
     state = graph.state
     x = graph.op("Transpose", x, perm=[0, 2, 1])  # (B, W, L)
@@ -165,65 +118,22 @@ def _conv_norm(state: Mapping[str, Array], key: str) -> tuple[Array, Array]:
     return state[f"{key}.conv.weight"][:, :, 0] * scale[:, None, None], beta - mean * scale
 
 
-def _depthwise(graph: _Graph, x: str, key: str, kernel: Array, bias: Array) -> str:
+def _depthwise(graph: Graph, x: str, key: str, kernel: Array, bias: Array) -> str:
     names = graph.tensor(f"{key}.weight", kernel), graph.tensor(f"{key}.bias", bias)
     channels, _, taps = kernel.shape
     return graph.op("Conv", x, *names, group=channels, kernel_shape=[taps], pads=[taps // 2, taps // 2])
 
 
-def _pointwise(graph: _Graph, x: str, key: str, weight: Array, bias: Array) -> str:
+def _pointwise(graph: Graph, x: str, key: str, weight: Array, bias: Array) -> str:
     """A 1 × 1 convolution, weight (out, in, 1, 1), over (B, in, L)."""
     names = graph.tensor(f"{key}.weight", weight[:, :, 0]), graph.tensor(f"{key}.bias", bias)
     return graph.op("Conv", x, *names, kernel_shape=[1])
 
 
-def _pool(graph: _Graph, x: str, ids: str) -> str:
+def _pool(graph: Graph, x: str, ids: str) -> str:
     """(B, L, W) → (B, E): the token of the first of the largest ids, the end token; unit length."""
     end = graph.op("ArgMax", ids, axis=1, keepdims=1)  # (B, 1)
     token = graph.op("GatherND", x, end, batch_dims=1)  # (B, W); the norm acts on each token, so it may come after
-    vectors = graph.op("MatMul", graph.norm(token, "final_layer_norm"), graph.weight("projection_layer"))
+    vectors = graph.op("MatMul", graph.norm(token, "final_layer_norm", _EPS), graph.weight("projection_layer"))
     length = graph.op("ReduceL2", vectors, graph.tensor("one", [1]), keepdims=1)
     return graph.op("Div", vectors, graph.op("Max", length, graph.tensor("tiny", np.array([1e-12]))))
-
-
-def _write(graph: _Graph, result: str, path: Path) -> None:
-    graph.nodes[-1].output[0] = OUTPUT
-    width = graph.state["projection_layer"].shape[1]
-    total = sum(array.nbytes for array in graph.tensors.values())
-    if total >= _EXTERNAL_FROM_BYTES:
-        tensors = _write_tensors(graph.tensors, path.with_name(path.name + ".data"))
-    else:
-        tensors = [_header(name, array, raw=array.tobytes()) for name, array in graph.tensors.items()]
-    onnx_graph = helper.make_graph(
-        graph.nodes,
-        "text_encoder",
-        [helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["batch", CONTEXT])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", width])],
-        tensors,
-    )
-    opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(onnx_graph, opset_imports=opset, ir_version=_IR_VERSION, producer_name="vidsearch")
-    path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _write_tensors(tensors: Mapping[str, Array], path: Path) -> list[TensorProto]:
-    """Write the large tensors one after the other, each at the start of a page; entries that say where each lies."""
-    entries = []
-    with path.open("wb") as file:
-        for name, array in tensors.items():
-            if array.nbytes < _ALIGNMENT:  # shapes and the like, which the runtime wants to read at opening
-                entries.append(_header(name, array, raw=array.tobytes()))
-                continue
-            file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-            entry = _header(name, array)
-            entry.data_location = TensorProto.EXTERNAL
-            for key, value in (("location", path.name), ("offset", file.tell()), ("length", array.nbytes)):
-                entry.external_data.add(key=key, value=str(value))
-            file.write(array.tobytes())
-            entries.append(entry)
-    return entries
-
-
-def _header(name: str, array: Array, raw: bytes | None = None) -> TensorProto:
-    kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
-    return TensorProto(name=name, dims=array.shape, data_type=kind, raw_data=raw)

@@ -1,0 +1,111 @@
+"""ONNX graphs, written operator by operator: nodes and tensors in the order in which they are added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+OUTPUT = "vectors"
+_OPSET = 20  # the first with Gelu
+_IR_VERSION = 10  # what onnxruntime 1.20, the oldest supported, reads
+_EXTERNAL_FROM_BYTES = 32 << 20  # larger models keep their tensors in a file beside, which the runtime maps
+_ALIGNMENT = 4096
+_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "int64": TensorProto.INT64}
+
+Array = NDArray[Any]
+
+
+class Graph:
+    """A graph that grows; every value gets a name of its own. `state` holds the tensors that `weight` takes."""
+
+    def __init__(self, state: Mapping[str, Array]) -> None:
+        self.state = state
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: dict[str, Array] = {}
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add one operator; the name of its only output."""
+        return self.split(kind, 1, *inputs, **attributes)[0]
+
+    def split(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
+        number = len(self.nodes)
+        names = [f"{kind.lower()}_{number}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, inputs, names, name=f"{kind}_{number}", **attributes))
+        return names
+
+    def tensor(self, name: str, values: Array | list[int]) -> str:
+        """Add a constant; integers are int64, all else float32. The name given may be used again for equal values."""
+        array = np.asarray(values)
+        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        self.tensors.setdefault(name, np.ascontiguousarray(array))
+        return name
+
+    def half(self, name: str, values: Array) -> str:
+        """Add a constant that is stored as float16; a node widens it to float32 when the graph is opened."""
+        self.tensors.setdefault(name, np.ascontiguousarray(values.astype(np.float16)))
+        return self.op("Cast", name, to=TensorProto.FLOAT)
+
+    def weight(self, key: str) -> str:
+        """A tensor of the state dict as it is."""
+        return self.tensor(key, self.state[key])
+
+    def linear(self, x: str, key: str, weight: Array, bias: Array) -> str:
+        """x (…, in) → (…, out); weight as torch has it, (out, in)."""
+        product = self.op("MatMul", x, self.tensor(f"{key}.weight", weight.T))
+        return self.op("Add", product, self.tensor(f"{key}.bias", bias))
+
+    def norm(self, x: str, key: str, eps: float) -> str:
+        """Layer norm over the last axis, with the state's weight and bias below `key`."""
+        weight, bias = self.weight(f"{key}.weight"), self.weight(f"{key}.bias")
+        return self.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=eps)
+
+    def write(self, path: Path, inputs: Mapping[str, Sequence[str | int]], width: int) -> None:
+        """Write the graph to `path`, a large one's tensors to `path` + ".data". Same graph, same bytes.
+
+        `inputs` are integers, each with its shape, a word for an axis of any size. The output of the node that was
+        added last is the graph's, called `OUTPUT`, (batch, width).
+        """
+        self.nodes[-1].output[0] = OUTPUT
+        total = sum(array.nbytes for array in self.tensors.values())
+        if total >= _EXTERNAL_FROM_BYTES:
+            tensors = _write_tensors(self.tensors, path.with_name(path.name + ".data"))
+        else:
+            tensors = [_header(name, array, raw=array.tobytes()) for name, array in self.tensors.items()]
+        graph = helper.make_graph(
+            self.nodes,
+            "text_encoder",
+            [helper.make_tensor_value_info(name, TensorProto.INT64, list(shape)) for name, shape in inputs.items()],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", width])],
+            tensors,
+        )
+        opset = [helper.make_opsetid("", _OPSET)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION, producer_name="vidsearch")
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _write_tensors(tensors: Mapping[str, Array], path: Path) -> list[TensorProto]:
+    """Write the large tensors one after the other, each at the start of a page; entries that say where each lies."""
+    entries = []
+    with path.open("wb") as file:
+        for name, array in tensors.items():
+            if array.nbytes < _ALIGNMENT:  # shapes and the like, which the runtime wants to read at opening
+                entries.append(_header(name, array, raw=array.tobytes()))
+                continue
+            file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+            entry = _header(name, array)
+            entry.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", path.name), ("offset", file.tell()), ("length", array.nbytes)):
+                entry.external_data.add(key=key, value=str(value))
+            file.write(array.tobytes())
+            entries.append(entry)
+    return entries
+
+
+def _header(name: str, array: Array, raw: bytes | None = None) -> TensorProto:
+    return TensorProto(name=name, dims=array.shape, data_type=_TYPES[array.dtype.name], raw_data=raw)
