@@ -1,16 +1,17 @@
-"""A safetensors file → tensors, memory-mapped.
+"""A safetensors file → tensors, memory-mapped; tensors → a network.
 
 safetensors is imported late: training builds networks on machines that have numpy and torch alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidsearch.errors import ModelError
+from vidsearch.models.keys import compare, shapes_of
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -32,6 +33,13 @@ def read_some(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
             return {name: tensors.get_tensor(name) for name in names}
 
     return _read(path, read)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, file: str, model: str) -> None:
+    """Make `tensors` the network's own, floating ones as float32. ModelError unless names and shapes are its own."""
+    compare(shapes_of(tensors), shapes_of(network.state_dict()), file=file, model=model)
+    own = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    network.load_state_dict(own, strict=True, assign=True)
 
 
 def _read(path: Path, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

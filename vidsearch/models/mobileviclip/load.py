@@ -8,14 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from vidsearch.models import weights
 from vidsearch.models.deferred import init_empty_weights
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.keys import compare, shapes_of
 from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig, MobileViCLIPConfig, config_from_dict
 from vidsearch.models.mobileviclip.fold import reparameterize_
 from vidsearch.models.mobileviclip.fuse import fuse_blocks
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
-from vidsearch.models.weights import read_safetensors
 
 Network = MobileCLIP | MobileViCLIP
 Form = Literal["train", "inference", "fused"]
@@ -46,7 +45,7 @@ def load_network(
     ModelError for a damaged file and for keys or shapes that are not those of the folder's config.
     """
     network = empty_network(config_from_dict(folder.network))
-    tensors = read_safetensors(folder.weights)
+    tensors = weights.read_safetensors(folder.weights)
     if towers == "image":
         del network.text_encoder
         tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("text_encoder.")}
@@ -67,6 +66,4 @@ def empty_network(config: MobileCLIPConfig | MobileViCLIPConfig) -> Network:
 
 def fill(network: Network, tensors: Mapping[str, Tensor], *, file: str) -> None:
     """Make `tensors` the network's own, floating ones as float32. ModelError unless names and shapes are its own."""
-    compare(shapes_of(tensors), shapes_of(network.state_dict()), file=file, model=network.config.name)
-    own = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-    network.load_state_dict(own, strict=True, assign=True)
+    weights.fill(network, tensors, file=file, model=network.config.name)
