@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vidsearch.errors import ModelError
-from vidsearch.fetching import first_seen, hub, published, repository, web
+from vidsearch.fetching import first_seen, hub, packages, published, repository, web
 from vidsearch.fetching.remote import FetchedFile, RemoteFile, Report, RetryPolicy, Waiting, report_nothing
 from vidsearch.fetching.transfer import STATE_FOLDER, fetch_file, remaining_bytes
 from vidsearch.files import why_not_writable
@@ -153,12 +153,18 @@ def fetch(
     _require_room(plan, plan.installed_bytes(narrow=narrow))
     files = []
     for remote in plan.files:
-        file = fetch_file(remote, plan.folder, report, policy)
+        file = _fetch_one(remote, plan.folder, report, policy)
         if not accept_changed:
             _require_same(plan, file)
         files.append(file)
     _clear_others(plan.folder, {file.path for file in files})
     return Fetched(plan, tuple(files))
+
+
+def _fetch_one(remote: RemoteFile, folder: Path, report: Report, policy: RetryPolicy) -> FetchedFile:
+    if remote.url.startswith(packages.SCHEME):
+        return packages.download(remote, folder, report)
+    return fetch_file(remote, folder, report, policy)
 
 
 def finish(fetched: Fetched) -> None:

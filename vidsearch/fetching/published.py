@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vidsearch.errors import ModelError
-from vidsearch.fetching import drive, hub, web
+from vidsearch.fetching import drive, hub, packages, web
 from vidsearch.fetching.remote import RemoteFile, Report, RetryPolicy
 from vidsearch.fetching.repository import weights_among
 from vidsearch.fetching.transfer import whole_size
@@ -17,6 +17,7 @@ from vidsearch.models.registry import (
     Source,
     WebSource,
     WeightFile,
+    WeightPackage,
     WeightRepository,
     Weights,
 )
@@ -33,6 +34,8 @@ def describe_all(weights: Weights, policy: RetryPolicy, report: Report) -> list[
             listed = web.retried(lambda: hub.files_of(repository, policy.timeout_s), policy, report)
             names = weights_among(repository, listed, with_tokenizer=weights.with_tokenizer)
             found = [describe_at(HubSource(repository), WeightFile(name, (), 0), policy, report) for name in names]
+        case WeightPackage():
+            found = [packages.describe(weights)]
     return [replace(file, name=f"{weights.folder}/{file.name}") if weights.folder else file for file in found]
 
 

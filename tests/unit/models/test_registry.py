@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vidsearch.errors import ModelError
+from vidsearch.models.conse.config import CONFIGS as CONSE
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobilevideogpt.config import CONFIGS as ANSWERING
 from vidsearch.models.registry import (
@@ -18,7 +19,7 @@ from vidsearch.models.registry import (
 
 
 def test_every_network_is_known_and_every_known_model_has_a_network() -> None:
-    assert {name for name, model in KNOWN_MODELS.items() if model.task == "embedding"} == set(CONFIGS)
+    assert {name for name, model in KNOWN_MODELS.items() if model.task == "embedding"} == {*CONFIGS, *CONSE}
     assert {name for name, model in KNOWN_MODELS.items() if model.task == "vqa"} == set(ANSWERING)
     assert DEFAULT_MODEL == "mobileviclip-small"
     assert BUNDLED_MODEL == "mobileviclip-nano"

@@ -1,0 +1,42 @@
+"""The classes of the image classifier in words: WordNet's, in the order of the network. No torch.
+
+`make_classes.py` writes the file; WordNet's licence lies beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_ASSETS = Path(__file__).with_name("assets")
+ASSET = _ASSETS / "imagenet_classes.tsv"
+CARD = _ASSETS / "MODEL_CARD.md"
+CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageClass:
+    """One synset of WordNet 3.0, as in n02123045: tabby, tabby cat; a cat with a grey or tawny coat …"""
+
+    wnid: str
+    lemmas: str  # all of them, separated by ", "
+    definition: str
+
+    @property
+    def name(self) -> str:
+        """The first lemma."""
+        return self.lemmas.partition(", ")[0]
+
+
+# What stands for a class is the mean of the sentence vectors of these phrasings: on real clips better than each alone.
+PHRASINGS: tuple[Callable[[ImageClass], str], ...] = (
+    lambda item: item.name,
+    lambda item: item.lemmas,
+    lambda item: f"{item.name}, {item.definition}",
+)
+
+
+def read_classes() -> list[ImageClass]:
+    """The 1,000 classes, in the order of the network's scores."""
+    return [ImageClass(*line.split("\t")) for line in ASSET.read_text(encoding="utf-8").splitlines()]
