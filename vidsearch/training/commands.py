@@ -77,9 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     ablation.add_argument("--steps", type=int, default=500, help="of each run")
     ablation.add_argument("--batch", type=int, default=64)
     ablation.add_argument("--side", type=int, default=32, help="side of the pictures in pixels, a multiple of 32")
-    ablation.add_argument("--seeds", type=int, default=3)
-    ablation.add_argument("--out", type=Path, required=True, help="folder of the results; finished runs are kept")
+    ablation.add_argument("--seeds", type=int, default=3, help="runs of each row")
+    ablation.add_argument("--first-seed", type=int, default=0)
+    ablation.add_argument("--out", type=Path, help="folder of the results; finished runs are kept")
     ablation.add_argument("--workers", type=int, default=1, help="runs at a time, one thread each")
+    ablation.add_argument("--device", default="cpu", help="cpu, or cuda: all runs on one GPU")
+    ablation.add_argument(
+        "--table", type=Path, metavar="RUNS", help="train nothing, print the table of runs made before"
+    )
     ablation.set_defaults(act=_ablation)
     for command in (evaluate, ship, ablation):
         command.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves its own choice")
@@ -272,7 +277,13 @@ def _ship(options: argparse.Namespace) -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    from vidsearch.training.ablation import Job, run_ablation  # late: it starts processes
+    from vidsearch.training.ablation import Job, print_table, run_ablation  # late: it starts processes
 
+    if (options.table is None) == (options.out is None):
+        raise VidsearchError("Give either --out DIR, to train the rows, or --table RUNS, to print those of a file.")
+    if options.table is not None:
+        print_table(options.table)
+        return
     budget = Job(row="", seed=0, steps=options.steps, batch=options.batch, side_px=options.side)
-    run_ablation(options.out, budget, options.seeds, options.workers)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    run_ablation(options.out, budget, seeds, options.workers, options.device)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from vidsearch.training.ablation import Job, train
 from vidsearch.training.commands import main
 
 TRACE_FILE = Path(__file__).with_name("training_trace.json")
@@ -48,6 +49,14 @@ def _watched_losses() -> Iterator[list[float]]:
         torch.Tensor.backward = plain  # type: ignore[method-assign]
 
 
+def ablation_losses() -> list[float]:
+    """Two rows of the ablation, a step on words alone and two on clips of each."""
+    with _watched_losses() as seen:
+        for row in ("baseline", "attention"):
+            train(Job(row, seed=1, steps=2, batch=4, side_px=32, word_steps=1))
+    return seen
+
+
 def arithmetic() -> dict[str, Any]:
     """What tells machines apart that round differently: the version of torch, and sums in the order of its kernels."""
     generator = torch.Generator().manual_seed(0)
@@ -66,7 +75,7 @@ def make() -> dict[str, Any]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         run, ask = losses(RUN, Path(folder) / "run"), losses(ASK, Path(folder) / "ask")
-    return {"arithmetic": arithmetic(), "run": run, "ask": ask}
+    return {"arithmetic": arithmetic(), "run": run, "ablation": ablation_losses(), "ask": ask}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from make_training_trace import ASK, RUN, TRACE_FILE, arithmetic, losses
+from make_training_trace import ASK, RUN, TRACE_FILE, ablation_losses, arithmetic, losses
 
 from vidsearch.models.folder import open_folder
 from vidsearch.models.mobilevideogpt.config import CONFIGS
@@ -44,6 +44,11 @@ def _assert_recorded(got: list[float], recorded: list[float], trace: dict[str, A
 def test_the_search_model_trains_as_recorded(tmp_path: Path, trace: dict[str, Any]) -> None:
     """Two steps on words alone, then three on clips."""
     _assert_recorded(losses(RUN, tmp_path / "run"), trace["run"], trace)
+
+
+def test_the_ablation_trains_as_recorded(trace: dict[str, Any]) -> None:
+    """The record was made before runs could choose their device."""
+    _assert_recorded(ablation_losses(), trace["ablation"], trace)
 
 
 def test_every_stage_of_the_answering_model_trains_as_recorded(
