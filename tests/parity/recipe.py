@@ -1,4 +1,4 @@
-"""Weights and inputs that anybody can rebuild: the recipe of the shared test material (`parity/RECIPE.md`).
+"""Weights and inputs that anybody can rebuild: drawn from a seed and the name of each key (docs/networks.md).
 
 A tensor is drawn from its key, its shape and one integer; nothing is stored. Keys are Apple's full keys, a video key
 `vision_encoder.X` being spelt `image_encoder.model.X`.

@@ -1,4 +1,4 @@
-"""The recipe's additions for Mobile-VideoGPT: weights, inputs and sampled outputs (`parity/RECIPE.md`)."""
+"""The recipe's additions for Mobile-VideoGPT: weights, inputs and sampled outputs (`recipe.py`)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from vidsearch.models.mobileviclip.model import MobileCLIP
 
 pytestmark = pytest.mark.timeout(1200)  # seconds on a free machine; the large networks crawl on a busy one
 
-# Stated beside the vectors (parity/mobileclip/README.md), absolute, float32. A wrong detail costs 4e-4 or more.
+# Stated beside the vectors, absolute, float32. A wrong detail costs 4e-4 or more.
 IMAGE, TEXT, NORMALISED = 1e-5, 2e-5, 1e-6
 FORMS = ["train", "inference", "fused"]
 

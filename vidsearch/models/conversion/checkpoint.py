@@ -157,7 +157,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _unwrapped(content: object, path: Path) -> Tensors:
-    """Step 1 of the matcher: the state dict itself, taken out of `module`, `model` or `state_dict`."""
+    """The state dict itself, taken out of `module`, `model` or `state_dict`."""
     if isinstance(content, dict):
         for wrapper in _WRAPPERS:
             if isinstance(content.get(wrapper), dict):

@@ -236,7 +236,7 @@ def _take_renamed(left: Keys, renames: Mapping[str, str], base: Base, found: _Fi
 
 
 def _take_by_structure(left: Keys, base: Base, found: _Findings) -> None:
-    """Steps 4 and 5: give each group of keys below one module its role, by kind, shape and owner."""
+    """Give each group of keys of one module its role, by kind, shape and owner: docs/checkpoints.md, steps 3 and 4."""
     groups: dict[str, list[str]] = defaultdict(list)
     for key in left:
         groups[key.rpartition(".")[0]].append(key)

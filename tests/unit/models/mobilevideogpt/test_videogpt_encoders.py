@@ -152,7 +152,7 @@ def test_pooling_first_gives_what_pooling_last_gives(in_dim: int, tokens_out: in
 
 
 def test_a_video_chunk_is_read_as_one_square_of_four_frames() -> None:
-    """Which tokens an output of the video projector averages: section 8's table, n = 49 f + 7 r + c, R = 7 f + r."""
+    """Which tokens an output of the video projector averages (docs/networks.md): n = 49 f + 7 r + c, R = 7 f + r."""
     projector = randomised(TokenProjector(576, 8))
     with torch.no_grad():
         for parameter in projector.peg.parameters():
