@@ -13,8 +13,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+# make demo                                        the clips in examples/clips, offline
+# make demo VIDEOS=~/Videos QUERY="a dog running"  a folder of your own, with conse-lite2
+export VIDEOS QUERY
 demo: setup
-	$(BIN)/python examples/demo.py
+	@if [ -n "$$VIDEOS" ]; then $(BIN)/python examples/demo_own_videos.py "$$VIDEOS" "$$QUERY"; \
+	else $(BIN)/python examples/demo.py; fi
 
 lint: setup
 	$(BIN)/ruff format --check .

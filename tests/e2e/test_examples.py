@@ -16,6 +16,7 @@ ARGUMENTS = {
         "a blue heart grows",
     ],
     "demo.py": ["--home", "{home}"],
+    "demo_own_videos.py": ["--help"],  # test_conse has the rest: it needs a model from the package index
 }
 
 
