@@ -68,14 +68,16 @@ def _centre_square(frame: Frame, side_px: int) -> Frame:
     height, width = frame.shape[:2]
     short = min(height, width)
     new_height, new_width = int(side_px * height / short), int(side_px * width / short)
-    columns, rows = _centre(new_width, side_px), _centre(new_height, side_px)
-    planes = frame.transpose(2, 0, 1)
+    across = _Resize(width, new_width, _centre(new_width, side_px))
+    down = _Resize(height, new_height, _centre(new_height, side_px))
+    # Of a picture far from square the crop leaves little: what it does not reach is not touched.
+    planes = frame[down.low : down.high, across.low : across.high].transpose(2, 0, 1)  # (3, h, w)
     if _vertical_first(height - new_height, width - new_width):
-        narrow = _resampled(planes.swapaxes(1, 2), height, new_height, rows)  # (3, W, S)
-        square = _resampled(narrow.swapaxes(1, 2), width, new_width, columns)  # (3, S, S): channel, row, column
+        narrow = down(planes.swapaxes(1, 2))  # (3, w, S)
+        square = across(narrow.swapaxes(1, 2))  # (3, S, S): channel, row, column
     else:
-        low = _resampled(planes, width, new_width, columns)  # (3, H, S)
-        square = _resampled(low.swapaxes(1, 2), height, new_height, rows).swapaxes(1, 2)
+        low = across(planes)  # (3, h, S)
+        square = down(low.swapaxes(1, 2)).swapaxes(1, 2)
     return np.ascontiguousarray(square.transpose(1, 2, 0))
 
 
@@ -89,25 +91,37 @@ def _centre(size: int, side_px: int) -> range:
     return range(start, start + side_px)
 
 
-def _resampled(lines: NDArray[np.uint8], size: int, new_size: int, wanted: range) -> NDArray[np.uint8]:
-    """(…, size) → (…, len(wanted)) uint8: the wanted outputs of a resize of the last axis to new_size.
+class _Resize:
+    """Some outputs of a bicubic resize of one axis from `size` to `new_size`, made of the inputs `low` … `high` − 1.
 
     Sums of integer coefficients × uint8 stay below 2^53: in float64 they are exact in any order, so a matrix product
     does what Pillow's integer loop does.
     """
-    if new_size == size:  # Pillow leaves out the pass
-        return lines[..., wanted.start : wanted.stop]
-    first, coefficients = _bicubic_coefficients(size, new_size, wanted)
-    out = np.empty((*lines.shape[:-1], len(wanted)), np.uint8)
-    for start in range(0, len(wanted), _TILE):
-        tile = slice(start, start + _TILE)
-        low = int(first[tile][0])
-        high = min(size, int(first[tile][-1]) + coefficients.shape[1])
-        band = np.ascontiguousarray(lines[..., low:high], dtype=np.float64)
-        sums = band @ _banded(coefficients[tile], first[tile] - low, high - low)
-        levels = np.floor((sums + (1 << (_PILLOW_BITS - 1))) / (1 << _PILLOW_BITS))
-        out[..., tile] = np.clip(levels, 0, 255)
-    return out
+
+    def __init__(self, size: int, new_size: int, wanted: range) -> None:
+        self._same = new_size == size  # Pillow leaves out the pass
+        self._count = len(wanted)
+        if self._same:
+            self.low, self.high = wanted.start, wanted.stop
+            return
+        first, self._coefficients = _bicubic_coefficients(size, new_size, wanted)
+        self.low, self.high = int(first[0]), min(size, int(first[-1]) + self._coefficients.shape[1])
+        self._first = first - self.low
+
+    def __call__(self, lines: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(…, high − low) inputs → (…, outputs) uint8."""
+        if self._same:
+            return lines
+        out = np.empty((*lines.shape[:-1], self._count), np.uint8)
+        for start in range(0, self._count, _TILE):
+            tile = slice(start, start + _TILE)
+            first, coefficients = self._first[tile], self._coefficients[tile]
+            low, high = int(first[0]), min(lines.shape[-1], int(first[-1]) + coefficients.shape[1])
+            band = np.ascontiguousarray(lines[..., low:high], dtype=np.float64)
+            sums = band @ _banded(coefficients, first - low, high - low)
+            levels = np.floor((sums + (1 << (_PILLOW_BITS - 1))) / (1 << _PILLOW_BITS))
+            out[..., tile] = np.clip(levels, 0, 255)
+        return out
 
 
 def _banded(coefficients: NDArray[np.float64], first: NDArray[np.int64], height: int) -> NDArray[np.float64]:
@@ -158,8 +172,9 @@ def _squashed(frame: Frame, side_px: int) -> Frame:
     top, (near_y, far_y) = _bilinear_taps(height, side_px)  # in y the border row is used twice, weights as they are
 
     def across(rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        taken = frame[np.clip(rows, 0, height - 1)].astype(np.int32)  # (S, W, 3)
-        mixed: NDArray[np.int32] = taken[:, left] * near_x[:, None] + taken[:, right] * far_x[:, None]
+        of_rows = np.clip(rows, 0, height - 1)[:, None]
+        near, far = (frame[of_rows, columns].astype(np.int32) for columns in (left, right))  # (S, S, 3) each
+        mixed: NDArray[np.int32] = near * near_x[:, None] + far * far_x[:, None]
         return mixed >> 4  # the vertical pass works on 16-bit numbers
 
     above = (across(top) * near_y[:, None, None]) >> 16

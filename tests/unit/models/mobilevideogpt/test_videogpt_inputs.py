@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,19 @@ def test_pixels_equal_pillows_and_opencvs(case: dict[str, int | str]) -> None:
     }
     for library, square in made.items():
         assert hashlib.sha256(square.numpy().tobytes()).hexdigest()[:16] == case[library], library
+
+
+@pytest.mark.parametrize("shape", [(4, 400_000, 3), (400_000, 4, 3), (2, 100_000, 3)])
+def test_a_picture_far_from_square_takes_no_more_memory(shape: tuple[int, int, int]) -> None:
+    """A file may claim pixels that are 2,000 times as wide as high; only what the squares are made of is widened."""
+    frame = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+    tracemalloc.start()
+    try:
+        assert preprocess_image([frame]).shape == preprocess_video([frame]).shape == (1, 3, 224, 224)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 20_000_000  # the squares and their sums in float64; it was 1.1 GB
 
 
 def test_an_even_colour_stays_itself() -> None:
