@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from vidsearch.models.videomamba import chunked_scan
 from vidsearch.models.videomamba.compiled_scan import convolved, is_worthwhile, scan
 from vidsearch.models.videomamba.config import MixerConfig
 
@@ -102,7 +103,10 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) ->
     Every operand has its channels side by side and time outermost, so that one step is one fused multiply-add over
     memory that lies in order. The states are sums over the whole sequence: autocast does not narrow them.
     """
+    learning = torch.is_grad_enabled() and any(x.requires_grad for x in (u, delta, A, B, C))
     with torch.autocast(u.device.type, enabled=False):
+        if not learning and chunked_scan.is_worthwhile(u.device):
+            return chunked_scan.chunked_scan(u, delta, A, B, C)
         scanned: Tensor = _SelectiveScan.apply(u, delta, A, B, C)  # type: ignore[no-untyped-call]  # torch's gap
     return scanned
 
