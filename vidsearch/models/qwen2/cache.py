@@ -31,6 +31,19 @@ class KeyValueCache:
         self._memory: list[Tensor | None] = [None] * layers  # of each layer (2, B, H, capacity, h)
         self.length = 0
 
+    @property
+    def memory(self) -> list[Tensor]:
+        """Of each layer (2, B, H, capacity, h), keys and values. Raises ValueError before the first `update`."""
+        if any(memory is None for memory in self._memory):
+            raise ValueError("the cache has no memory yet: it holds no position")
+        return [memory for memory in self._memory if memory is not None]
+
+    def reserve(self, positions: int) -> None:
+        """Have memory for at least so many positions, of a cache that holds some."""
+        for layer, memory in enumerate(self.memory):
+            if memory.shape[3] < positions:
+                self._memory[layer] = self._grown(memory, memory[0], positions)
+
     def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, L, h) new ones of one layer → (B, H, K, h) all of them; `advance` counts them when every layer has."""
         count = keys.shape[2]

@@ -47,6 +47,10 @@ class Decoder(nn.Module):
             x = layer(x, cos_sin, mask, cache)
         if cache:
             cache.advance(length)
+        return self.normed(x)
+
+    def normed(self, x: Tensor) -> Tensor:
+        """The final norm."""
         return _normed(x, self.norm)
 
 
@@ -72,7 +76,7 @@ class CausalLanguageModel(DeferredModule):
     ) -> Tensor:
         """Token ids (B, L), or embeddings (B, L, D) instead → logits (B, L, V), or (B, 1, V) of the last position."""
         hidden = self.model(self._embeddings(input_ids, inputs_embeds), cache)
-        return self._head(hidden[:, -1:] if last_only else hidden)
+        return self.head(hidden[:, -1:] if last_only else hidden)
 
     def generate(
         self,
@@ -109,6 +113,10 @@ class CausalLanguageModel(DeferredModule):
         """(1, L, D) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
         return self(inputs_embeds=embeddings, cache=cache, last_only=True)[0, -1]
 
+    def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
+        """As `logits` of one token."""
+        return self.logits(self.embed([token]), cache)
+
     def new_cache(self) -> KeyValueCache:
         """An empty cache for this network."""
         return KeyValueCache(self.lm_config.num_hidden_layers)
@@ -118,7 +126,8 @@ class CausalLanguageModel(DeferredModule):
             raise ValueError("give token ids or embeddings, one of the two")
         return self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
 
-    def _head(self, hidden: Tensor) -> Tensor:
+    def head(self, hidden: Tensor) -> Tensor:
+        """(…, D) after the final norm → (…, V) logits."""
         tied = self.lm_config.tie_word_embeddings
         return F.linear(hidden, self.model.embed_tokens.weight) if tied else self.lm_head(hidden)
 
@@ -167,17 +176,25 @@ class _Attention(nn.Module):
         q, k = apply_rotary(q, cos_sin), apply_rotary(k, cos_sin)
         if cache:
             k, v = cache.update(self.number, k, v)
-        mixed = self._one_step(q, k, v) if q.shape[2] == 1 else self._attend(q, k, v, mask)
+        mixed = self._one_step(q, k, v, mask) if q.shape[2] == 1 else self._attend(q, k, v, mask)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         k, v = (shared.repeat_interleave(self.group, dim=1) for shared in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
 
-    def _one_step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """One new position sees all the others: the heads of a group become rows of one product, nothing is copied."""
+    def _one_step(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """One new position sees all the others: the heads of a group become rows of one product, nothing is copied.
+
+        `mask` (1, K) is 0 for what is seen and −∞ for the rest of a cache's memory (`decode_step.py`). It is added
+        between two plain products: a fused kernel gives each head to one processor of a GPU, and there are two heads.
+        """
         grouped = q.reshape(len(q), -1, self.group, self.head_dim)  # (B, key-value heads, group, h)
-        return F.scaled_dot_product_attention(grouped, k, v).flatten(1, 2).unsqueeze(2)
+        if mask is None:
+            return F.scaled_dot_product_attention(grouped, k, v).flatten(1, 2).unsqueeze(2)
+        scores = grouped @ k.transpose(-1, -2) * self.head_dim**-0.5 + mask
+        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(v.dtype)
+        return (weights @ v).flatten(1, 2).unsqueeze(2)
 
 
 class _Mlp(nn.Module):

@@ -27,6 +27,10 @@ class LMBackend(Protocol):
         """(1, L, d) after the cache's positions → (V,) of the last one; the cache takes all of them in."""
         ...
 
+    def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
+        """The same for one token after the cache's positions, of which there are some; valid until the next call."""
+        ...
+
 
 class Generation:
     """The tokens of one answer as they are chosen; iterate it once. A stop token ends it and is not given.
@@ -59,7 +63,8 @@ class Generation:
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[int]:
-        logits = self._read(self._prompt)
+        logits = self._backend.logits(self._prompt, self._cache)
+        self.unread = []
         while self.tokens < self._max_new_tokens:
             token = self._sampler(logits)
             if token in self._stop_ids:
@@ -72,10 +77,6 @@ class Generation:
                 self.finish_reason = "context"
                 return
             if self.tokens < self._max_new_tokens:
-                logits = self._read(self._backend.embed([token]))
+                logits = self._backend.next_logits(token, self._cache)
+                self.unread = []
         self.finish_reason = "length"
-
-    def _read(self, embeddings: Tensor) -> Tensor:
-        logits = self._backend.logits(embeddings, self._cache)
-        self.unread = []
-        return logits

@@ -23,6 +23,9 @@ class Counter:
         cache.advance(embeddings.shape[1])
         return torch.nn.functional.one_hot(torch.tensor(cache.length), 100).float()
 
+    def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
+        return self.logits(self.embed([token]), cache)
+
 
 def generation(cache: KeyValueCache, *, stop: int = 99, limit: int = 50, context: int = 90) -> Generation:
     prompt = torch.zeros(1, 4, 2)
