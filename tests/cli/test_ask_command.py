@@ -61,7 +61,7 @@ def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(asks: RunVidsearch) ->
     ]
     again = asks("ask", CLIP, QUESTION, *FEW)
     assert again.stdout == done.stdout
-    assert b"16 frames encoded before, 8 of them" in again.stderr
+    assert b"16 frames (encoded earlier), 8 of them" in again.stderr
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +96,8 @@ class TestInThisProcess:
 
     def test_stdin_without_a_question_is_a_mistake(self) -> None:
         code, answers, said = run(CLIP, "-", input=" \n\n")
-        assert (code, answers) == (2, "")
-        assert said.endswith("vidsearch: No question came from stdin; write one a line.\n")
+        assert (code, answers, said) == (2, "", "vidsearch: No question came from stdin; write one a line.\n")
+        assert run(CLIP, "who sings?", "--chat", *FEW, input="")[0] == 0
 
     def test_bytes_from_stdin_that_are_no_text(self) -> None:
         code, answers, said = run(CLIP, "-", *FEW, input=b"who sings?\ncaf\xe9?\n")
@@ -172,6 +172,9 @@ class TestInThisProcess:
         assert "Nothing after 00:00.6 was looked at; --coverage full spreads the frames." in said
         assert "Nothing after" not in run(f"{CLIP}@0-1", QUESTION, "--coverage", "full", *FEW)[2]
 
+    def test_a_range_of_less_than_a_tenth_of_a_second_does_not_look_empty(self) -> None:
+        assert "Looked at 4.001-4.002 s of" in run(CLIP, QUESTION, "--start", "4.001", "--end", "4.002", *FEW)[2]
+
     def test_temperature_and_seed(self) -> None:
         drawn = {run(CLIP, QUESTION, "--temperature", "2", "--seed", seed, *FEW)[1] for seed in "1231"}
         assert len(drawn) == 3
@@ -193,6 +196,7 @@ class TestInThisProcess:
             ([f"{CLIP}@10-20", QUESTION], 2, "The range 00:10.0-00:20.0 lies outside"),
             ([f"{CLIP}@3-2", QUESTION], 2, "its end comes after its start"),
             ([f"{CLIP}@1:2:3:4-", QUESTION], 2, "'1:2:3:4' is not a time"),
+            ([f"{CLIP}@100-", QUESTION], 2, "The range from 01:40.0 on lies outside"),
             ([CLIP, QUESTION, "--start", "noon"], 2, "'noon' is not a time"),
             ([f"{CLIP}@1-2", QUESTION, "--end", "3"], 2, "leave out --start and --end"),
             ([CLIP, QUESTION, "--pad", "1"], 2, "--pad goes with a range or a hit"),

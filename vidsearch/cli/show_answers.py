@@ -73,9 +73,9 @@ def encoded_line(clip: EncodedClip, device: str) -> str:
     """One line that says what was looked at, and by what."""
     frames = f"{len(clip.times_s)} frame{'s' if len(clip.times_s) > 1 else ''}"
     kept = f"{len(clip.keyframes_s)} of them kept for motion"
-    source = "encoded before" if clip.from_cache else "encoded"
+    source = "(encoded earlier)" if clip.from_cache else "encoded"
     line = (
-        f"Looked at {timecode.clock(clip.start_s)}-{timecode.clock(clip.end_s)} of {clip.path.name}: "
+        f"Looked at {_span(clip.start_s, clip.end_s)} of {clip.path.name}: "
         f"{frames} {source}, {kept}; {clip.model} on {device}."
     )
     if unseen := _unseen_tail(clip):
@@ -83,6 +83,12 @@ def encoded_line(clip: EncodedClip, device: str) -> str:
     if clip.damage:
         line += f" {clip.damage}"
     return line
+
+
+def _span(start_s: float, end_s: float) -> str:
+    """A range as a person writes it; one of less than a tenth of a second in seconds, as it would look empty."""
+    start, end = timecode.clock(start_s), timecode.clock(end_s)
+    return f"{start}-{end}" if start != end else f"{start_s:.3f}-{end_s:.3f} s"
 
 
 def _say_encoded(clip: EncodedClip, device: str, *, verbose: bool) -> None:

@@ -57,8 +57,8 @@ def outside(wanted: TimeRange, facts: VideoFacts, path: Path) -> VidsearchError:
     """What to tell a user whose range the clip does not have."""
     first_s, last_s = facts.start_s, facts.start_s + facts.picture_s
     start = clock(first_s if wanted.start_s is None else wanted.start_s)
-    end = "" if wanted.end_s is None else clock(wanted.end_s)
+    span = f"from {start} on" if wanted.end_s is None else f"{start}-{clock(wanted.end_s)}"
     return VidsearchError(
-        f"The range {start}-{end} lies outside {path}, which goes from {clock(first_s)} to {clock(last_s)}; "
+        f"The range {span} lies outside {path}, which goes from {clock(first_s)} to {clock(last_s)}; "
         "give a range within it."
     )
