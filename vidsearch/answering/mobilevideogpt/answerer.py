@@ -51,7 +51,7 @@ class MobileVideoGPTAnswerer:
             tokens, facts = kept
             encoded = _encoded_clip(clip, self.model, facts, from_cache=True)
             return MobileVideoGPTSession(self.chat, encoded, torch.from_numpy(tokens))
-        pixels = read_moment(clip.path, clip.range, clip.coverage, self.network.config)
+        pixels = read_moment(clip.path, clip.range, clip.coverage, self.network.config, self.chat.device)
         visual, keyframes = self._visual_tokens(pixels)
         facts = _facts(pixels, keyframes)
         self._cache.put(key, visual.numpy(), facts)

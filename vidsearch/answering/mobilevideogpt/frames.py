@@ -19,11 +19,13 @@ from torch import Tensor
 from vidsearch.answering.interface import Coverage, TimeRange
 from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
+from vidsearch.models.mobilevideogpt.device_pixels import preprocess_on
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
 from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.messages import os_refusal
 from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded
 
+_CPU = torch.device("cpu")
 _AS_IS = FrameSpec(side_px=1, fit="as-is")
 
 
@@ -42,12 +44,18 @@ class MomentPixels:
     video: Tensor
 
 
-def read_moment(path: Path, wanted: TimeRange, coverage: Coverage, config: MobileVideoGPTConfig) -> MomentPixels:
-    """Decode and preprocess the frames to look at.
+def read_moment(
+    path: Path,
+    wanted: TimeRange,
+    coverage: Coverage,
+    config: MobileVideoGPTConfig,
+    device: torch.device = _CPU,
+) -> MomentPixels:
+    """Decode and preprocess the frames to look at; the pixels are on `device`.
 
     Raises VideoError where the file cannot be read, VidsearchError for a range that the clip does not have.
     """
-    pixels = _Pixels(config)
+    pixels = _Pixels(config, device)
     facts: VideoFacts | None = None
     times: list[float] = []
     span = (0.0, 0.0)
@@ -71,14 +79,20 @@ def read_moment(path: Path, wanted: TimeRange, coverage: Coverage, config: Mobil
 class _Pixels:
     """The two squares of every frame so far."""
 
-    def __init__(self, config: MobileVideoGPTConfig) -> None:
+    def __init__(self, config: MobileVideoGPTConfig, device: torch.device) -> None:
         self._config = config
+        self._device = device
         self._image: list[Tensor] = []
         self._video: list[Tensor] = []
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        self._image.append(preprocess_image([frame], self._config.image_tower.image_size))
-        self._video.append(preprocess_video([frame], self._config.video_encoder.img_size))
+        sides_px = self._config.image_tower.image_size, self._config.video_encoder.img_size
+        if self._device.type == "cpu":
+            image, video = preprocess_image([frame], sides_px[0]), preprocess_video([frame], sides_px[1])
+        else:
+            image, video = preprocess_on(self._device, [frame], *sides_px)
+        self._image.append(image)
+        self._video.append(video)
 
     def padded(self) -> tuple[Tensor, Tensor]:
         image, video = torch.cat(self._image), torch.cat(self._video)
