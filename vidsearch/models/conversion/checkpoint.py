@@ -146,12 +146,16 @@ def _check_zip(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-            wrong = None if packed else archive.testzip()
+            entries = archive.infolist()
+            packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+            repeated = sum(entry.file_size for entry in entries) > path.stat().st_size
+            wrong = None if packed or repeated else archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path} is damaged or cut short; get the file again from its publisher") from error
     if packed:
         raise ModelError(f"{path} holds packed data ({packed[0]}), which no weight file does; get the file again")
+    if repeated:
+        raise ModelError(f"{path} lists the same data several times, which no weight file does; get the file again")
     if wrong is not None:
         raise ModelError(f"{path} is damaged ({wrong} has a wrong checksum); get the file again from its publisher")
 
@@ -165,11 +169,18 @@ def _unwrapped(content: object, path: Path) -> Tensors:
                 break
     if not isinstance(content, dict) or not content:
         raise ModelError(f"{path} holds no state dict; give the weights that were published for the model")
-    strange = [key for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    strange = [key for key, value in content.items() if not (isinstance(key, str) and _is_plain(value))]
     if strange:
         first = ", ".join(str(key) for key in strange[:_SHOWN])
         raise ModelError(f"{path} holds values that are not tensors ({first}); give the published weights")
+    blown = [key for key, tensor in content.items() if tensor.nbytes > tensor.untyped_storage().nbytes()]
+    if blown:
+        raise ModelError(f"{path} has fewer values than the shape of {blown[0]} says; give the published weights")
     return dict(content)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_quantized)
 
 
 def _without_shared_prefix(tensors: Tensors) -> Tensors:

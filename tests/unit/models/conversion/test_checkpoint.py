@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -145,6 +146,32 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: object, 
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(ModelError, match=rf"other\.pt {reason}|other\.pt holds {reason}"):
         read_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_zip_that_lists_one_member_again_and_again_is_refused_unread(tmp_path: Path) -> None:
+    """2,000 entries of the central directory lead to the same stored data: reading them all would take hours."""
+    file = tmp_path / "again.pt"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data/0", bytes(1 << 20))
+        archive.filelist = archive.filelist * 2000
+    with pytest.raises(ModelError, match=r"again\.pt lists the same data several times"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("shape", [(200_000, 10_000), (10**12,)])
+def test_a_tensor_whose_shape_is_larger_than_its_data_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tensors = {"visual.trunk.head.fc.weight": torch.zeros(1).expand(shape), "visual.trunk.a": torch.ones(2)}
+    torch.save(tensors, tmp_path / "blown.pt")
+    with pytest.raises(
+        ModelError, match=r"blown\.pt has fewer values than the shape of visual\.trunk\.head\.fc\.weight"
+    ):
+        read_checkpoint(tmp_path / "blown.pt")
+
+
+def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
+    torch.save({"vision_encoder.a": torch.eye(3).to_sparse()}, tmp_path / "sparse.pt")
+    with pytest.raises(ModelError, match=r"sparse\.pt"):
+        read_checkpoint(tmp_path / "sparse.pt")
 
 
 # open_clip's names
