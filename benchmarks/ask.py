@@ -47,6 +47,7 @@ from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
 from vidsearch.cli.memory import keep_freed_memory
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
+from vidsearch.models.hashes import write_hashes
 from vidsearch.models.load import build
 from vidsearch.models.mobilevideogpt.config import CONFIGS, IMAGE_TOKEN
 from vidsearch.models.mobilevideogpt.frame_sampling import sample_frames
@@ -319,6 +320,7 @@ def model_folder(models: Path, name: str) -> ModelFolder:
             },
         }
         torch.save(towers, path / _TOWERS)
+        write_hashes(path)
     return open_folder(path)
 
 

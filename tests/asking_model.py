@@ -18,6 +18,7 @@ from tokenizers.pre_tokenizers import Sequence, Split
 
 from vidsearch.models.clip_vit.config import ClipImageConfig
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
+from vidsearch.models.hashes import write_hashes
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.load import named_tensors
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
@@ -55,6 +56,7 @@ def make_answering_folder(path: Path, name: str = "mobilevideogpt-0.5b", seed: i
     (path / "config.json").write_text(config_text(name, "mobilevideogpt", asdict(CONFIG), {"seed": seed}))
     (path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0], "repetition_penalty": 1.3}))
     word_tokenizer().save(str(path / "tokenizer.json"))
+    write_hashes(path)
     return open_folder(path)
 
 

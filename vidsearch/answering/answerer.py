@@ -7,6 +7,7 @@ from pathlib import Path
 from vidsearch import dirs
 from vidsearch.answering.interface import Answerer, Precision
 from vidsearch.models.folder import find_model
+from vidsearch.models.soundness import require_sound
 
 
 def open_answerer(
@@ -23,6 +24,7 @@ def open_answerer(
     for a device that this machine lacks or a precision that it cannot run.
     """
     folder = find_model(model, models_dir or dirs.models_dir(), "vqa")
+    require_sound(folder)
     from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
     from vidsearch.answering.visual_cache import VisualCache
 

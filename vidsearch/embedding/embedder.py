@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
-from vidsearch.models.folder import find_model
+from vidsearch.models.folder import ModelFolder, find_model
+from vidsearch.models.soundness import require_sound
 
 
 def open_clip_embedder(
@@ -21,7 +22,7 @@ def open_clip_embedder(
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
     Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
     """
-    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
+    folder = _sound_model(model, models_dir)
     from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
     return TorchClipEmbedder(folder, device=device, threads=threads)
@@ -35,7 +36,13 @@ def open_text_embedder(
     `simplify` writes texts as training captions were, of a model whose captions were simplified (MobileViCLIP's: lower
     case, few signs); other models ignore it. Raises ModelError when the model is not there or damaged.
     """
-    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
+    folder = _sound_model(model, models_dir)
     from vidsearch.embedding.onnx_text import OnnxTextEmbedder
 
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
+
+
+def _sound_model(model: str, models_dir: Path | None) -> ModelFolder:
+    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
+    require_sound(folder)
+    return folder

@@ -30,8 +30,21 @@ class OnnxTextEmbedder:
         """→ (B, E), rows of unit length."""
         vectors = [np.empty((0, self.dim), np.float32)]
         for batch in _batches(texts, BATCH_TEXTS):
-            vectors.append(np.asarray(self._session.run(None, dict(self._tokenizer(batch)))[0], np.float32))
+            vectors.append(self._checked(self._run(batch), len(batch)))
         return np.concatenate(vectors)
+
+    def _run(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        try:
+            return np.asarray(self._session.run(None, dict(self._tokenizer(texts)))[0], np.float32)
+        except Exception as error:  # the runtime has no base class of its own; the graph is at fault, or memory
+            reason = str(error).partition("\n")[0][:200]
+            raise ModelError(f"the text encoder of {self.model} fails ({reason}); install the model again") from error
+
+    def _checked(self, vectors: NDArray[np.float32], texts: int) -> NDArray[np.float32]:
+        """ModelError unless there is a vector of finite values for each text."""
+        if vectors.shape != (texts, self.dim) or not np.isfinite(vectors).all():
+            raise ModelError(f"the text encoder of {self.model} gives no usable vectors; install the model again")
+        return vectors
 
     def unknown_words(self, text: str) -> list[str]:
         """See `TextEmbedder.unknown_words`."""

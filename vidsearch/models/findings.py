@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import SELF_TEST_FILE, ModelFolder
+from vidsearch.models.json_files import parse, read_text
+from vidsearch.models.schema import read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,13 @@ class Finding:
     what: str
     ok: bool | None
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What selftest.json holds."""
+
+    findings: tuple[Finding, ...]
 
 
 class SelfTestError(ModelError):
@@ -39,8 +47,8 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 
 def kept_findings(folder: ModelFolder) -> list[Finding]:
     """The result kept in a model's folder; none where none was kept or it cannot be read."""
+    path = folder.path / SELF_TEST_FILE
     try:
-        rows: list[Mapping[str, Any]] = json.loads((folder.path / SELF_TEST_FILE).read_text(encoding="utf-8"))
-        return [Finding(row["what"], row["ok"], row["note"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+        return list(read_record(_Kept, {"findings": parse(read_text(path), path)}, "").findings)
+    except ModelError:
         return []

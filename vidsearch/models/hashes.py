@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from vidsearch.errors import ModelError
 from vidsearch.files import sha256
 from vidsearch.models.folder import HASHES_FILE, ModelFolder
+from vidsearch.models.json_files import read_object
+
+_PLAIN_NAME = re.compile(r"[\w-][\w.-]{0,200}")  # of a file in the folder itself
 
 
 def write_hashes(folder: Path) -> None:
@@ -19,10 +23,9 @@ def write_hashes(folder: Path) -> None:
 def kept_hashes(folder: ModelFolder) -> dict[str, str]:
     """Name of each file → its SHA-256 when the model was installed. ModelError where that is not known."""
     path = folder.path / HASHES_FILE
-    try:
-        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); install {folder.name} again") from error
+    hashes = read_object(path, advice=f"install {folder.name} again")
+    if not all(_PLAIN_NAME.fullmatch(name) and isinstance(digest, str) for name, digest in hashes.items()):
+        raise ModelError(f"{path} does not list the hashes of files; install {folder.name} again")
     return hashes
 
 

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from vidsearch.errors import ModelError
 from vidsearch.models.json_files import read_object, read_text
+from vidsearch.models.tokenizer_check import check_tokenizer_file
 
 MARKS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 STOP_MARKS = MARKS[1:]
@@ -50,9 +51,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def parse_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a tokenizer.json. ModelError for what is not one."""
-    text = read_text(path)
+    check_tokenizer_file(path)
     try:
-        return Tokenizer.from_str(text)
+        return Tokenizer.from_str(read_text(path))
     except Exception as error:  # the library raises nothing narrower
         raise ModelError(f"{path} is not a tokenizer ({_first_line(error)}); get the file again") from error
 

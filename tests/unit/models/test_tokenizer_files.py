@@ -90,8 +90,8 @@ def change(name: str, value: dict[str, Any]) -> Callable[[Path], object]:
             change("tokenizer_config.json", {"added_tokens_decoder": {"263": {"content": "<|endoftext|>"}}}),
             r"does not know <\|im_start\|>, <\|im_end\|>",
         ),
-        (put("tokenizer.json", "{}"), "tokenizer.json is not a tokenizer"),
-        (put("tokenizer.json", "<!DOCTYPE html>"), "tokenizer.json is not a tokenizer"),
+        (put("tokenizer.json", "{}"), "tokenizer.json is not used: it has no vocabulary that is known"),
+        (put("tokenizer.json", "<!DOCTYPE html>"), "tokenizer.json is a web page"),
         (lambda folder: (folder / "tokenizer.json").write_bytes(b"\xff\xfe"), "tokenizer.json is not text"),
     ],
 )

@@ -31,6 +31,7 @@ from vidsearch.models.folder import (
 from vidsearch.models.hashes import write_hashes
 from vidsearch.models.registry import known_model, require_storable
 from vidsearch.models.request import ConversionRequest, Precision, fetched_note
+from vidsearch.models.soundness import check_files, remember_sound
 
 
 def install(
@@ -70,7 +71,7 @@ def _require_possible(request: ConversionRequest) -> None:
     family = family_named(known_model(name).family)
     if (BUNDLED_DIR / name).is_dir():
         raise ModelError(f"{name} comes with vidsearch and cannot be replaced; it needs no installing")
-    if not source.exists():
+    if not (source.is_file() or source.is_dir()):  # nor a pipe, which would never end
         raise ModelError(f"there is no {source}; give the weight file of {name}, or the folder that holds it")
     if request.options - family.options or (request.options and is_model_folder(source)):
         raise ModelError(f"the names in {source} are those of {name}; leave out --renames, --folded and --unfolded")
@@ -96,7 +97,9 @@ def _copy_folder(request: ConversionRequest, partial: Path) -> list[Finding]:
         provenance = {**given.provenance, **fetched_note(request.fetched)}
         text = config_text(given.name, given.family.name, given.network, provenance, given.score_levels)
         (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
-    return given.family.self_test(open_folder(partial))
+    copy = open_folder(partial)
+    check_files(copy)
+    return copy.family.self_test(copy)
 
 
 @contextmanager
@@ -112,6 +115,7 @@ def installed_beside(folder: Path, name: str) -> Iterator[tuple[Path, list[Findi
         require(findings, name)
         write_findings(partial / SELF_TEST_FILE, findings)
         write_hashes(partial)
+    remember_sound(open_folder(folder))
 
 
 def _make(folder: Path) -> None:
