@@ -163,6 +163,7 @@ class ScoredWindow:
     end_s: float
     score: float
     offline: bool = False
+    fingerprint: str | None = None  # of the video's content
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class Hit:
     score: float
     model: str
     offline: bool = False
+    fingerprint: str | None = None  # of the content that it is a moment of
 
 
 @dataclass(frozen=True, slots=True)

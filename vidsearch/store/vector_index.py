@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import mmap
+import operator
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -110,12 +111,17 @@ class VectorIndex:
         except RuntimeError as error:  # written by an incompatible hnswlib
             log.warning("%s cannot be loaded (%s)", graph_file, error)
             return None
+        if graph.get_current_count() < sum(ids.count for ids in manifest.id_ranges):
+            return None
         if _identity(graph_file) != before:  # a writer has put a new graph there since it was checked
             return None
         return cls(graph, dim, manifest.id_ranges, manifest.built)
 
     def catch_up(self, id_ranges: Sequence[IdRange], read_vectors: ReadVectors) -> bool:
-        """Brings the graph in step with `id_ranges`; False, and nothing done, if a new graph would be better."""
+        """Brings the graph in step with `id_ranges`; False, and nothing done, if a new graph would be better.
+
+        What `read_vectors` raises leaves an index that is not to be used again.
+        """
         wanted, held = set(id_ranges), set(self.id_ranges)
         leaving = [ids for ids in self.id_ranges if ids not in wanted]
         coming = [ids for ids in id_ranges if ids not in held]
@@ -207,11 +213,21 @@ def _read_manifest(file: Path) -> IndexManifest | None:
     body, _, checksum = content.rstrip(b"\n").rpartition(b"\n")
     if checksum != b"%08x" % zlib.crc32(body):
         return None
-    values = json.loads(body)
+    try:
+        return _manifest(json.loads(body))
+    except (ValueError, TypeError, KeyError, RecursionError):  # whole, but not one of ours
+        return None
+
+
+def _manifest(values: Any) -> IndexManifest | None:
+    """ValueError, TypeError or KeyError for values of another kind; None for a later format."""
     if values["format"] != FORMAT:
         return None
-    values["id_ranges"] = tuple(IdRange(first, count) for first, count in values.pop(_RANGES))
-    return IndexManifest(**values)
+    numbers = {name: operator.index(values[name]) for name in ("dim", "built", "size_bytes", "crc32")}
+    ranges = tuple(IdRange(operator.index(first), operator.index(count)) for first, count in values[_RANGES])
+    if min(numbers.values()) < 0 or any(ids.first < 0 or ids.count < 0 for ids in ranges):
+        raise ValueError("a number below 0")
+    return IndexManifest(format=FORMAT, model=str(values["model"]), id_ranges=ranges, **numbers)
 
 
 def _write_manifest(file: Path, manifest: IndexManifest) -> None:

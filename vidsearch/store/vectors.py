@@ -7,6 +7,8 @@ search, the index and a search below one folder give a window the same score to 
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,33 @@ def pack(vectors: NDArray[np.floating]) -> bytes:
 def unpack(blob: bytes, dim: int) -> NDArray[np.float32]:
     """The inverse of `pack`: (n, dim) float32, exact."""
     return np.frombuffer(blob, dtype="<f2").reshape(-1, dim).astype(np.float32)
+
+
+def checksum(blob: bytes) -> int:
+    """CRC-32 of packed vectors."""
+    return zlib.crc32(blob)
+
+
+def is_whole(blob: object, windows: int, dim: int, crc32: object) -> bool:
+    """Whether packed vectors are what was written: `windows` rows of `dim` values with this checksum."""
+    return (
+        isinstance(blob, bytes)
+        and len(blob) == windows * dim * BYTES_PER_VALUE
+        and isinstance(crc32, int)
+        and checksum(blob) == crc32
+    )
+
+
+def checksum_if_sound(blob: object, windows: object, dim: object) -> int | None:
+    """The checksum of packed vectors that were written without one; None if they can no longer be what was written."""
+    if not (isinstance(blob, bytes) and isinstance(windows, int) and isinstance(dim, int) and dim > 0):
+        return None
+    if len(blob) != windows * dim * BYTES_PER_VALUE:
+        return None
+    # Float16 rounds each value by at most 2^-11 of itself, and so the length too; NaN is near to nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(unpack(blob, dim), axis=1)
+    return checksum(blob) if np.allclose(lengths, 1, atol=2**-10) else None
 
 
 def unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -82,4 +82,5 @@ def _hit(number: int, moment: _Moment, model: str) -> Hit:
         score=best.score,
         model=model,
         offline=best.offline,
+        fingerprint=best.fingerprint,
     )

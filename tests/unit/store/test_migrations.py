@@ -7,6 +7,7 @@ again: a change of the schema gets a new step, a new copy and a new line here.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from vidsearch.records import Hit
 from vidsearch.store.library import Library
 from vidsearch.store.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION, m001_videos_windows_vectors
+from vidsearch.store.sqlite.shape import SHAPES, read_shape, shape_version
 
 HERE = Path(__file__).parent
 COPIES = sorted(HERE.glob("schema_m*.sql"))
@@ -57,6 +59,23 @@ def test_an_old_library_keeps_what_it_held(copy: Path, tmp_path: Path) -> None:
         assert library.check() == []
 
 
+def test_a_schema_is_recognised_by_its_shape_whatever_its_number_says(tmp_path: Path) -> None:
+    for version, shape in SHAPES.items():
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript((HERE / f"schema_m{version:03}.sql").read_text(encoding="utf-8"))
+            assert read_shape(connection) == shape
+            assert shape_version(shape) == version
+    assert list(SHAPES) == list(range(1, SCHEMA_VERSION + 1))
+
+
+def test_vectors_that_were_damaged_before_there_were_checksums_are_found(tmp_path: Path) -> None:
+    load(HERE / "schema_m002.sql", tmp_path / "home")
+    with closing(sqlite3.connect(tmp_path / "home" / "library.sqlite3")) as connection, connection:
+        connection.execute("UPDATE embeddings SET vectors = zeroblob(length(vectors))")
+    with Library.open(tmp_path / "home") as library:
+        assert [problem.split(":")[0] for problem in library.check()] == ["/videos/a.mp4"]
+
+
 def test_the_first_step_is_not_edited(tmp_path: Path) -> None:
     load(HERE / "schema_m001.sql", tmp_path / "home")
     stored = sqlite3.connect(tmp_path / "home" / "library.sqlite3")
@@ -70,15 +89,15 @@ def test_the_first_step_is_not_edited(tmp_path: Path) -> None:
 def test_a_step_that_fails_leaves_the_library_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(HERE / "schema_m001.sql", tmp_path / "home")
 
-    def m003_breaks(connection: sqlite3.Connection) -> None:
+    def m004_breaks(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE videos ADD COLUMN mood TEXT")
         raise RuntimeError("a bug in a step")
 
     from vidsearch.store.sqlite import database, migrations
 
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m003_breaks))
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m004_breaks))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 4)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", 4)
     with pytest.raises(RuntimeError, match="a bug in a step"):
         Library.open(tmp_path / "home")
     connection = sqlite3.connect(tmp_path / "home" / "library.sqlite3")

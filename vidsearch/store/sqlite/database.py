@@ -12,12 +12,15 @@ from typing import Any
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
+from vidsearch.store.sqlite.rows import BadValue
+from vidsearch.store.sqlite.shape import SHAPES, read_shape, shape_version
 
 FILE_NAME = "library.sqlite3"
 # The blob of an hour's vectors fills 57 pages of this size; smaller pages cost more links, larger ones more leftovers.
 PAGE_SIZE_BYTES = 16384
 BUSY_TIMEOUT_S = 10.0
 
+_NOT_TEXT = "Could not decode to UTF-8"  # how Python's sqlite3 begins its word for a damaged text; it has no code
 _CANNOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
@@ -30,6 +33,7 @@ class Database:
     def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
         self.folder = folder
         self.writable = writable
+        self._identity = _identity(folder / FILE_NAME)
         self._all = [connection]
         self._free = [connection]
         self._taking = threading.Lock()
@@ -45,7 +49,7 @@ class Database:
         file = folder / FILE_NAME
         if create:
             _make_folder(folder)
-        elif not _is_there(file):
+        if not _is_there(file) and not create:
             raise LibraryError(f"no library in {folder}: make one with `vidsearch index FOLDER`")
         with library_errors(folder):
             connection, writable = _connect(file, create=create)
@@ -87,21 +91,30 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                self.check_in_place()
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
     def vacuum(self) -> None:
-        """Gives the space of what was removed back to the disk."""
+        """Gives the space of what was removed back to the disk, and that of the write-ahead log."""
         with library_errors(self.folder), self._connection() as connection:
             connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """The last connection that closes folds the write-ahead log into the file: one file to back up."""
         with self._taking:
             for connection in self._all:
                 connection.close()
+
+    def check_in_place(self) -> None:
+        """Raises LibraryError if the file was deleted or replaced since it was opened: what is written is lost."""
+        if _identity(self.folder / FILE_NAME) != self._identity:
+            raise LibraryError(
+                f"the library in {self.folder} was deleted or replaced while it was open: run the command again"
+            )
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -121,6 +134,14 @@ class Database:
                 self._free.append(connection)
 
 
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def problems(connection: sqlite3.Connection) -> list[str]:
     """One sentence for each thing that SQLite finds wrong in its file."""
     return [f"database: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"] + [
@@ -134,6 +155,8 @@ def library_errors(folder: Path) -> Iterator[None]:
     """Turns what SQLite says about the file, the disk and locks into a LibraryError; a wrong statement stays a bug."""
     try:
         yield
+    except BadValue as error:
+        raise LibraryError(_damaged(folder, error)) from error
     except sqlite3.DatabaseError as error:
         message = _explain(error, folder)
         if message is None:
@@ -143,8 +166,8 @@ def library_errors(folder: Path) -> Iterator[None]:
 
 def _explain(error: sqlite3.DatabaseError, folder: Path) -> str | None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the bits refine it
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"the library in {folder} is damaged ({error}): restore a backup, or delete the folder and index again"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _NOT_TEXT in str(error):
+        return _damaged(folder, error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"the library in {folder} is in use by another process: try again when it has finished"
     if code in _CANNOT_WRITE:
@@ -156,6 +179,10 @@ def _explain(error: sqlite3.DatabaseError, folder: Path) -> str | None:
     return None
 
 
+def _damaged(folder: Path, why: object) -> str:
+    return f"the library in {folder} is damaged ({why}): restore a backup, or delete the folder and index again"
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +192,8 @@ def _make_folder(folder: Path) -> None:
 
 def _is_there(file: Path) -> bool:
     try:
+        if file.exists() and not file.is_file():  # SQLite would wait for the other end of a pipe
+            raise LibraryError(f"{file} is not a file: choose another library folder")
         return file.is_file()
     except OSError as error:
         raise LibraryError(f"cannot read the library in {file.parent} ({error.strerror}): check permissions") from error
@@ -218,20 +247,35 @@ def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
 
 
 def _bring_forward(connection: sqlite3.Connection, folder: Path, *, writable: bool) -> None:
-    version = _pragma(connection, "user_version")
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and _pragma(connection, "application_id") != APPLICATION_ID:
+    """Knows a schema by its shape: the number that stands with it may be wrong."""
+    shape = read_shape(connection)
+    if not shape:
+        version = 0
+    elif _pragma(connection, "application_id") != APPLICATION_ID:
         raise LibraryError(f"{folder / FILE_NAME} is not a vidsearch library: choose another library folder")
-    if version > SCHEMA_VERSION:
-        raise LibraryError(
-            f"the library in {folder} was written by a newer vidsearch (schema {version}, this program knows "
-            f"{SCHEMA_VERSION}): update vidsearch"
-        )
-    if version < SCHEMA_VERSION:
-        if not writable:
-            raise LibraryError(f"the library in {folder} needs an update of its schema but cannot be written")
+    else:
+        version = _version(connection, shape, folder)
+    if (version, _pragma(connection, "user_version")) == (SCHEMA_VERSION, SCHEMA_VERSION):
+        return
+    if writable:
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection)
+    elif version < SCHEMA_VERSION:
+        raise LibraryError(f"the library in {folder} needs an update of its schema but cannot be written")
+
+
+def _version(connection: sqlite3.Connection, shape: frozenset[str], folder: Path) -> int:
+    number = _pragma(connection, "user_version")
+    if number > SCHEMA_VERSION:
+        raise LibraryError(
+            f"the library in {folder} was written by a newer vidsearch (schema {number}, this program knows "
+            f"{SCHEMA_VERSION}): update vidsearch"
+        )
+    version = shape_version(shape)
+    if version is None:
+        missing = sorted(SHAPES[number if number in SHAPES else SCHEMA_VERSION] - shape)
+        raise LibraryError(_damaged(folder, f"its schema lacks {missing[0]}"))
+    return version
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> Any:

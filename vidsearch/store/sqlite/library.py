@@ -88,6 +88,7 @@ class SqliteLibrary:
         with self._lock.held() as outermost:
             yield
             if outermost:
+                self._database.check_in_place()
                 self._refresh(anew=False)
 
     # -- what is to be done ------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class SqliteLibrary:
         """Compares what a walk found with the library. Writes nothing. Make and apply a plan within one `writing()`."""
         root = absolute(request.root)
         with self._database.reading() as connection:
-            known = videos.known_videos(connection)
+            known = videos.known_videos(connection, request.extractors, root)
             roots = videos.roots(connection)
         availability = Availability(roots)
         offline = not request.found and any(availability.root_is_offline(row) for row in roots if row.path == root)
@@ -191,6 +192,7 @@ class SqliteLibrary:
                 hit.end_s,
                 hit.score,
                 offline=availability.where_is(hit.path, hit.device) == "offline",
+                fingerprint=hit.fingerprint,
             )
             for hit in found
         ]
@@ -208,7 +210,7 @@ class SqliteLibrary:
             roots = videos.roots(connection)
             availability = Availability(roots)
             totals = videos.totals(connection, availability)
-            models = tuple(vectors.model_info(connection, row.id) for row in vectors.models(connection))
+            models = tuple(vectors.model_info(connection, row) for row in vectors.models(connection))
         return LibraryInfo(
             folder=self.folder,
             schema=SCHEMA_VERSION,
@@ -249,7 +251,11 @@ class SqliteLibrary:
     def check(self) -> list[str]:
         """One sentence for each thing that is wrong; reads the whole library."""
         with self._database.reading() as connection:
-            found = [*database_problems(connection), *vectors.problems(connection)]
+            found = database_problems(connection)
+            found += [
+                f"{damage.path}: the {damage.what} damaged ({damage.extractor.model}): vidsearch index makes them again"
+                for damage in vectors.damaged(connection, None, None)
+            ]
             found += [
                 f"the search index of {model.name} is missing, damaged or behind: the next index run renews it"
                 for model in vectors.models(connection)
@@ -258,8 +264,10 @@ class SqliteLibrary:
         return found
 
     def rebuild(self) -> None:
-        """Makes new index files and gives the room of removed videos back to the disk."""
+        """Makes new index files, drops rows that belong to nothing, and gives free room back to the disk."""
         with self._lock.held():
+            with self._database.transaction() as connection:
+                videos.drop_orphans(connection)
             self._refresh(anew=True)
             self._database.vacuum()
 

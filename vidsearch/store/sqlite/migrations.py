@@ -6,6 +6,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vidsearch.store.sqlite.shape import read_shape, shape_version
+from vidsearch.store.vectors import checksum_if_sound
+
 if TYPE_CHECKING:
     import sqlite_utils
 
@@ -136,7 +139,31 @@ def m002_standard_names(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_videos_windows_vectors, m002_standard_names)
+def m003_checksums(connection: sqlite3.Connection) -> None:
+    """A checksum for each video's vectors by a model, and the content that a kept hit is a moment of.
+
+    `checksums` is a table of its own: a new column of `embeddings` would write all vectors again. Vectors without one
+    count as damaged; here those get none that are damaged already.
+    """
+    connection.create_function("checksum", 3, checksum_if_sound, deterministic=True)
+    for statement in (
+        """CREATE TABLE checksums (
+            embedding_id INTEGER PRIMARY KEY REFERENCES embeddings (id) ON DELETE CASCADE,
+            crc32 INTEGER NOT NULL
+        )""",
+        """INSERT INTO checksums (embedding_id, crc32)
+            SELECT id, crc32 FROM (SELECT e.id, checksum(e.vectors, e.windows, m.dim) AS crc32
+            FROM embeddings e JOIN models m ON m.id = e.model_id) WHERE crc32 IS NOT NULL""",
+    ):
+        connection.execute(statement)
+    _with_sqlite_utils(connection).table("hits").add_column("fingerprint", str)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    m001_videos_windows_vectors,
+    m002_standard_names,
+    m003_checksums,
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -152,10 +179,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again inside: another process may have migrated while this one waited for the lock.
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        for step in MIGRATIONS[version:]:
+        for step in MIGRATIONS[shape_version(read_shape(connection)) or 0 :]:
             step(connection)
-        connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

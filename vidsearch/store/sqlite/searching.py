@@ -124,12 +124,14 @@ class Searcher:
         def read(ids: IdRange) -> NDArray[np.float32]:
             return vectors.read_range(connection, model, ids)
 
-        if loaded is None or not loaded.catch_up(ranges, read):
-            loaded = VectorIndex.build(model.dim, ranges, read)
         try:
+            if loaded is None or not loaded.catch_up(ranges, read):
+                loaded = VectorIndex.build(model.dim, ranges, read)
             loaded.save(self._folder, model.index_name, model.name)
         except OSError as error:
             log.warning("the search index could not be saved, searches stay exact: %s", error)
+        except vectors.DamagedVectors:
+            log.warning("no search index for %s, searches stay exact: the library has damaged vectors", model.name)
 
     def _keeps_index(self, model: ModelRow) -> bool:
         return model.windows >= self._exact_below and can_be_named(self._folder)
@@ -174,6 +176,8 @@ class Searcher:
         ordinals = vector_ids % VECTOR_IDS_PER_VIDEO
         firsts = (vector_ids - ordinals).tolist()
         embeddings = {first: vectors.embedding_at(connection, model, first) for first in set(firsts)}
+        if None in embeddings.values():  # the manifest names vectors that the graph does not hold
+            return None
         return _Candidates(np.array([embeddings[first] for first in firsts]), ordinals, rows)
 
     def _ready_index(self, connection: sqlite3.Connection, model: ModelRow) -> VectorIndex | None:
@@ -196,9 +200,12 @@ class Searcher:
         ranges = vectors.id_ranges(connection, model)
         held = set(index.id_ranges)
         behind = sum(ids.count for ids in ranges if ids not in held)
-        return behind <= CATCH_UP_AT_MOST and index.catch_up(
-            ranges, lambda ids: vectors.read_range(connection, model, ids)
-        )
+        try:
+            return behind <= CATCH_UP_AT_MOST and index.catch_up(
+                ranges, lambda ids: vectors.read_range(connection, model, ids)
+            )
+        except vectors.DamagedVectors:
+            return False
 
 
 def choose_model(connection: sqlite3.Connection, name: str, dim: int) -> ModelRow | None:
@@ -264,9 +271,10 @@ def _rank(
         kept: Sequence[int] = np.flatnonzero(scores >= edge).tolist()  # all that are equal at the edge
     else:
         kept = range(len(scores))
-    windows = [
+    described = (
         vectors.window(connection, int(found.embeddings[row]), int(found.ordinals[row]), float(scores[row]))
         for row in kept
-    ]
+    )
+    windows = [window for window in described if window is not None]
     windows.sort(key=lambda window: (-window.score, sort_key(window.path), window.start_s))
     return windows[:limit]

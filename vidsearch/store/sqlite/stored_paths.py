@@ -1,4 +1,7 @@
-"""How a path is kept in the database: every name comes back byte for byte, also one that is not valid UTF-8."""
+"""How a path is kept in the database: every name comes back byte for byte, also one that is not valid UTF-8.
+
+`rows.path` is the way back.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,6 @@ def to_stored(path: Path) -> StoredPath:
         return name.decode("utf-8")
     except UnicodeDecodeError:
         return name
-
-
-def from_stored(stored: StoredPath) -> Path:
-    """The inverse of `to_stored`."""
-    return Path(os.fsdecode(stored.encode("utf-8") if isinstance(stored, str) else stored))
 
 
 def within_sql(column: str, place: Path, *, prefix: str = "") -> tuple[str, dict[str, StoredPath]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -11,9 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vidsearch.errors import LibraryError
+from vidsearch.files import replacing
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
+_TIME = "%Y-%m-%d %H:%M:%S"
+_MOST_HOLDER_BYTES = 1000
 
 
 class WriterLock:
@@ -34,7 +40,10 @@ class WriterLock:
             return
         from filelock import FileLock, Timeout  # late: a query never locks
 
-        lock = FileLock(self._folder / LOCK_NAME)
+        file = self._folder / LOCK_NAME
+        if file.is_symlink() or (file.exists() and not file.is_file()):  # locking would empty what a link leads to
+            raise LibraryError(f"the library in {self._folder} cannot be locked: {file} is not a file; delete it")
+        lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -55,12 +64,19 @@ class WriterLock:
 
     def _sign(self) -> None:
         # Not into the lock file itself: trying for the lock empties that.
-        holder = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        (self._folder / HOLDER_NAME).write_text(json.dumps(holder), encoding="utf-8")
+        holder = {"pid": os.getpid(), "since": time.strftime(_TIME)}
+        try:  # in the place of whatever is there, be it a link or a pipe
+            with replacing(self._folder / HOLDER_NAME) as partial:
+                partial.write_text(json.dumps(holder), encoding="utf-8")
+        except OSError as error:  # a folder: the lock holds without a name on it
+            log.info("the holder of the lock is not noted: %s", error)
 
     def _holder(self) -> str:
         try:
-            holder = json.loads((self._folder / HOLDER_NAME).read_text(encoding="utf-8"))
-            return f"process {holder['pid']} (since {holder['since']})"
-        except (OSError, ValueError, KeyError, TypeError):  # it may be writing its name this moment
+            file = self._folder / HOLDER_NAME
+            if not file.is_file() or file.stat().st_size > _MOST_HOLDER_BYTES:
+                return "another process"
+            holder = json.loads(file.read_text(encoding="utf-8"))
+            return f"process {int(holder['pid'])} (since {time.strftime(_TIME, time.strptime(holder['since'], _TIME))})"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # not what `_sign` writes
             return "another process"

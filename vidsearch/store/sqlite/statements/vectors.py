@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import Filter, WindowSpec
+from vidsearch.records import Extractor, Filter, VectorExtractor
 from vidsearch.store.interface import ModelInfo
+from vidsearch.store.sqlite import rows as rows_edge
 from vidsearch.store.sqlite.statements.filters import condition
-from vidsearch.store.sqlite.stored_paths import from_stored
+from vidsearch.store.sqlite.stored_paths import within_sql
 from vidsearch.store.vector_index import IdRange
-from vidsearch.store.vectors import BYTES_PER_VALUE, unpack
+from vidsearch.store.vectors import BYTES_PER_VALUE, is_whole, unpack
+
+log = logging.getLogger(__name__)
 
 # Vectors read at a time in a pass over the whole library: large enough for BLAS, small enough for its cache.
 ROWS_AT_ONCE = 512
@@ -43,9 +47,24 @@ class FoundWindow:
     video_id: int
     path: Path
     device: str
+    fingerprint: str | None
     start_s: float
     end_s: float
     score: float
+
+
+class DamagedVectors(Exception):  # noqa: N818 - caught by whoever can do without these vectors
+    """The vectors of a video are not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What an extractor gave of a video is no longer what was written."""
+
+    video_id: int
+    path: Path
+    extractor: Extractor
+    what: str
 
 
 def models(connection: sqlite3.Connection) -> list[ModelRow]:
@@ -54,44 +73,65 @@ def models(connection: sqlite3.Connection) -> list[ModelRow]:
         """SELECT m.id, m.name, m.dim, m.changes, sum(e.windows)
         FROM models m JOIN embeddings e ON e.model_id = m.id GROUP BY m.id ORDER BY m.name"""
     )
-    return [ModelRow(*row) for row in rows]
+    return [
+        ModelRow(
+            id_,
+            rows_edge.text(name, "the name of a model"),
+            rows_edge.dimension(dim),
+            rows_edge.count(changes, f"the number of changes of {name}"),
+            rows_edge.count(windows, f"the number of windows of {name}"),
+        )
+        for id_, name, dim, changes, windows in rows
+    ]
 
 
-def model_info(connection: sqlite3.Connection, model_id: int) -> ModelInfo:
+def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
     """What `vidsearch info` says of a model."""
-    name, dim, videos, windows = connection.execute(
-        """SELECT m.name, m.dim, count(*), sum(e.windows)
-        FROM models m JOIN embeddings e ON e.model_id = m.id WHERE m.id = ?""",
-        (model_id,),
-    ).fetchone()
+    (videos,) = connection.execute("SELECT count(*) FROM embeddings WHERE model_id = ?", (model.id,)).fetchone()
     specs = connection.execute(
         """SELECT window_length_s, window_stride_s, window_frames FROM embeddings
         WHERE model_id = ? GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 2, 3""",
-        (model_id,),
+        (model.id,),
     )
-    return ModelInfo(name, dim, videos, windows, tuple(WindowSpec(*spec) for spec in specs))
+    return ModelInfo(
+        model.name, model.dim, videos, model.windows, tuple(rows_edge.window_spec(*spec) for spec in specs)
+    )
 
 
 def batches(
     connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter] = ()
 ) -> Iterator[list[tuple[int, bytes]]]:
-    """(embedding, packed vectors) of all videos that pass the filters, some hundred windows at a time."""
+    """(embedding, packed vectors) of all videos that pass the filters, some hundred windows at a time.
+
+    Vectors that are not what was written are left out, with a warning.
+    """
     passes, parameters = condition(filters)
     rows = connection.execute(
-        f"""SELECT e.id, e.vectors FROM embeddings e JOIN videos v ON v.id = e.video_id
-        WHERE e.model_id = :model AND {passes} ORDER BY e.id""",
+        f"""SELECT e.id, e.vectors, e.windows, c.crc32, v.path FROM embeddings e JOIN videos v ON v.id = e.video_id
+        LEFT JOIN checksums c ON c.embedding_id = e.id WHERE e.model_id = :model AND {passes} ORDER BY e.id""",
         parameters | {"model": model.id},
     )
     batch: list[tuple[int, bytes]] = []
     size_bytes = 0
-    for row in rows:
-        batch.append(row)
-        size_bytes += len(row[1])
+    damaged: list[Path] = []
+    for embedding, blob, windows, crc32, stored in rows:
+        if not is_whole(blob, windows, model.dim, crc32):
+            damaged.append(rows_edge.path(stored))
+            continue
+        batch.append((embedding, blob))
+        size_bytes += len(blob)
         if size_bytes >= ROWS_AT_ONCE * model.dim * BYTES_PER_VALUE:
             yield batch
             batch, size_bytes = [], 0
     if batch:
         yield batch
+    if damaged:
+        log.warning("%s", _not_searched(damaged))
+
+
+def _not_searched(damaged: Sequence[Path]) -> str:
+    videos = str(damaged[0]) if len(damaged) == 1 else f"{damaged[0]} and {len(damaged) - 1} more videos"
+    return f"{videos} not searched: the vectors are damaged; vidsearch index makes them again"
 
 
 def embeddings_passing(connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter]) -> NDArray[np.int64]:
@@ -117,15 +157,20 @@ def rows_of(
     return rows
 
 
-def window(connection: sqlite3.Connection, embedding: int, ordinal: int, score: float) -> FoundWindow:
-    """Where and when the window `ordinal` of an embedding is."""
-    video_id, path, device, start_s, end_s = connection.execute(
-        """SELECT v.id, v.path, v.device, w.start_s, w.end_s
-        FROM windows w JOIN embeddings e ON e.id = w.embedding_id JOIN videos v ON v.id = e.video_id
-        WHERE w.embedding_id = ? AND w.ordinal = ?""",
-        (embedding, ordinal),
+def window(connection: sqlite3.Connection, embedding: int, ordinal: int, score: float) -> FoundWindow | None:
+    """Where and when the window `ordinal` of an embedding is; None, with a warning, if that is damaged."""
+    row = connection.execute(
+        """SELECT v.id, v.path, v.device, v.fingerprint, w.start_s, w.end_s
+        FROM embeddings e JOIN videos v ON v.id = e.video_id
+        LEFT JOIN windows w ON w.embedding_id = e.id AND w.ordinal = :ordinal WHERE e.id = :embedding""",
+        {"embedding": embedding, "ordinal": ordinal},
     ).fetchone()
-    return FoundWindow(video_id, from_stored(path), device, start_s, end_s, score)
+    video_id, stored, device, fingerprint, start_s, end_s = row
+    path = rows_edge.path(stored)
+    if start_s is None or not rows_edge.is_span(start_s, end_s):
+        log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
+        return None
+    return FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score)
 
 
 def id_ranges(connection: sqlite3.Connection, model: ModelRow) -> list[IdRange]:
@@ -133,32 +178,55 @@ def id_ranges(connection: sqlite3.Connection, model: ModelRow) -> list[IdRange]:
     rows = connection.execute(
         "SELECT first_vector_id, windows FROM embeddings WHERE model_id = ? ORDER BY id", (model.id,)
     )
-    return [IdRange(first, count) for first, count in rows]
+    return [
+        IdRange(rows_edge.count(first, "the id of a vector"), rows_edge.count(count, "the number of a video's windows"))
+        for first, count in rows
+    ]
 
 
 def read_range(connection: sqlite3.Connection, model: ModelRow, ids: IdRange) -> NDArray[np.float32]:
-    """The vectors of a range, (count, E)."""
-    statement = "SELECT vectors FROM embeddings WHERE model_id = ? AND first_vector_id = ?"
-    return unpack(connection.execute(statement, (model.id, ids.first)).fetchone()[0], model.dim)
+    """The vectors of a range, (count, E). Raises DamagedVectors."""
+    blob, crc32 = connection.execute(
+        """SELECT vectors, crc32 FROM embeddings e LEFT JOIN checksums c ON c.embedding_id = e.id
+        WHERE model_id = ? AND first_vector_id = ?""",
+        (model.id, ids.first),
+    ).fetchone()
+    if not is_whole(blob, ids.count, model.dim, crc32):
+        raise DamagedVectors
+    return unpack(blob, model.dim)
 
 
-def embedding_at(connection: sqlite3.Connection, model: ModelRow, first_vector_id: int) -> int:
-    """The embedding whose vectors have the ids from `first_vector_id` on."""
+def embedding_at(connection: sqlite3.Connection, model: ModelRow, first_vector_id: int) -> int | None:
+    """The embedding whose vectors have the ids from `first_vector_id` on; None if there is none."""
     statement = "SELECT id FROM embeddings WHERE model_id = ? AND first_vector_id = ?"
-    return int(connection.execute(statement, (model.id, first_vector_id)).fetchone()[0])
+    row = connection.execute(statement, (model.id, first_vector_id)).fetchone()
+    return None if row is None else int(row[0])
 
 
-def problems(connection: sqlite3.Connection) -> Iterator[str]:
-    """One sentence for each video whose windows and vectors do not fit."""
+def damaged(connection: sqlite3.Connection, extractors: Iterable[Extractor] | None, place: Path | None) -> list[Damage]:
+    """Everything that is not what was written of the vectors and windows; reads all of them.
+
+    `extractors`: only of these; `place`: only of videos at or below it.
+    """
+    inside, parameters = ("true", {}) if place is None else within_sql("v.path", place)
     rows = connection.execute(
-        """SELECT v.path, m.name, m.dim, e.windows, e.vectors,
-            (SELECT count(*) FROM windows w WHERE w.embedding_id = e.id)
-        FROM embeddings e JOIN videos v ON v.id = e.video_id JOIN models m ON m.id = e.model_id ORDER BY e.id"""
+        f"""SELECT e.video_id, v.path, m.name, m.dim, window_length_s, window_stride_s, window_frames,
+            e.windows, e.vectors, c.crc32,
+            (SELECT count(*) FROM windows w WHERE w.embedding_id = e.id),
+            (SELECT count(*) FROM windows w WHERE w.embedding_id = e.id AND w.ordinal BETWEEN 0 AND e.windows - 1
+                AND typeof(w.start_s) = 'real' AND typeof(w.end_s) = 'real' AND w.start_s >= -1e9
+                AND w.end_s > w.start_s AND w.end_s < 1e9)
+        FROM embeddings e JOIN videos v ON v.id = e.video_id JOIN models m ON m.id = e.model_id
+        LEFT JOIN checksums c ON c.embedding_id = e.id WHERE {inside} ORDER BY e.id""",
+        parameters,
     )
-    for stored, model, dim, windows, blob, listed in rows:
-        where = f"{from_stored(stored)} ({model})"
-        if len(blob) != windows * dim * BYTES_PER_VALUE or listed != windows:
-            yield f"{where}: windows and vectors do not match: remove the video and index it again"
-        # Float16 rounds each value by at most 2^-11 of itself, and so the length too.
-        elif not np.allclose(np.linalg.norm(unpack(blob, dim), axis=1), 1, atol=2**-10):
-            yield f"{where}: a vector is not of unit length: remove the video and index it again"
+    found = []
+    for video_id, stored, model, dim, *spec, windows, blob, crc32, listed, sound in rows:
+        extractor = VectorExtractor(model, rows_edge.window_spec(*spec))
+        if extractors is not None and extractor not in extractors:
+            continue
+        if not is_whole(blob, rows_edge.count(windows, "the number of windows"), rows_edge.dimension(dim), crc32):
+            found.append(Damage(video_id, rows_edge.path(stored), extractor, "vectors are"))
+        elif not listed == sound == windows:
+            found.append(Damage(video_id, rows_edge.path(stored), extractor, "times of its windows are"))
+    return found

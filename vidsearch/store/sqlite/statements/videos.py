@@ -18,13 +18,14 @@ from vidsearch.records import (
     VideoFile,
     VideoRow,
     VideoState,
-    WindowSpec,
 )
 from vidsearch.store.availability import Availability, Root, describe_root
 from vidsearch.store.plan import IndexPlan, Known, Moved, is_same_content
+from vidsearch.store.sqlite import rows as rows_edge
+from vidsearch.store.sqlite.statements import vectors as vector_statements
 from vidsearch.store.sqlite.statements.filters import condition
-from vidsearch.store.sqlite.stored_paths import from_stored, to_stored, within_sql
-from vidsearch.store.vectors import pack
+from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
+from vidsearch.store.vectors import checksum, pack
 
 # A video's vectors have the ids `first + ordinal`; the first one is a random multiple of this, of 63 bits.
 VECTOR_IDS_PER_VIDEO = 1 << 20
@@ -49,7 +50,15 @@ _FACTS = (
 def roots(connection: sqlite3.Connection) -> list[Root]:
     """All roots in the order in which they were added."""
     rows = connection.execute("SELECT path, is_folder, device, inode FROM roots ORDER BY id")
-    return [Root(from_stored(path), bool(is_folder), device, inode) for path, is_folder, device, inode in rows]
+    return [
+        Root(
+            rows_edge.path(path),
+            bool(is_folder),
+            rows_edge.text(device, f"the file system of {path}"),
+            rows_edge.text(inode, f"the inode of {path}"),
+        )
+        for path, is_folder, device, inode in rows
+    ]
 
 
 def add_root(connection: sqlite3.Connection, root: Root) -> None:
@@ -74,23 +83,24 @@ def renew_root(connection: sqlite3.Connection, path: Path) -> None:
     )
 
 
-def known_videos(connection: sqlite3.Connection) -> list[Known]:
-    """Every video, with what was extracted from it."""
+def known_videos(connection: sqlite3.Connection, extractors: Iterable[Extractor], place: Path) -> list[Known]:
+    """Every video, with what was extracted from it.
+
+    What these extractors gave of videos at or below `place` is read and compared with its checksums: it counts only if
+    it is what was written.
+    """
     done: dict[int, set[Extractor]] = {}
     for video_id, *spec, model in connection.execute(
         """SELECT video_id, window_length_s, window_stride_s, window_frames, m.name
         FROM embeddings e JOIN models m ON m.id = e.model_id"""
     ):
-        done.setdefault(video_id, set()).add(VectorExtractor(model, WindowSpec(*spec)))
+        done.setdefault(video_id, set()).add(VectorExtractor(model, rows_edge.window_spec(*spec)))
+    for damage in vector_statements.damaged(connection, frozenset(extractors), place):
+        done[damage.video_id].discard(damage.extractor)
     rows = connection.execute(
         "SELECT id, path, size_bytes, mtime_ns, device, fingerprint, state = 'failed', error_kind FROM videos"
     )
-    return [
-        Known(
-            id_, from_stored(path), size, mtime, device, fingerprint, bool(failed), kind, frozenset(done.get(id_, ()))
-        )
-        for id_, path, size, mtime, device, fingerprint, failed, kind in rows
-    ]
+    return [_known(row, frozenset(done.get(row[0], ()))) for row in rows]
 
 
 def listed(connection: sqlite3.Connection, filters: Sequence[Filter], availability: Availability) -> list[VideoRow]:
@@ -114,8 +124,8 @@ def totals(connection: sqlite3.Connection, availability: Availability) -> dict[s
     return {
         "indexed": sum(state == "indexed" for _, _, state, _ in rows),
         "failed": sum(state == "failed" for _, _, state, _ in rows),
-        "offline": sum(availability.where_is(from_stored(path), device) == "offline" for path, device, _, _ in rows),
-        "duration_s": sum(duration_s for _, _, _, duration_s in rows if duration_s is not None),
+        "offline": sum(availability.where_is(rows_edge.path(path), device) == "offline" for path, device, _, _ in rows),
+        "duration_s": sum(rows_edge.seconds(length_s, "the length of a video") or 0.0 for _, _, _, length_s in rows),
     }
 
 
@@ -136,6 +146,7 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         (video_id, model_id, spec.length_s, spec.stride_s, spec.frames, len(windows), first, blob),
     ).lastrowid
+    connection.execute("INSERT INTO checksums (embedding_id, crc32) VALUES (?, ?)", (embedding_id, checksum(blob)))
     connection.executemany(
         "INSERT INTO windows (embedding_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
         [(embedding_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
@@ -182,6 +193,10 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
         connection.execute(
             """INSERT INTO windows (embedding_id, ordinal, start_s, end_s)
             SELECT ?, ordinal, start_s, end_s FROM windows WHERE embedding_id = ?""",
+            (copy_id, original),
+        )
+        connection.execute(
+            "INSERT INTO checksums (embedding_id, crc32) SELECT ?, crc32 FROM checksums WHERE embedding_id = ?",
             (copy_id, original),
         )
     return True
@@ -233,6 +248,16 @@ def remove_model(connection: sqlite3.Connection, model: str) -> tuple[int, int] 
     return int(row[0]), int(row[1])
 
 
+def drop_orphans(connection: sqlite3.Connection) -> None:
+    """Deletes the rows whose video, model or embedding is missing: only another program, or damage, leaves such."""
+    connection.execute(
+        """DELETE FROM embeddings
+        WHERE video_id NOT IN (SELECT id FROM videos) OR model_id NOT IN (SELECT id FROM models)"""
+    )
+    for table in ("windows", "checksums"):
+        connection.execute(f"DELETE FROM {table} WHERE embedding_id NOT IN (SELECT id FROM embeddings)")
+
+
 def _move(
     connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], availability: Availability
 ) -> None:
@@ -254,12 +279,37 @@ def _move(
         )
 
 
+def _known(row: tuple[Any, ...], done: frozenset[Extractor]) -> Known:
+    id_, stored, size_bytes, mtime_ns, device, fingerprint, failed, error_kind = row
+    path = rows_edge.path(stored)
+    return Known(
+        id_,
+        path,
+        rows_edge.count(size_bytes, f"the size of {path}"),
+        mtime_ns,
+        rows_edge.text(device, f"the file system of {path}"),
+        rows_edge.optional_text(fingerprint, f"the fingerprint of {path}"),
+        bool(failed),
+        rows_edge.optional_text(error_kind, f"the error of {path}"),
+        done,
+    )
+
+
 def _video_row(row: tuple[Any, ...], availability: Availability) -> VideoRow:
     stored, device, error_kind, error, duration_s, windows, reader, model = row
-    path = from_stored(stored)
+    path = rows_edge.path(stored)
     offline = availability.where_is(path, device) == "offline"
     state: VideoState = "offline" if offline else "failed" if error_kind else "indexed"
-    return VideoRow(path, state, error_kind, error, duration_s, windows, reader, model)
+    return VideoRow(
+        path,
+        state,
+        rows_edge.optional_text(error_kind, f"the error of {path}"),
+        rows_edge.optional_text(error, f"the note of {path}"),
+        rows_edge.seconds(duration_s, f"the length of {path}"),
+        rows_edge.count(windows, f"the number of windows of {path}"),
+        reader,
+        rows_edge.optional_text(model, "the name of a model"),
+    )
 
 
 def _stat_of(file: VideoFile, availability: Availability) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""The edge of the database: what a column holds, or BadValue. SQLite keeps a value of any type in any column."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from vidsearch.records import WindowSpec
+
+
+class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
+    """A value that vidsearch never wrote there."""
+
+
+def path(value: Any) -> Path:
+    """A path: the inverse of `stored_paths.to_stored`."""
+    name = value.encode("utf-8") if isinstance(value, str) else value
+    if not isinstance(name, bytes) or not name or b"\0" in name:
+        raise BadValue(f"a path is {_short(value)}")
+    return Path(os.fsdecode(name))
+
+
+def text(value: Any, what: str) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise BadValue(f"{what} is {_short(value)}")
+    return value
+
+
+def optional_text(value: Any, what: str) -> str | None:
+    """A text, or None."""
+    return None if value is None else text(value, what)
+
+
+def count(value: Any, what: str) -> int:
+    """A whole number from 0 up."""
+    if not isinstance(value, int) or value < 0:
+        raise BadValue(f"{what} is {_short(value)}")
+    return value
+
+
+def dimension(value: Any) -> int:
+    """The length of vectors."""
+    if count(value, "the length of vectors") == 0:
+        raise BadValue("the length of vectors is 0")
+    return int(value)
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadValue(f"{what} is {_short(value)}")
+    return float(value)
+
+
+def seconds(value: Any, what: str) -> float | None:
+    """A length from 0 up, or None for one that is not known."""
+    if value is None:
+        return None
+    length_s = number(value, what)
+    if length_s < 0:
+        raise BadValue(f"{what} is {_short(value)}")
+    return length_s
+
+
+def is_span(start_s: Any, end_s: Any) -> bool:
+    """Whether two values are the start and the end of a window, in seconds."""
+    return (
+        isinstance(start_s, float) and isinstance(end_s, float) and math.isfinite(end_s - start_s) and start_s < end_s
+    )
+
+
+def window_spec(length_s: Any, stride_s: Any, frames: Any) -> WindowSpec:
+    """How a video was cut."""
+    return WindowSpec(
+        number(length_s, "a window's length"),
+        number(stride_s, "a window's stride"),
+        count(frames, "the frames of a window"),
+    )
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:36]} ..."
