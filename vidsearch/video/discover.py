@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pathspec
-
 from vidsearch.errors import VideoErrorKind, VidsearchError
 from vidsearch.records import VideoFile
+from vidsearch.video.ignore import IgnorePatterns, patterns_of_file
 from vidsearch.video.messages import os_refusal, shown
 
 IGNORE_FILE = ".vidsearchignore"
@@ -26,7 +25,7 @@ VIDEO_SUFFIXES = frozenset({
 # fmt: on
 DEFAULT_EXCLUDES = (
     "@eaDir/",  # Synology's thumbnails
-    "#recycle/",
+    "#recycle/",  # Synology's, too
     "$RECYCLE.BIN/",
     "System Volume Information/",
     ".Trash*/",
@@ -69,23 +68,19 @@ def find_videos(
         yield _offer(root)
         return
     walk = _Walk(include_hidden)
-    yield from walk.folder(root, [_Patterns(root, [*DEFAULT_EXCLUDES, *exclude])])
+    yield from walk.folder(root, [_Patterns(root, [os.fsencode(pattern) for pattern in (*DEFAULT_EXCLUDES, *exclude)])])
 
 
 class _Patterns:
     """Patterns of one source with the folder that they are relative to."""
 
-    def __init__(self, base: Path, lines: Sequence[str]) -> None:
+    def __init__(self, base: Path, patterns: Iterable[bytes]) -> None:
         self._base = base
-        try:
-            self._spec = pathspec.GitIgnoreSpec.from_lines(lines)
-        except ValueError as error:
-            raise VidsearchError(f"A pattern to exclude in {shown(base)} is not valid: {error}.") from error
+        self._patterns = IgnorePatterns(patterns)
 
     def verdict(self, path: Path, is_folder: bool) -> bool | None:
         """True to exclude, False to take back in (`!pattern`), None if no pattern matches."""
-        relative = path.relative_to(self._base).as_posix() + ("/" if is_folder else "")
-        return self._spec.check_file(relative).include
+        return self._patterns.verdict(os.fsencode(path.relative_to(self._base)), is_folder=is_folder)
 
 
 @dataclass(slots=True)
@@ -189,8 +184,7 @@ def _excluded(path: Path, is_folder: bool, patterns: list[_Patterns]) -> bool:
 
 
 def _read_ignore_file(folder: Path) -> _Patterns:
-    text = (folder / IGNORE_FILE).read_text(encoding="utf-8", errors="surrogateescape")
-    return _Patterns(folder, text.splitlines())
+    return _Patterns(folder, patterns_of_file((folder / IGNORE_FILE).read_bytes()))
 
 
 def _offer(path: Path) -> VideoFile | FoundProblem:
