@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,21 @@ _PUBLIC, _PRIVATE = 0o666, 0o600
 def absolute(path: Path) -> Path:
     """The path from the root, without `..`; links in it stay: they may be how the user knows the place."""
     return Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute() leaves `..` in
+
+
+def within_known(path: Path, places: Iterable[Path]) -> Path:
+    """`path`, absolute, written by that one of `places` in which it lies: also if a link leads from one to the other.
+
+    A path that lies in none of them stays.
+    """
+    known = list(places)
+    if not any(path == place or place in path.parents for place in known):
+        real = os.path.realpath(path)
+        for place in known:
+            real_place = os.path.realpath(place)
+            if real == real_place or real.startswith(real_place.rstrip(os.sep) + os.sep):
+                return place / os.path.relpath(real, real_place)
+    return path
 
 
 @contextmanager

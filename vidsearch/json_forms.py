@@ -101,6 +101,8 @@ def index_run(
         "moved": sum(len(plan.moved) for plan in plans),
         "copied": sum(len(plan.copied) for plan in plans),
         "gone": sum(len(plan.gone) for plan in plans),
+        "excluded": sum(len(plan.excluded) for plan in plans),
+        "recut": sum(len(plan.recut) for plan in plans),
         "offline": [name_text(item.root) for item in planned if item.plan.offline],
     }
 

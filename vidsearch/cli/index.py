@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from vidsearch.store.interface import Library
 
 EXIT_SOME_FAILED = 3
+DAY_S = 86_400
+
+
+def _span(seconds: float) -> float:
+    """The value of an option in seconds; BadParameter unless it is a number from 0.1 to a day."""
+    if not 0.1 <= seconds <= DAY_S:
+        raise typer.BadParameter(f"{seconds:g} is not from 0.1 to {DAY_S} seconds")
+    return seconds
 
 
 def index(
@@ -35,10 +43,15 @@ def index(
             help="Install the model from this checkpoint first.",
         ),
     ] = None,
-    window: Annotated[float, typer.Option("--window", min=0.1, metavar="SECONDS", help="Length of a window.")] = 8.0,
-    stride: Annotated[float, typer.Option("--stride", min=0.1, metavar="SECONDS", help="A new window every ...")] = 4.0,
+    window: Annotated[
+        float, typer.Option("--window", callback=_span, metavar="SECONDS", help="Length of a window.")
+    ] = 8.0,
+    stride: Annotated[
+        float, typer.Option("--stride", callback=_span, metavar="SECONDS", help="A new window every ...")
+    ] = 4.0,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out matching names; repeatable.")
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATTERN", help="Leave out what matches, as in .gitignore; repeatable."),
     ] = None,
     include_hidden: Annotated[
         bool, typer.Option("--include-hidden", help="Also files and folders named .like-this.")
@@ -56,7 +69,7 @@ def index(
     Files are only read. A second run touches only what changed; a run that was cut off goes on where it was. Exit code
     3 when some videos could not be read: they are listed with the reason, and skipped until they change.
 
-    Example: vidsearch index ~/Videos --exclude '*/raw/*'
+    Example: vidsearch index ~/Videos --exclude raw --exclude '*.part.mp4'
     """
     roots = [options.absolute(path) for path in paths]
     from vidsearch.cli.index_report import IndexReport
@@ -69,6 +82,8 @@ def index(
         raise typer.BadParameter(
             f"--stride {stride:g} is longer than --window {window:g}: seconds between would be lost"
         )
+    for pattern in exclude or ():
+        _warn_of_pattern(pattern, roots)
     if weights is not None:
         _install(model, options.absolute(weights))
     folder = find_model(model, dirs.models_dir(), "embedding") if dry_run else pull.find_or_offer(model, "embedding")
@@ -86,12 +101,29 @@ def index(
         device=device,
     )
 
-    with _library(dry_run=dry_run) as library, IndexReport(dry_run=dry_run, live=not as_json) as report:
+    report = IndexReport(window_spec=wanted.window_spec, dry_run=dry_run, live=not as_json)
+    with _library(dry_run=dry_run) as library, report:
         for outcome in index_folders(roots, library, wanted.embed_spec.open_embedder, wanted):
             report.add(outcome)
     if as_json:
         show.write_json({"version": json_forms.VERSION, **report.as_dict()})
     raise typer.Exit(EXIT_SOME_FAILED if report.failed else 0)
+
+
+def _warn_of_pattern(pattern: str, roots: list[Path]) -> None:
+    """A pattern is relative to each folder given: a path as the shell has it matches nothing, which is told."""
+    bare = pattern.removeprefix("!")
+    inside = next((root for root in roots if bare.startswith(f"{root}/")), None)
+    if bare.startswith("./"):
+        better = bare[1:]
+    elif inside is not None:
+        better = bare[len(str(inside)) :]
+    elif bare.startswith("../") or (bare.startswith("/") and Path(bare).exists()):
+        better = ""
+    else:
+        return
+    advice = f"write {better}" if better else "it lies outside"
+    show.say(f"vidsearch: --exclude {pattern} matches nothing: patterns are relative to the folder indexed; {advice}.")
 
 
 def _install(model: str, source: Path) -> None:

@@ -22,6 +22,7 @@ from vidsearch.workflows.index import (
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from vidsearch.records import WindowSpec
     from vidsearch.store.plan import IndexPlan
 
 
@@ -32,7 +33,8 @@ class IndexReport:
     windows.
     """
 
-    def __init__(self, *, dry_run: bool, live: bool) -> None:
+    def __init__(self, *, window_spec: WindowSpec, dry_run: bool, live: bool) -> None:
+        self.window_spec = window_spec
         self.dry_run = dry_run
         self.planned: list[RootPlanned] = []
         self.indexed: list[VideoIndexed] = []
@@ -56,14 +58,14 @@ class IndexReport:
         if kind is None:
             self._say_plan() if self.dry_run else self._say_summary()
         elif kind is KeyboardInterrupt:
-            show.say(f"Stopped. {len(self.indexed)} videos are in the library; run the same command again to go on.")
+            done = f"{_count(len(self.indexed), 'video')} of this run {'is' if len(self.indexed) == 1 else 'are'}"
+            show.say(f"Stopped. {done} in the library; run the same command again to go on.")
 
     def add(self, outcome: IndexOutcome) -> None:
         match outcome:
-            case RootPlanned(root, plan):
+            case RootPlanned():
                 self.planned.append(outcome)
-                if plan.offline:
-                    show.say(f"vidsearch: {root} is offline; what the library knows of it is kept.")
+                self._say_planned(outcome)
             case WorkStarted(files, device):
                 total = sum(file.size_bytes for file in files)
                 show.say(f"{_count(len(files), 'video')} to index, {show.size_text(total)}, on {device}.")
@@ -82,6 +84,22 @@ class IndexReport:
                 self._file_done(str(path))
                 show.say(message)
 
+    def _say_planned(self, planned: RootPlanned) -> None:
+        """What a run does about a root that is not its everyday work, before it is done."""
+        root, plan = planned.root, planned.plan
+        if planned.given is not None:
+            show.say(f"vidsearch: {planned.given} is {root}, as the library knows it.")
+        if plan.offline:
+            show.say(f"vidsearch: {root} is offline; what the library knows of it is kept.")
+        elif plan.finds_nothing:
+            show.say(f"vidsearch: No videos were found in {root}{_left_out(planned.left_out)}.")
+        if plan.recut:
+            before = sorted({_windows(spec) for spec in plan.recut})
+            show.say(
+                f"{_count(len(plan.recut), 'video')} to index again: windows of {' and of '.join(before)} become "
+                f"windows of {_windows(self.window_spec)}."
+            )
+
     def _start_progress(self, total_bytes: int) -> None:
         if not self.live:
             return
@@ -92,7 +110,7 @@ class IndexReport:
             TextColumn("{task.fields[files]} files"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rate]:.1f} video s/s"),
+            TextColumn("{task.fields[rate]:.1f} s of video a second"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=Console(stderr=True),
         )
@@ -129,11 +147,13 @@ class IndexReport:
         elapsed_s = time.monotonic() - self._started_s
         parts = [f"Indexed {_count(len(self.indexed), 'video')} ({clock(seconds)}, {_count(windows, 'window')})"]
         parts += [f"in {elapsed_s:.1f} s{''.join(_rest_of(item.plan) for item in self.planned)}."]
-        if self.failed:
-            parts += [f"{_count(len(self.failed), 'video')} failed; vidsearch videos --failed lists them."]
+        if recorded := sum(item.recorded for item in self.failed):
+            parts += [f"{_count(recorded, 'video')} failed; vidsearch videos --failed lists them."]
+        if others := len(self.failed) - recorded:
+            parts += [f"{others} {'place' if others == 1 else 'places'} could not be read; see above."]
         damaged = [item for item in self.indexed if item.facts.damage]
         for item in damaged:
-            show.say(f"{item.file.path}: {item.facts.damage}")
+            show.say(show.about(item.file.path, item.facts.damage))
         show.say(" ".join(parts))
 
     def as_dict(self) -> dict[str, Any]:
@@ -145,6 +165,15 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _left_out(number: int) -> str:
+    things = "1 file or folder is" if number == 1 else f"{number} files or folders are"
+    return f"; {things} hidden or excluded" if number else ""
+
+
+def _windows(spec: WindowSpec) -> str:
+    return f"{spec.length_s:g} s every {spec.stride_s:g} s"
+
+
 def _rest_of(plan: IndexPlan) -> str:
     """What a plan leaves as it is or moves, in words: `, 12 unchanged, 1 moved`."""
     parts = {
@@ -152,6 +181,7 @@ def _rest_of(plan: IndexPlan) -> str:
         "moved": len(plan.moved),
         "copied from a file with the same content": len(plan.copied),
         "gone": len(plan.gone),
+        "excluded now and forgotten": len(plan.excluded),
         "failed before and skipped (--retry-failed tries again)": len(plan.failed_before),
     }
     return "".join(f", {number} {what}" for what, number in parts.items() if number)

@@ -27,6 +27,11 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
+def known_place(library: Library, path: Path) -> Path:
+    """A path as the library names it: also one that leads there through a link."""
+    return files.within_known(absolute(path), library.roots())
+
+
 def nothing_under(path: Path) -> VidsearchError:
     """The error for a place of which the library holds no video."""
     return VidsearchError(f"The library holds nothing under {path}; see vidsearch videos.")

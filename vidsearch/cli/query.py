@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +95,7 @@ def query(
     form = _form(as_json, as_jsonl, files_only, null)
     _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
-    filters = (Under(options.absolute(under)),) if under else ()
+    filters = (Under(under),) if under else ()
     wanted = Query((Term(_words(text)),), filters, top, per_video, min_score, exact)
     hits, left_out, levels = _find(wanted, model, only_matching=not show_all and min_score is None)
     if page is not None:
@@ -147,6 +148,7 @@ def _find(query: Query, model: str, *, only_matching: bool) -> tuple[list[Hit], 
 
     with options.open_library() as library:
         levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
+        query = replace(query, filters=tuple(Under(options.known_place(library, it.path)) for it in query.filters))
         embedder = open_text_embedder(model, models_dir=dirs.models_dir())
         for term in query.terms:
             _say_what_is_not_searched(term.text, embedder)

@@ -30,10 +30,10 @@ def remove(
     if model is not None:
         _remove_model(model, as_json=as_json)
         return
-    folders = [options.absolute(path) for path in paths or ()]
     with options.open_library() as library, library.writing():
+        folders = [options.known_place(library, path) for path in paths or ()]
         for path in folders:  # all or nothing: a misspelt one stops the rest
-            if not library.videos(path):
+            if not library.videos(path) and not any(path in (root, *root.parents) for root in library.roots()):
                 raise options.nothing_under(path)
         removed = {str(path): library.remove(path) for path in folders}
     if as_json:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -69,6 +70,17 @@ def say_error(error: VidsearchError) -> None:
     say(f"vidsearch: {str(error).rstrip('.')}. Do one of these:")
     for way in error.ways:
         say(f"  {way}")
+
+
+def about(path: Path, sentence: str | None) -> str:
+    """A sentence with the file that it is about, named once."""
+    sentence = sentence or ""
+    return sentence if str(path) in sentence else f"{path}: {sentence}"
+
+
+def without_name(path: Path, sentence: str | None) -> str:
+    """A sentence about a file, for a table in which the file has a column of its own."""
+    return (sentence or "").removeprefix(f"{path} ")
 
 
 def printable(text: str) -> str:

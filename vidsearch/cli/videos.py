@@ -21,9 +21,10 @@ def videos(
 ) -> None:
     """List the videos of the library: state, length, windows, file, and the reason where one failed."""
     with options.open_library() as library:
-        rows = library.videos(options.absolute(under) if under else None)
-    if under and not rows:
-        show.say(f"vidsearch: {options.nothing_under(options.absolute(under))}")
+        place = options.known_place(library, under) if under else None
+        rows = library.videos(place)
+    if place and not rows:
+        show.say(f"vidsearch: {options.nothing_under(place)}")
     if failed:
         rows = [row for row in rows if row.state == "failed"]
     if as_json:
@@ -37,7 +38,7 @@ def videos(
                 "" if row.duration_s is None else clock(row.duration_s),
                 str(row.windows),
                 str(row.path),
-                row.error or "",
+                show.without_name(row.path, row.error),
             )
             for row in rows
         ],

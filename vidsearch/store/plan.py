@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Extractor, VideoFile
+from vidsearch.records import Extractor, VideoFile, WindowSpec
 from vidsearch.store.availability import Availability, stat_state
 from vidsearch.store.paths import is_within, sort_key
 
@@ -48,7 +48,8 @@ class PlanRequest:
 
     `fingerprint` must cover the size of a file; it is called only if it can decide something. A VideoError from it
     leaves the file to be indexed, where the error is met again and recorded. `unreadable`: folders the walk could not
-    look into; nothing below them counts as deleted.
+    look into; nothing below them counts as deleted. `suffixes`: of the names that the walk takes for videos, in lower
+    case; a file that is there and has one of them, but was not found, is excluded now.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class PlanRequest:
     fingerprint: Fingerprint
     retry_failed: bool = False
     unreadable: Sequence[Path] = ()
+    suffixes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,30 @@ class IndexPlan:
     failed_before: tuple[VideoFile, ...] = ()  # skipped until they change
     gone: tuple[Path, ...] = ()  # deleted
     kept_offline: tuple[Path, ...] = ()  # missing, but out of reach rather than deleted
+    excluded: tuple[Path, ...] = ()  # there, but the walk leaves them out now: they leave the library
+    recut: tuple[WindowSpec, ...] = ()  # for each video to index again because of its windows: what these were
     fingerprints: Mapping[Path, str] | None = None  # those that had to be taken for the plan
 
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether the walk found no video, and none is missing but out of reach."""
+        found = (self.to_index, self.unchanged, self.moved, self.copied, self.refingerprinted, self.failed_before)
+        return not any(found) and not self.kept_offline
 
-def make_plan(request: PlanRequest, known: Sequence[Known], availability: Availability, *, offline: bool) -> IndexPlan:
-    """`known` is the whole library: a file may come from another root. `offline`: the root is out of reach."""
-    planner = _Planner(request, known, availability)
+
+def make_plan(
+    request: PlanRequest,
+    known: Sequence[Known],
+    availability: Availability,
+    *,
+    offline: bool,
+    inner_roots: Sequence[Path] = (),
+) -> IndexPlan:
+    """`known` is the whole library: a file may come from another root. `offline`: the root is out of reach.
+
+    `inner_roots`: those below this one, whose videos were asked for by name and are not excluded with their folder.
+    """
+    planner = _Planner(request, known, availability, inner_roots)
     planner.compare()
     planner.look_for_missing()
     planner.place_unmatched()
@@ -111,6 +131,8 @@ def make_plan(request: PlanRequest, known: Sequence[Known], availability: Availa
         failed_before=tuple(planner.failed_before),
         gone=tuple(sorted((row.path for row in planner.missing.values()), key=sort_key)),
         kept_offline=tuple(planner.kept_offline),
+        excluded=tuple(planner.excluded),
+        recut=tuple(planner.recut),
         fingerprints=dict(planner.fingerprints),
     )
 
@@ -118,8 +140,11 @@ def make_plan(request: PlanRequest, known: Sequence[Known], availability: Availa
 class _Planner:
     """The lists of a plan while they grow."""
 
-    def __init__(self, request: PlanRequest, known: Sequence[Known], availability: Availability) -> None:
+    def __init__(
+        self, request: PlanRequest, known: Sequence[Known], availability: Availability, inner_roots: Sequence[Path]
+    ) -> None:
         self._request = request
+        self._inner_roots = inner_roots
         self._known = {row.path: row for row in known}
         self._sizes = {row.size_bytes for row in known if row.fingerprint is not None}
         self._availability = availability
@@ -135,6 +160,8 @@ class _Planner:
         self.moved: list[Moved] = []
         self.copied: list[Copied] = []
         self.kept_offline: list[Path] = []
+        self.excluded: list[Path] = []
+        self.recut: list[WindowSpec] = []
 
     def compare(self) -> None:
         """Sorts what was found into known and unmatched."""
@@ -170,7 +197,13 @@ class _Planner:
                 self.missing[row.id] = row
             elif where == "offline":
                 self.kept_offline.append(row.path)
-            # "there": the walk was told to leave it out. That is no deletion; `vidsearch remove` is.
+            elif self._is_excluded(row.path):
+                self.excluded.append(row.path)
+
+    def _is_excluded(self, path: Path) -> bool:
+        """Whether a file that is there was left out by the walk's rules: not if it was given by its own name."""
+        named = any(is_within(path, inner) for inner in self._inner_roots)
+        return path.suffix.lower() in self._request.suffixes and not named
 
     def place_unmatched(self) -> None:
         """For each new content: moved from elsewhere, a copy of something known, or to be indexed."""
@@ -204,7 +237,13 @@ class _Planner:
             self.failed_before.append(file)
         else:
             self.to_index.append(file)
+            self._note_recut(row)
         return False
+
+    def _note_recut(self, row: Known) -> None:
+        """Says of a video whose vectors are of another kind of window what these were."""
+        models = {extractor.model for extractor in self._request.extractors}
+        self.recut.extend(done.window_spec for done in row.done if done.model in models)
 
     def _is_done(self, row: Known) -> bool:
         return self._request.extractors <= row.done

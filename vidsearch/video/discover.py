@@ -49,9 +49,17 @@ class FoundProblem:
     message: str
 
 
-def find_videos(
-    root: Path, *, exclude: Sequence[str] = (), include_hidden: bool = False
-) -> Iterator[VideoFile | FoundProblem]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A folder, or a file named like a video, that is hidden or excluded by a pattern."""
+
+    path: Path
+
+
+Found = VideoFile | FoundProblem | LeftOut
+
+
+def find_videos(root: Path, *, exclude: Sequence[str] = (), include_hidden: bool = False) -> Iterator[Found]:
     """Videos under `root`, folder by folder in the order of their names; nothing of a video is read.
 
     A `root` that is a file is taken whatever its suffix. `exclude` and the `.vidsearchignore` files hold patterns
@@ -101,7 +109,7 @@ class _Walk:
         self._offered: set[tuple[int, int]] = set()
         self._linked: list[tuple[_Entry, list[_Patterns]]] = []
 
-    def folder(self, root: Path, patterns: list[_Patterns]) -> Iterator[VideoFile | FoundProblem]:
+    def folder(self, root: Path, patterns: list[_Patterns]) -> Iterator[Found]:
         """Everything under `root`. Links wait until all plain names are done, so that a file keeps its own path."""
         yield from self._plain(root, patterns)
         while self._linked:
@@ -111,7 +119,7 @@ class _Walk:
             elif _identity(entry.status) not in self._offered:
                 yield from self._file(entry)
 
-    def _plain(self, root: Path, patterns: list[_Patterns]) -> Iterator[VideoFile | FoundProblem]:
+    def _plain(self, root: Path, patterns: list[_Patterns]) -> Iterator[Found]:
         """`root` and the folders below it; deep trees need no recursion."""
         waiting = [(root, patterns)]
         while waiting:
@@ -134,7 +142,7 @@ class _Walk:
             below: list[tuple[Path, list[_Patterns]]] = []
             for name in names:
                 entry = self._entry(folder / name, active)
-                if isinstance(entry, FoundProblem):
+                if isinstance(entry, FoundProblem | LeftOut):
                     yield entry
                 elif entry is not None and entry.is_link:
                     self._linked.append((entry, active))
@@ -144,19 +152,23 @@ class _Walk:
                     yield from self._file(entry)
             waiting.extend(reversed(below))
 
-    def _entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | None:
+    def _entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | LeftOut | None:
         """What lies at `path`; None if it is skipped silently."""
-        if path.name.startswith("._") or (path.name.startswith(".") and not self._include_hidden):
+        if path.name.startswith("._"):
             return None
+        if path.name.startswith(".") and not self._include_hidden:
+            return LeftOut(path) if looks_like_video(path) or path.is_dir() else None
         try:
             is_link = path.is_symlink()
             status = path.stat()
         except OSError as error:
             # A dead or circular link that looks like a video is worth a word; others are ignored.
-            return _refused(path, error) if _looks_like_video(path) and not _excluded(path, False, patterns) else None
+            return _refused(path, error) if looks_like_video(path) and not _excluded(path, False, patterns) else None
         is_folder = stat.S_ISDIR(status.st_mode)
-        if _excluded(path, is_folder, patterns) or not (is_folder or _looks_like_video(path)):
+        if not (is_folder or looks_like_video(path)):
             return None
+        if _excluded(path, is_folder, patterns):
+            return LeftOut(path)
         return _Entry(path, status, is_link)
 
     def _file(self, entry: _Entry) -> Iterator[VideoFile | FoundProblem]:
@@ -170,7 +182,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _looks_like_video(path: Path) -> bool:
+def looks_like_video(path: Path) -> bool:
+    """By its name."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from vidsearch.embedding.executors import EmbedEvent, Executor, PooledExecutor, 
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VideoErrorKind, VidsearchError
+from vidsearch.files import within_known
 from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan, PlanRequest
-from vidsearch.video.discover import FoundProblem, find_videos
+from vidsearch.video.discover import VIDEO_SUFFIXES, FoundProblem, LeftOut, find_videos, looks_like_video
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.pool import DecodeFailed
+
+# Of a file that was given by its name and is not named like a video: it is none.
+_NO_VIDEOS = frozenset({"not-a-video", "no-video-stream", "empty-file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,15 @@ class IndexOptions:
 
 @dataclass(frozen=True, slots=True)
 class RootPlanned:
-    """What a run will do about one of the given folders."""
+    """What a run will do about one of the given folders. `given`: as it was given, if the library knows it otherwise.
+
+    `left_out`: folders and files named like videos that are hidden or excluded by a pattern.
+    """
 
     root: Path
     plan: IndexPlan
+    given: Path | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +81,16 @@ class VideoIndexed:
 
 @dataclass(frozen=True, slots=True)
 class VideoFailed:
-    """The video is recorded as failed, with its reason; or a folder could not be read (then nothing is recorded)."""
+    """A video is recorded as failed, with its reason; or, not `recorded`, what was met is not a video to be kept.
+
+    That is a folder that could not be read, a link that leads nowhere, a pipe, or a file that was given by its name and
+    is not a video.
+    """
 
     path: Path
     kind: VideoErrorKind
     message: str
+    recorded: bool = True
 
 
 IndexOutcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed
@@ -97,12 +111,16 @@ def index_folders(
     """
     let_waiting_threads_sleep()
     _check_paths(paths, library)
-    with library.writing():
+    with nullcontext() if options.dry_run else library.writing():
         to_index: dict[Path, VideoFile] = {}
         fingerprints: dict[Path, str] = {}
-        for root in paths:
-            found, problems = _walk(root, options)
-            yield from (VideoFailed(problem.path, problem.kind, problem.message) for problem in problems)
+        known = list(library.roots())
+        for path in paths:
+            root = within_known(path, known)
+            known.append(root)
+            found, problems, left_out = _walk(root, options)
+            for problem in problems:
+                yield VideoFailed(problem.path, problem.kind, problem.message, recorded=False)
             plan = library.plan(
                 PlanRequest(
                     root,
@@ -111,13 +129,14 @@ def index_folders(
                     fingerprint,
                     retry_failed=options.retry_failed,
                     unreadable=[problem.path for problem in problems],
+                    suffixes=VIDEO_SUFFIXES,
                 )
             )
-            yield RootPlanned(root, plan)
+            yield RootPlanned(root, plan, None if root == path else path, len(left_out))
             to_index.update((file.path, file) for file in plan.to_index)
             fingerprints.update(plan.fingerprints or {})
             if not options.dry_run:
-                if not plan.offline and root.exists():
+                if not plan.offline and (root.is_dir() or found):
                     library.add_root(root)
                 library.apply(plan)
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
@@ -140,23 +159,27 @@ def let_waiting_threads_sleep() -> None:
 
 def _check_paths(paths: Sequence[Path], library: Library) -> None:
     """A folder that the library knows may be offline; any other must be there."""
-    known = set(library.roots())
+    known = library.roots()
     for path in paths:
-        if not os.path.lexists(path) and path not in known:
+        if not os.path.lexists(path) and within_known(path, known) not in known:
             raise VidsearchError(f"There is no {path}; give a folder of videos, or a video, that exists.")
 
 
-def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[FoundProblem]]:
+def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[FoundProblem], list[LeftOut]]:
     found: list[VideoFile] = []
     problems: list[FoundProblem] = []
+    left_out: list[LeftOut] = []
     if not os.path.lexists(root):  # a known root that is offline
-        return found, problems
+        return found, problems, left_out
     for item in find_videos(root, exclude=options.exclude, include_hidden=options.include_hidden):
-        if isinstance(item, VideoFile):
-            found.append(item)
-        else:
-            problems.append(item)
-    return found, problems
+        match item:
+            case VideoFile():
+                found.append(item)
+            case FoundProblem():
+                problems.append(item)
+            case LeftOut():
+                left_out.append(item)
+    return found, problems, left_out
 
 
 def _commit(
@@ -169,7 +192,11 @@ def _commit(
                 library.record_indexed(event)
                 yield VideoIndexed(file, facts, len(windows))
             case DecodeFailed(file, error):
-                library.record_failed(file, error, fingerprint=fingerprints.get(file.path))
-                yield VideoFailed(file.path, error.kind, str(error))
+                recorded = looks_like_video(file.path) or error.kind not in _NO_VIDEOS
+                if recorded:
+                    library.record_failed(file, error, fingerprint=fingerprints.get(file.path))
+                else:
+                    library.remove(file.path)
+                yield VideoFailed(file.path, error.kind, str(error), recorded)
             case VideoStarted() | WindowEmbedded():
                 yield event

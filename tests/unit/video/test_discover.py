@@ -10,7 +10,7 @@ import pytest
 
 from vidsearch.errors import VidsearchError
 from vidsearch.records import VideoFile
-from vidsearch.video.discover import FoundProblem, find_videos
+from vidsearch.video.discover import FoundProblem, LeftOut, find_videos
 
 
 def put(root: Path, *names: str, content: bytes = b"x") -> None:
@@ -26,6 +26,7 @@ def found(root: Path, *, exclude: tuple[str, ...] = (), include_hidden: bool = F
         if isinstance(each, FoundProblem)
         else str(each.path.relative_to(root))
         for each in find_videos(root, exclude=exclude, include_hidden=include_hidden)
+        if not isinstance(each, LeftOut)
     ]
 
 

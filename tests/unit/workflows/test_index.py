@@ -219,3 +219,90 @@ def test_another_window_spec_indexes_again(library: Library, videos: Path) -> No
 def test_a_single_file_and_excluded_names(library: Library, videos: Path) -> None:
     assert names(run(library, videos / "blue.mp4")) == ["blue.mp4"]
     assert names(run(library, videos, options=replace(OPTIONS, exclude=("green*",)))) == ["red.mp4"]
+
+
+def plan_of(outcomes: list[IndexOutcome]) -> RootPlanned:
+    [planned] = [outcome for outcome in outcomes if isinstance(outcome, RootPlanned)]
+    return planned
+
+
+@pytest.mark.parametrize("how", ["option", "file", "hidden"])
+def test_what_is_excluded_after_it_was_indexed_leaves_the_library(library: Library, videos: Path, how: str) -> None:
+    (videos / "raw").mkdir()
+    (videos / "red.mp4").rename(videos / "raw" / "red.mp4")
+    options = OPTIONS
+    if how == "hidden":
+        (videos / "raw").rename(videos / ".raw")
+        run(library, videos, options=replace(OPTIONS, include_hidden=True))
+    else:
+        run(library, videos)
+    if how == "file":
+        (videos / ".vidsearchignore").write_text("raw/\n")
+    elif how == "option":
+        options = replace(OPTIONS, exclude=("raw",))
+    dry = plan_of(run(library, videos, options=replace(options, dry_run=True)))
+    assert [path.name for path in dry.plan.excluded] == ["red.mp4"] and len(states(library)) == 3
+    planned = plan_of(run(library, videos, options=options))
+    assert [path.name for path in planned.plan.excluded] == ["red.mp4"]
+    assert states(library) == {"green.mp4": "indexed", "blue.mp4": "indexed"}
+
+
+def test_what_was_given_by_its_own_name_is_not_excluded_with_its_folder(library: Library, videos: Path) -> None:
+    (videos / ".hidden").mkdir()
+    (videos / "red.mp4").rename(videos / ".hidden" / "red.mp4")
+    (videos / "blue.mp4").rename(videos / "blue.bin")
+    run(library, videos / ".hidden")
+    run(library, videos / "blue.bin")
+    assert plan_of(run(library, videos)).plan.excluded == ()
+    assert set(states(library)) == {"red.mp4", "blue.bin", "green.mp4"}
+
+
+def test_a_folder_and_a_link_to_it_are_one_folder(library: Library, videos: Path, tmp_path: Path) -> None:
+    run(library, videos)
+    (tmp_path / "link").symlink_to(videos)
+    planned = plan_of(run(library, tmp_path / "link"))
+    assert (planned.root, planned.given, len(planned.plan.unchanged)) == (videos, tmp_path / "link", 3)
+    below = plan_of(run(library, tmp_path / "link" / "red.mp4"))
+    assert (below.root, len(below.plan.unchanged)) == (videos / "red.mp4", 1)
+    assert library.roots() == [videos]
+    both = [outcome.root for outcome in run(library, videos, tmp_path / "link") if isinstance(outcome, RootPlanned)]
+    assert both == [videos, videos]
+
+
+def test_a_root_that_was_renamed_leaves_with_its_videos(library: Library, videos: Path, tmp_path: Path) -> None:
+    run(library, videos)
+    videos.rename(tmp_path / "new")
+    assert len(plan_of(run(library, tmp_path / "new")).plan.moved) == 3
+    assert library.roots() == [tmp_path / "new"]
+
+
+def test_a_change_of_windows_is_planned_with_what_they_were(library: Library, videos: Path) -> None:
+    run(library, videos)
+    other = replace(OPTIONS, window_spec=WindowSpec(4.0, 4.0, ColourEmbedder.frames))
+    for options in (replace(other, dry_run=True), other):
+        assert plan_of(run(library, videos, options=options)).plan.recut == (OPTIONS.window_spec,) * 3
+    assert plan_of(run(library, videos, options=other)).plan.recut == ()
+
+
+def test_a_dry_run_waits_for_no_other_writer(library: Library, videos: Path, own_home: Path) -> None:
+    with library.writing(), open_library(own_home) as other:
+        planned = plan_of(run(other, videos, options=replace(OPTIONS, dry_run=True)))
+    assert len(planned.plan.to_index) == 3
+
+
+def test_a_named_file_that_is_no_video_is_told_and_not_kept(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("words")
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("notes.txt", "not-a-video"), ("pipe", "not-a-file")):
+        [failed] = [outcome for outcome in run(library, tmp_path / name) if isinstance(outcome, VideoFailed)]
+        assert (failed.kind, failed.recorded) == (kind, False)
+    assert library.videos() == [] and library.roots() == []
+
+
+def test_what_is_left_out_is_counted(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "folder" / ".hidden").mkdir(parents=True)
+    (tmp_path / "folder" / "a.mp4").write_bytes(b"")
+    (tmp_path / "folder" / ".b.mp4").write_bytes(b"")
+    (tmp_path / "folder" / "notes.txt").write_bytes(b"")
+    planned = plan_of(run(library, tmp_path / "folder", options=replace(OPTIONS, exclude=("a.*",))))
+    assert planned.left_out == 3 and planned.plan.finds_nothing

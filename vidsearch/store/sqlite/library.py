@@ -7,6 +7,7 @@ with it.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from vidsearch.files import UNFINISHED_SUFFIX, absolute
 from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoFile, VideoRow
 from vidsearch.store.availability import Availability, describe_root
 from vidsearch.store.interface import LibraryInfo, RootInfo
-from vidsearch.store.paths import sort_key
+from vidsearch.store.paths import is_within, sort_key
 from vidsearch.store.plan import IndexPlan, PlanRequest, make_plan
 from vidsearch.store.sqlite.database import FILE_NAME, Database
 from vidsearch.store.sqlite.database import problems as database_problems
@@ -121,17 +122,25 @@ class SqliteLibrary:
         availability = Availability(roots)
         offline = not request.found and any(availability.root_is_offline(row) for row in roots if row.path == root)
         unreadable = [absolute(folder) for folder in request.unreadable]
-        return make_plan(replace(request, root=root, unreadable=unreadable), known, availability, offline=offline)
+        inner = [row.path for row in roots if row.path != root and is_within(row.path, root)]
+        request = replace(request, root=root, unreadable=unreadable)
+        return make_plan(request, known, availability, offline=offline, inner_roots=inner)
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
     def apply(self, plan: IndexPlan) -> None:
-        """Does all of a plan but `to_index`, in one transaction: moves, copies, new times, deletions."""
+        """Does all of a plan but `to_index`, in one transaction: moves, copies, new times, deletions.
+
+        A root that is not there any more leaves with the last video that moved away from it: it was renamed.
+        """
         with self._lock.held(), self._database.transaction() as connection:
             roots = videos.roots(connection)
             videos.apply_plan(connection, plan, Availability(roots))
             if not plan.offline and any(root.path == plan.root for root in roots):
                 videos.renew_root(connection, plan.root)
+            for root in roots:
+                if any(is_within(move.old, root.path) for move in plan.moved) and not os.path.lexists(root.path):
+                    videos.remove_root_if_empty(connection, root.path)
 
     def record_indexed(self, video: IndexedVideo) -> None:
         """Puts a video, its windows and their vectors in the place of what was there, in one transaction."""

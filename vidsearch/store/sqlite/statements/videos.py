@@ -219,6 +219,16 @@ def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, availability: Av
         )
     for copy in plan.copied:
         copy_video(connection, copy.source, copy.file, availability.device_near(copy.file.path) or "", copy.fingerprint)
+    for path in plan.excluded:
+        connection.execute("DELETE FROM videos WHERE path = ?", (to_stored(path),))
+
+
+def remove_root_if_empty(connection: sqlite3.Connection, root: Path) -> None:
+    """Takes a root below which there is no video out of the library."""
+    condition, parameters = within_sql("path", root)
+    connection.execute(
+        f"DELETE FROM roots WHERE path = :place AND NOT EXISTS (SELECT 1 FROM videos WHERE {condition})", parameters
+    )
 
 
 def remove(connection: sqlite3.Connection, place: Path) -> int:

@@ -1,0 +1,112 @@
+"""`vidsearch index`: what it says before and after its work, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support import CLIPS, RunVidsearch
+
+from vidsearch.cli import show
+
+CLIP = "red-square-left.mp4"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "videos").mkdir()
+    shutil.copy(CLIPS / CLIP, tmp_path / "videos")
+    return tmp_path / "videos"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1e9"])
+def test_a_window_is_a_length_that_can_be(value: str, folder: Path, command: RunVidsearch) -> None:
+    done = command("index", folder, "--window", value, "--stride", "1", env={"COLUMNS": "200"})
+    assert done.returncode == 2
+    assert b"is not from 0.1 to 86400 seconds" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("./raw", "write /raw"),
+        ("{folder}/raw", "write /raw"),
+        ("../raw", "it lies outside"),
+        ("{outside}", "it lies outside"),
+        ("raw", None),
+        ("/raw", None),
+        ("*/raw/*", None),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_told(
+    pattern: str, advice: str | None, folder: Path, command: RunVidsearch
+) -> None:
+    pattern = pattern.format(folder=folder, outside=folder.parent)
+    said = command("index", folder, "--dry-run", "--exclude", pattern).stderr.decode()
+    expected = f"--exclude {pattern} matches nothing: patterns are relative to the folder indexed; {advice}.\n"
+    assert (expected in said) == (advice is not None)
+    assert ("matches nothing" in said) == (advice is not None)
+
+
+def test_an_empty_folder_is_told(tmp_path: Path, command: RunVidsearch) -> None:
+    (tmp_path / "empty").mkdir()
+    said = command("index", tmp_path / "empty").stderr.decode()
+    assert said.startswith(f"vidsearch: No videos were found in {tmp_path / 'empty'}.\n")
+    (tmp_path / "empty" / ".a.mp4").write_bytes(b"")
+    said = command("index", tmp_path / "empty").stderr.decode()
+    assert f"No videos were found in {tmp_path / 'empty'}; 1 file or folder is hidden or excluded.\n" in said
+
+
+def test_everything_else_that_a_run_says(folder: Path, tmp_path: Path, command: RunVidsearch) -> None:
+    """One library through its life: a change of windows, exclusion, a link, a new name; what failed is counted."""
+    assert command("index", folder, "--window", "2", "--stride", "1").returncode == 0
+    for options in (("--dry-run",), ()):
+        said = command("index", folder, *options).stderr.decode()
+        assert "1 video to index again: windows of 2 s every 1 s become windows of 8 s every 4 s.\n" in said
+
+    (tmp_path / "link").symlink_to(folder)
+    said = command("index", tmp_path / "link").stderr.decode()
+    assert said.startswith(f"vidsearch: {tmp_path / 'link'} is {folder}, as the library knows it.\n")
+    assert json.loads(command("info", "--json").stdout)["roots"] == [{"path": str(folder), "offline": False}]
+    assert command("videos", "--under", tmp_path / "link" / CLIP).stdout.count(b"\n") == 1
+    found = command("query", "a red square", "--under", tmp_path / "link", "--all", "-f")
+    assert found.stdout == f"{folder / CLIP}\n".encode()
+
+    (folder / "broken.mp4").write_bytes(b"no video")
+    (folder / "dead.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    done = command("index", folder)
+    assert done.returncode == 3
+    assert b"1 video failed; vidsearch videos --failed lists them. 1 place could not be read; see above." in done.stderr
+    assert command("videos", "--failed").stdout.count(b"\n") == 1
+    note = command("videos", "--failed").stdout.decode().rstrip("\n").split("\t")[-1]
+    assert str(folder) not in note and note
+    (folder / "broken.mp4").unlink()
+    (folder / "dead.mp4").unlink()
+
+    report = json.loads(command("index", folder, "--exclude", CLIP, "--json", "--dry-run").stdout)
+    assert (report["excluded"], report["gone"], report["recut"]) == (1, 1, 0)
+    said = command("index", folder, "--exclude", CLIP).stderr.decode()
+    assert "1 excluded now and forgotten" in said
+    assert command("videos").stdout == b""
+
+    folder.rename(tmp_path / "renamed")
+    done = command("remove", folder)
+    assert (done.returncode, done.stderr) == (0, f"Forgot 0 videos under {folder}.\n".encode())
+    assert json.loads(command("info", "--json").stdout)["roots"] == []
+
+
+def test_a_link_to_a_folder_is_removed_as_the_folder(
+    clips_library: Path, tmp_path: Path, command: RunVidsearch
+) -> None:
+    (tmp_path / "link").symlink_to(CLIPS)
+    assert command("remove", tmp_path / "link" / CLIP).returncode == 0
+    paths = [video["path"] for video in json.loads(command("videos", "--json").stdout)["videos"]]
+    assert str(CLIPS / CLIP) not in paths and len(paths) == len(list(CLIPS.glob("*.mp4"))) - 1
+
+
+def test_a_warning_names_its_file_once() -> None:
+    path = Path("/videos/x.ts")
+    assert show.about(path, "/videos/x.ts ends too early.") == "/videos/x.ts ends too early."
+    assert show.about(path, "It ends too early.") == "/videos/x.ts: It ends too early."
