@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from vidsearch import __version__
-from vidsearch.cli import ask, health, index, info, models, query, remove, show, train, videos
+from vidsearch.cli import ask, evaluate, health, index, info, models, query, remove, show, train, videos
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,6 +38,7 @@ app.add_typer(models.app, name="models")
 app.command("doctor")(health.doctor)
 app.command("check")(health.check)
 app.command("rebuild")(health.rebuild)
+app.add_typer(evaluate.app, name="evaluate")
 # train has its own parser, which also runs where typer is not installed (`python -m vidsearch.training`).
 app.command(
     "train", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}

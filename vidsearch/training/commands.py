@@ -215,7 +215,8 @@ def _source(
             raise VidsearchError("The synthetic world has no end; say how long to train with --steps.")
         warm_up = settings.warm_up_steps if settings.warm_up_steps is not None else settings.steps // 3
         return WorldSource(config.preprocessing, settings.batch, settings.seed), settings.steps, warm_up
-    from vidsearch.training.clip_folder import FolderSource, read_captions  # late: the world needs no decoder
+    from vidsearch.evaluation.captions import read_captions
+    from vidsearch.training.clip_folder import FolderSource  # late: the world needs no decoder
 
     source = FolderSource(read_captions(options.data, options.captions), config.preprocessing, settings)
     steps = settings.steps or settings.epochs * source.steps_per_epoch
@@ -231,7 +232,8 @@ def _validation(config: MobileViCLIPConfig, settings: TrainSettings, options: ar
         return WorldSource(config.preprocessing, settings.batch, settings.seed, held_out=True)
     if options.validation is None:
         return None
-    from vidsearch.training.clip_folder import FolderSource, read_captions  # late: the world needs no decoder
+    from vidsearch.evaluation.captions import read_captions
+    from vidsearch.training.clip_folder import FolderSource  # late: the world needs no decoder
 
     rows = read_captions(options.data, options.validation)
     whole = dataclasses.replace(settings, batch=min(settings.batch, len(rows)))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidsearch.evaluation.retrieval import dual_softmax, middle_indices, ranks, recall, retrieval
+from vidsearch.evaluation.retrieval import dual_softmax, measures, ranks, recall, retrieval
+from vidsearch.evaluation.video_vectors import middle_indices
 from vidsearch.evaluation.zero_shot import PROMPTS, class_scores, prompts, top
 from vidsearch.models.mobileviclip.tokenizer import pre_text
 
@@ -49,6 +50,60 @@ def test_ranks_count_what_scores_higher_than_the_right_answer() -> None:
     assert recall(ranks(scores), at=(1, 3)) == {"R@1": pytest.approx(100 / 3), "R@3": 100.0}
     with pytest.raises(ValueError, match="square"):
         ranks(scores[:2])
+
+
+# Rows are videos, columns texts, the right answers on the diagonal; all that is expected of it was computed apart.
+EXAMPLE = np.array(
+    [
+        [0.31, 0.22, 0.18, 0.30, 0.10],
+        [0.25, 0.24, 0.26, 0.20, 0.15],
+        [0.12, 0.21, 0.35, 0.19, 0.28],
+        [0.30, 0.27, 0.16, 0.29, 0.22],
+        [0.14, 0.20, 0.33, 0.11, 0.26],
+    ],
+    dtype=np.float32,
+)
+TIED = np.array([[0.3, 0.3, 0.1, 0.3], [0.25, 0.25, 0.25, 0.25], [0.2, 0.1, 0.2, 0.3], [0.4, 0.1, 0.1, 0.4]])
+
+
+def test_a_worked_example() -> None:
+    back, there = measures(EXAMPLE), measures(EXAMPLE.T)
+    assert ranks(EXAMPLE).tolist() == [0, 2, 0, 1, 1] and ranks(EXAMPLE.T).tolist() == [0, 1, 0, 1, 1]
+    assert (back["r1"], back["r5"], back["mdr"], back["mnr"]) == (40, 100, 2, pytest.approx(1.8))
+    assert (there["r1"], there["r5"], there["mdr"], there["mnr"]) == (40, 100, 2, pytest.approx(1.6))
+    assert recall(ranks(EXAMPLE), at=(2, 3)) == {"R@2": 80, "R@3": 100}
+    assert recall(ranks(EXAMPLE.T), at=(2,)) == {"R@2": 100}
+    dual_back, dual_there = dual_softmax(EXAMPLE), dual_softmax(EXAMPLE.T)
+    np.testing.assert_allclose(dual_back[0], [0.06736, 0.04364, 0.03327, 0.06497, 0.01802], atol=5e-6)
+    np.testing.assert_allclose(dual_there[0], [0.06750, 0.05148, 0.02143, 0.06312, 0.02608], atol=5e-6)
+    assert ranks(dual_back).tolist() == [0, 2, 0, 1, 1] and ranks(dual_there).tolist() == [0, 1, 0, 1, 1]
+
+
+def test_ties_have_a_rule_and_two_bounds() -> None:
+    assert ranks(TIED, ties="optimistic").tolist() == [0, 0, 1, 0]
+    assert ranks(TIED, ties="pessimistic").tolist() == [2, 3, 2, 1]
+    assert ranks(TIED).tolist() == [0, 1, 2, 1]
+    own = measures(TIED)
+    assert (own["r1_optimistic"], own["r1"], own["r1_pessimistic"]) == (75, 25, 0)
+
+
+def test_the_best_of_several_right_answers_counts() -> None:
+    right = np.array([[True, False, True], [False, True, False]])
+    scores = np.array([[0.1, 0.5, 0.4], [0.6, 0.2, 0.2]])
+    assert ranks(scores, right).tolist() == [1, 1]
+    assert ranks(scores, right, "pessimistic").tolist() == [1, 2]
+    equal = np.array([[0.5, 0.5, 0.5], [0.1, 0.1, 0.1]])
+    assert ranks(equal, right).tolist() == [0, 1]
+    assert ranks(equal, right, "pessimistic").tolist() == [1, 2]  # another right answer is not in the way
+    with pytest.raises(ValueError, match="each row needs a right answer"):
+        ranks(scores, np.zeros((2, 3), dtype=bool))
+
+
+def test_a_video_with_two_texts_is_found_by_each_and_finds_either() -> None:
+    videos, texts = np.eye(2), np.array([[1, 0], [0.1, 1], [0, 1]], dtype=float)
+    measured = retrieval(videos, texts, owners=[0, 0, 1])
+    assert measured["t2v"]["r1"] == pytest.approx(200 / 3) and measured["v2t"]["r1"] == 50
+    assert measured["v2t"]["mnr"] == 1.5 and measured["t2v"]["mdr"] == 1
 
 
 def test_dual_softmax_lifts_a_video_that_is_not_everybodys_favourite() -> None:
@@ -95,8 +150,10 @@ def test_shared_retrieval(shared: dict[str, Any]) -> None:
     measured = retrieval(videos, texts)
     for name, table in tables.items():
         assert ranks(table).tolist() == case[name]["ranks"], name
-        for key, value in measured[name].items():
+        for key, value in recall(ranks(table)).items():
             assert value == pytest.approx(case[name][key], abs=0.005), (name, key)
+            own = measured[name.removesuffix("_softmax")]
+            assert own[key.replace("R@", "r")] == pytest.approx(value, abs=1e-9)
 
 
 def test_shared_action_recognition(shared: dict[str, Any]) -> None:

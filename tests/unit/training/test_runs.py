@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from vidsearch.errors import VidsearchError
+from vidsearch.evaluation.captions import read_captions
 from vidsearch.models.folder import open_folder
 from vidsearch.models.mobileviclip.config import CONFIGS, ImageConfig, MobileViCLIPConfig, TextConfig
 from vidsearch.records import FrameSpec, WindowSpec
-from vidsearch.training.clip_folder import FolderSource, read_captions
+from vidsearch.training.clip_folder import FolderSource
 from vidsearch.training.commands import main
 from vidsearch.training.contrastive import ContrastiveTask
 from vidsearch.training.data import WorldSource

@@ -1,0 +1,124 @@
+"""A retrieval benchmark from its data to its figures: the workflow of `vidsearch evaluate retrieval`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+from vidsearch.errors import VidsearchError
+from vidsearch.evaluation.published import Published, published
+from vidsearch.evaluation.retrieval import retrieval
+from vidsearch.evaluation.retrieval_sets import Listed, RetrievalSet, read_set, retrieval_set
+from vidsearch.evaluation.video_vectors import VectorCache, VideoUnreadable, VideoVector, embed_videos
+
+PROTOCOL = "8 middle frames of a video; cosine in float32; of equal scores that with the lower number first"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So many of all videos have been looked at."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalResult:
+    """The figures of a set. `items` videos with `texts` texts were ranked; `missing` and `unreadable` were not."""
+
+    set: str
+    model: str
+    items: int
+    texts: int
+    missing: tuple[str, ...]
+    unreadable: dict[str, str]
+    metrics: dict[str, dict[str, float]]
+    protocol: str
+    published: tuple[Published, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "version": 1,
+            "set": self.set,
+            "model": self.model,
+            "items": self.items,
+            "texts": self.texts,
+            "missing": list(self.missing),
+            "unreadable": self.unreadable,
+            "metrics": self.metrics,
+            "published": [each.as_dict() for each in self.published],
+            "protocol": self.protocol,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRequest:
+    """Which set, where its data are, and how many of its videos; `annotations` if they are elsewhere."""
+
+    set: str
+    data: Path
+    limit: int | None = None
+    annotations: Path | None = None
+
+
+def evaluate_retrieval(
+    request: RetrievalRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
+) -> Iterator[Progress | RetrievalResult]:
+    """Progress, and last the result. Vectors are kept in `cache_folder`, so that a run that was cut off goes on.
+
+    `weights` is the model's file, whose change makes kept vectors void. VidsearchError if the data are not there.
+    """
+    known = retrieval_set(request.set)
+    listed = read_set(request.set, request.data, request.annotations)[: request.limit]
+    present = [(video, video.path) for video in listed if video.path is not None]
+    if not present:
+        raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
+    cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first {known.first_s}")
+    found: dict[int, np.ndarray] = {}
+    unreadable: dict[str, str] = {}
+    yield Progress(0, len(present))
+    for event in embed_videos([path for _, path in present], clips, cache, known.first_s):
+        match event:
+            case VideoVector(number, vector):
+                found[number] = vector
+            case VideoUnreadable(number, reason):
+                unreadable[present[number][0].name] = reason
+        yield Progress(len(found) + len(unreadable), len(present))
+    if not found:
+        raise VidsearchError(
+            f"None of the {len(present)} videos of {request.set} can be read: {next(iter(unreadable.values()))}"
+        )
+    ranked = [present[number][0] for number in sorted(found)]
+    metrics = _metrics(ranked, np.stack([found[number] for number in sorted(found)]), texts)
+    missing = tuple(video.name for video in listed if video.path is None)
+    yield RetrievalResult(
+        set=request.set,
+        model=clips.model,
+        items=len(ranked),
+        texts=sum(len(video.texts) for video in ranked),
+        missing=missing,
+        unreadable=unreadable,
+        metrics=metrics,
+        protocol=_protocol(known),
+        published=published("retrieval", request.set),
+    )
+
+
+def _metrics(ranked: list[Listed], videos: np.ndarray, texts: TextEmbedder) -> dict[str, dict[str, float]]:
+    owners = [number for number, video in enumerate(ranked) for _ in video.texts]
+    return retrieval(videos, texts.embed([text for video in ranked for text in video.texts]), owners)
+
+
+def _protocol(known: RetrievalSet) -> str:
+    rules = [PROTOCOL]
+    if known.first_s is not None:
+        rules.append(f"of a longer video the first {known.first_s:g} s")
+    if known.paragraphs:
+        rules.append("all texts of a video joined by spaces")
+    return "; ".join(rules)

@@ -1,0 +1,129 @@
+"""One vector of a whole video: eight middle frames, as the papers' evaluations look at it. Kept by file and model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.embedding.interface import ClipEmbedder
+from vidsearch.errors import VideoError
+from vidsearch.files import replacing
+from vidsearch.records import FrameSpec
+from vidsearch.video.reader import open_reader
+
+Vector = NDArray[np.float32]
+BATCH_VIDEOS = 8  # embedded together; a killed run loses no more
+
+
+@dataclass(frozen=True, slots=True)
+class VideoVector:
+    """The vector of the video with this number, (E,); `kept`: it was there from an earlier run."""
+
+    number: int
+    vector: Vector
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoUnreadable:
+    """The video with this number has no frames to look at."""
+
+    number: int
+    reason: str
+
+
+def middle_indices(frames_total: int, frames: int = 8) -> NDArray[np.int64]:
+    """The frame in the middle of each of `frames` equal intervals; a shorter video repeats its last index. (frames,)"""
+    if frames_total < 1 or frames < 1:
+        raise ValueError(f"cannot choose {frames} of {frames_total} frames")
+    taken = min(frames, frames_total)
+    edges = np.floor(np.linspace(0, frames_total, taken + 1)).astype(np.int64)
+    chosen = (edges[:-1] + edges[1:] - 1) // 2
+    return np.concatenate([chosen, np.full(frames - taken, chosen[-1])])
+
+
+def middle_frames(path: Path, spec: FrameSpec, frames: int, first_s: float | None = None) -> NDArray[np.uint8]:
+    """The middle frames of a video, (T, H, W, 3); of its first int(first_s · fps) frames if it is longer than that.
+
+    Raises VideoError if it cannot be read.
+    """
+    with open_reader(path, spec) as reader:
+        total = len(reader.starts_s)
+        if first_s is not None and reader.facts.picture_s > first_s:
+            total = max(1, min(total, int(first_s * reader.facts.fps)))
+        times = reader.starts_s[middle_indices(total, frames)]
+        distinct = sorted(set(times.tolist()))
+        read = dict(zip(distinct, reader.frames_at(distinct), strict=True))
+    return np.stack([read[time] for time in times.tolist()])
+
+
+class VectorCache:
+    """Vectors of videos on disk, a file each. A video that changed, or another model, has another file."""
+
+    def __init__(self, folder: Path, model: str, weights: Path, protocol: str) -> None:
+        self.folder = folder / model
+        self._about = f"{model}|{_version(weights)}|{protocol}"
+
+    def load(self, video: Path) -> Vector | None:
+        """The kept vector; None if there is none, or its file is damaged."""
+        try:
+            return np.load(self._file(video), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def store(self, video: Path, vector: Vector) -> None:
+        """Keep the vector of a video."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self._file(video)) as partial, partial.open("wb") as file:
+            np.save(file, vector, allow_pickle=False)
+
+    def _file(self, video: Path) -> Path:
+        about = f"{self._about}|{video.resolve()}|{_version(video)}"
+        return self.folder / f"{hashlib.sha256(about.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"
+
+
+def _version(path: Path) -> str:
+    state = path.stat()
+    return f"{state.st_size}-{state.st_mtime_ns}"
+
+
+def embed_videos(
+    videos: Sequence[Path], embedder: ClipEmbedder, cache: VectorCache, first_s: float | None = None
+) -> Iterator[VideoVector | VideoUnreadable]:
+    """The vector of each video, or why there is none; those that are kept come first."""
+    missing = []
+    for number, path in enumerate(videos):
+        kept = cache.load(path)
+        if kept is None:
+            missing.append(number)
+        else:
+            yield VideoVector(number, kept, kept=True)
+    waiting: list[tuple[int, NDArray[np.uint8]]] = []
+    for number in missing:
+        try:
+            waiting.append((number, middle_frames(videos[number], embedder.frame_spec, embedder.frames, first_s)))
+        except VideoError as error:
+            yield VideoUnreadable(number, str(error))
+        if len(waiting) == BATCH_VIDEOS:
+            yield from _embed(waiting, videos, embedder, cache)
+            waiting.clear()
+    yield from _embed(waiting, videos, embedder, cache)
+
+
+def _embed(
+    waiting: Sequence[tuple[int, NDArray[np.uint8]]],
+    videos: Sequence[Path],
+    embedder: ClipEmbedder,
+    cache: VectorCache,
+) -> Iterator[VideoVector]:
+    if not waiting:
+        return
+    vectors = embedder.embed(np.stack([frames for _, frames in waiting]))
+    for (number, _), vector in zip(waiting, vectors, strict=True):
+        cache.store(videos[number], vector)
+        yield VideoVector(number, vector, kept=False)
