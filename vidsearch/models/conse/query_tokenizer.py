@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import ModelError
+from vidsearch.models.content_words import has_content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 IDS, MASK = "ids", "mask"
 CONTEXT = 256  # tokens; the rest of a longer text is left out, as the encoder's authors do
-_PADDING = 0
+_PADDING, _UNKNOWN = 0, 100  # rows of the published vocabulary
 
 
 class WordPieceTokenizer:
-    """A `QueryTokenizer`. Every word has pieces that the encoder knows, letters at worst: none is unknown."""
+    """A `QueryTokenizer`. A word falls into pieces, letters at worst; unknown is one of signs that the encoder lacks.
 
-    def __init__(self, folder: ModelFolder, simplify: bool) -> None:  # the encoder's vocabulary is lower case anyway
+    The vocabulary is lower case whatever `simplify` says.
+    """
+
+    def __init__(self, folder: ModelFolder, simplify: bool = True) -> None:
         self._tokenizer = open_tokenizer(folder.path / "tokenizer.json")
 
     def __call__(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.int64]]:
@@ -33,11 +37,25 @@ class WordPieceTokenizer:
 
     def unknown_words(self, text: str) -> list[str]:
         """See `QueryTokenizer.unknown_words`."""
-        return []
+        return [word for word in text.split() if set(self._pieces(word)) == {_UNKNOWN}]
 
     def knows_none_of(self, text: str) -> bool:
         """See `QueryTokenizer.knows_none_of`."""
-        return False
+        unknown = set(self.unknown_words(text))
+        return bool(text.strip()) and not any(has_content(word) and word not in unknown for word in text.split())
+
+    def unread_words(self, text: str) -> list[str]:
+        """See `QueryTokenizer.unread_words`. A word of which a part is cut off counts as cut off."""
+        cut = self._tokenizer.encode(text).overflowing
+        if not cut:
+            return []
+        first = next(start for start, end in cut[0].offsets if end > start)  # marks of the tokenizer are empty
+        words = text[:first].split()
+        whole = len(words) - (not text[first - 1].isspace())  # words that end before the first piece that is cut off
+        return text.split()[whole:]
+
+    def _pieces(self, word: str) -> list[int]:
+        return list(self._tokenizer.encode(word, add_special_tokens=False).ids)
 
 
 def open_tokenizer(path: Path) -> Tokenizer:

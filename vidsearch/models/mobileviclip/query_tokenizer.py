@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import ModelError
+from vidsearch.models.content_words import has_content
 from vidsearch.models.mobileviclip.config import CONTEXT
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
 
 ONNX_INPUT = "ids"
-# Words without content of their own: a query of these and of unknown words has no content.
-_SMALL_WORDS = frozenset(("a", "an", "the", "at", "by", "for", "from", "in", "of", "on", "to", "with"))
-_SMALL_WORDS |= frozenset(("and", "are", "is", "it", "its", "or", "that", "then", "there", "this"))
 _ROW_TABLE = "text_encoder.embedding_row"
 
 
@@ -48,8 +46,8 @@ class ClipTokenizer:
         """See `QueryTokenizer.knows_none_of`."""
         if not text.strip():
             return False
-        empty = set(self.unknown_words(text)) | _SMALL_WORDS
-        return all(word.lower() in empty or not _has_content(word) for word in self._prepared(text).split())
+        unknown = set(self.unknown_words(text))
+        return not any(has_content(word) and word not in unknown for word in self._prepared(text).split())
 
     def unread_words(self, text: str) -> list[str]:
         """See `QueryTokenizer.unread_words`. A word of which a part is cut off counts as cut off."""
@@ -71,11 +69,6 @@ class ClipTokenizer:
                 return tensors.get_tensor(_ROW_TABLE) if _ROW_TABLE in tensors.keys() else None  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{weights} is damaged ({error}); install {self._folder.name} again") from error
-
-
-def _has_content(word: str) -> bool:
-    """Whether a word is more than signs; a sign beyond ASCII, an emoji perhaps, may mean something."""
-    return any(char.isalnum() or not char.isascii() for char in word)
 
 
 def plain_tokenizer(folder: ModelFolder, simplify: bool) -> ClipTokenizer:
