@@ -364,7 +364,7 @@ def test_without_a_terminal_nothing_is_fetched_unasked(
     )
     indexed = vidsearch("index", CLIP, env=hosts)
     assert indexed.returncode == 5
-    assert f"vidsearch models pull {NAME} --yes (about 431 MB, Google Drive folder" in indexed.stderr.decode()
+    assert f"vidsearch models pull {NAME} --yes    (about 431 MB, Google Drive folder" in indexed.stderr.decode()
     assert server.requests == []
 
 
@@ -385,12 +385,14 @@ def test_the_first_index_offers_the_model_and_goes_on_with_it(
 ) -> None:
     code, shown = run_on_terminal([*PROGRAM, "index", CLIP], b"n\n", hosts)
     assert code == 5
-    assert f"{NAME} (search of real videos on a slow machine) is not on this machine." in shown
+    assert f"{NAME} is not on this machine." in shown
+    assert f"1  {NAME}: search of real videos on a slow machine" in shown
     assert f"source   Google Drive folder {FOLDER}" in shown
     assert "licence  derived from Apple's weights" in shown
-    assert "Fetch it now, about 431.0 MB? [y/N]" in shown
+    assert "size     about 431.0 MB" in shown
+    assert "Fetch which one? [1/2/N]" in shown
     assert server.requests == []
-    code, shown = run_on_terminal([sys.executable, "-c", SMALL_SIZES, "index", CLIP], b"y\n", with_tests(hosts))
+    code, shown = run_on_terminal([sys.executable, "-c", SMALL_SIZES, "index", CLIP], b"1\n", with_tests(hosts))
     assert code == 0, shown
     assert "Installed mobileviclip-tiny" in shown
     hits = json.loads(vidsearch("query", "a red square", "--json", env=hosts).stdout)["hits"]

