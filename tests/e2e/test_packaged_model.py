@@ -18,6 +18,8 @@ import pytest
 from support import CLIPS, PROGRAM, SHARED, RunVidsearch, environment, library_content, run_on_terminal, run_vidsearch
 
 from vidsearch.embedding.embedder import open_text_embedder
+from vidsearch.models.folder import open_folder
+from vidsearch.models.soundness import check_files
 
 NAME = "conse-lite2"
 LARGEST_BYTES = 75_000_000
@@ -66,6 +68,7 @@ def test_what_is_installed_is_small_whole_and_the_model_alone(models: Path, vids
     assert {file["hash_published"] for file in info["provenance"]["fetched"]} == {True}
     shown = vidsearch("models", "info", NAME, env=where).stdout.decode()
     assert "knows\tthings, animals, vehicles, instruments, food and scenes; no actions\n" in shown
+    check_files(open_folder(folder))  # what a model that came from elsewhere must pass
     assert "WordNet 3.0" in (folder / "MODEL_CARD.md").read_text()
 
 

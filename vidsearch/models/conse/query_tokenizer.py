@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from vidsearch.models.folder import ModelFolder
 
-IDS, MASK = "ids", "mask"
+IDS, POSITIONS = "ids", "positions"
 CONTEXT = 256  # tokens; the rest of a longer text is left out, as the encoder's authors do
-_PADDING, _UNKNOWN = 0, 100  # rows of the published vocabulary
+PADDING, _UNKNOWN = 0, 100  # rows of the published vocabulary
 
 
 class WordPieceTokenizer:
@@ -32,7 +32,7 @@ class WordPieceTokenizer:
         self._tokenizer = open_tokenizer(folder.path / "tokenizer.json")
 
     def __call__(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.int64]]:
-        """→ ids and mask, both (B, L), L the tokens of the longest text."""
+        """→ ids and positions, both (B, L), L the tokens of the longest text."""
         return padded(self._tokenizer, texts)
 
     def unknown_words(self, text: str) -> list[str]:
@@ -72,12 +72,11 @@ def open_tokenizer(path: Path) -> Tokenizer:
 
 
 def padded(tokenizer: Tokenizer, texts: Sequence[str]) -> Mapping[str, NDArray[np.int64]]:
-    """Texts → ids and mask, (B, L) each; the mask is 1 for a token and 0 for padding."""
+    """Texts → ids, filled up with `PADDING`, and the position of each in its row; (B, L) each."""
     import numpy as np
 
     rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
-    ids = np.full((len(rows), max(map(len, rows))), _PADDING, np.int64)
-    mask = np.zeros_like(ids)
-    for row, (into, seen) in zip(rows, zip(ids, mask, strict=True), strict=True):
-        into[: len(row)], seen[: len(row)] = row, 1
-    return {IDS: ids, MASK: mask}
+    ids = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
+    for into, row in zip(ids, rows, strict=True):
+        into[: len(row)] = row
+    return {IDS: ids, POSITIONS: np.tile(np.arange(ids.shape[1]), (len(rows), 1))}

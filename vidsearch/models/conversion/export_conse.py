@@ -1,6 +1,6 @@
 """The sentence encoder of ConSE and what makes its vectors comparable with those of clips → ONNX; no torch in a query.
 
-    ids, mask (B, L) int64 → vectors (B, E) float32, unit length; any B, any L up to 512
+    ids, positions (B, L) int64 → vectors (B, E) float32, unit length; any B, any L up to 512
 
 Matrices are stored as float16 and widened when the graph is opened. Layout: `minilm.py`; the end: `space.py`.
 Axis letters: B texts, L tokens, W width, H heads, d = W / H, K classes.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vidsearch.models.conse.config import EMBED_DIM
 from vidsearch.models.conse.minilm import EPS, HEADS, LAYERS, WIDTH
-from vidsearch.models.conse.query_tokenizer import IDS, MASK
+from vidsearch.models.conse.query_tokenizer import IDS, PADDING, POSITIONS
 from vidsearch.models.conse.space import REACH_FLOOR
 from vidsearch.models.conversion.graph import Array, Graph
 
@@ -29,28 +29,30 @@ def export_query_encoder(state: Mapping[str, Tensor], classes: Tensor, centre: T
     `state` is that of `MiniLM`, `classes` (K, W) the centred class vectors and `centre` (W) what was taken from them.
     """
     graph = Graph({key: tensor.detach().cpu().float().numpy() for key, tensor in state.items()})
-    x, mask = _embed(graph), graph.op("Cast", MASK, to=1)  # (B, L, W), (B, L) as float32
-    padding = graph.op("Mul", graph.op("Sub", graph.tensor("visible", np.ones(1)), mask), _scalar(graph, _MASKED))
+    x = _embed(graph)  # (B, L, W)
+    is_padding = graph.op("Equal", IDS, graph.tensor("padding", [PADDING]))  # (B, L)
+    hidden, mask = (graph.op("Cast", value, to=1) for value in (is_padding, graph.op("Not", is_padding)))
+    padding = graph.op("Mul", hidden, _scalar(graph, _MASKED))
     added = graph.op("Unsqueeze", padding, graph.tensor("axes_1_2", [1, 2]))  # (B, 1, 1, L)
     for number in range(LAYERS):
         x = _layer(graph, x, added, f"encoder.layer.{number}")
     sentence = _mean(graph, x, mask)
     _in_space(graph, sentence, classes.numpy(), centre.numpy())
-    graph.write(path, {IDS: ["batch", "tokens"], MASK: ["batch", "tokens"]}, EMBED_DIM)
+    graph.write(path, {IDS: ["batch", "tokens"], POSITIONS: ["batch", "tokens"]}, EMBED_DIM)
 
 
 def _embed(graph: Graph) -> str:
     """(B, L) → (B, L, W)."""
-    table = "embeddings.word_embeddings.weight"
-    graph.tensors[table] = np.ascontiguousarray(graph.state[table].astype(np.float16))
-    words = graph.op("Cast", graph.op("Gather", table, IDS), to=1)  # rows are widened, not the table
-    row = (
-        graph.state["embeddings.position_embeddings.weight"] + graph.state["embeddings.token_type_embeddings.weight"][0]
-    )
-    length = graph.op("Shape", IDS, start=1, end=2)
-    start, axis = graph.tensor("zero", [0]), graph.tensor("zero", [0])
-    positions = graph.op("Slice", graph.half("positions", row), start, length, axis)  # (L, W)
+    words = _rows(graph, "words", graph.state["embeddings.word_embeddings.weight"], IDS)
+    first_type = graph.state["embeddings.token_type_embeddings.weight"][0]
+    positions = _rows(graph, "places", graph.state["embeddings.position_embeddings.weight"] + first_type, POSITIONS)
     return graph.norm(graph.op("Add", words, positions), "embeddings.LayerNorm", EPS)
+
+
+def _rows(graph: Graph, name: str, table: Array, numbers: str) -> str:
+    """(B, L) → (B, L, W): rows of a table in float16; they are widened, the table is not."""
+    graph.tensors[name] = np.ascontiguousarray(table.astype(np.float16))
+    return graph.op("Cast", graph.op("Gather", name, numbers), to=1)
 
 
 def _layer(graph: Graph, x: str, added: str, key: str) -> str:
@@ -97,7 +99,7 @@ def _in_space(graph: Graph, sentence: str, classes: Array, centre: Array) -> str
     reach = graph.op("ReduceMax", nearness, graph.tensor("one", [1]), keepdims=1)  # (B, 1)
     floor = _scalar(graph, REACH_FLOOR)
     scale = graph.op("Div", floor, graph.op("Max", reach, floor))
-    rest = graph.op("Sub", graph.tensor("visible", np.ones(1)), graph.op("Mul", scale, scale))
+    rest = graph.op("Sub", _scalar(graph, 1.0), graph.op("Mul", scale, scale))
     return graph.op("Concat", graph.op("Mul", x, scale), graph.op("Sqrt", rest), axis=1)
 
 

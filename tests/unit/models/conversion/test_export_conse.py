@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from vidsearch.models.conse.config import EMBED_DIM, SENTENCE_DIM
 from vidsearch.models.conse.minilm import MiniLM, embed_padded
-from vidsearch.models.conse.query_tokenizer import IDS, MASK
+from vidsearch.models.conse.query_tokenizer import IDS, POSITIONS
 from vidsearch.models.conse.space import queries_in_space
 from vidsearch.models.conversion.export_conse import export_query_encoder
 
@@ -38,12 +38,12 @@ def test_the_graph_gives_the_vectors_of_torch(network: MiniLM, named: torch.Tens
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     longest = max(map(len, ROWS))
     ids = np.array([row + [0] * (longest - len(row)) for row in ROWS])
-    mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in ROWS])
-    got = session.run(None, {IDS: ids, MASK: mask})[0]
+    positions = np.tile(np.arange(longest), (len(ROWS), 1))
+    got = session.run(None, {IDS: ids, POSITIONS: positions})[0]
     expected = queries_in_space(embed_padded(network, ROWS), named - centre, centre).numpy()
     assert got.shape == (3, EMBED_DIM)
     assert float((got * expected).sum(1).min()) > 0.999  # what rounding matrices to float16 may cost
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
-    alone = session.run(None, {IDS: ids[:1, :2], MASK: mask[:1, :2]})[0]
+    alone = session.run(None, {IDS: ids[:1, :2], POSITIONS: positions[:1, :2]})[0]
     np.testing.assert_allclose(alone, got[:1], atol=1e-5)
     assert path.with_name("text.onnx.data").stat().st_size < 47_000_000  # half of the 91 MB that are published
