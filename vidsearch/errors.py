@@ -23,6 +23,7 @@ VideoErrorKind = Literal[
     "vanished",  # the file was there when the folder was walked and is gone
     "changing",  # size or time changed while it was read: still being written
     "timeout",  # decoding took longer than its limit; the worker was replaced
+    "memory",  # decoding needs more memory than its limit
     "crashed",  # the decoder took its process down; the worker was replaced
 ]
 VIDEO_ERROR_KINDS: tuple[str, ...] = get_args(VideoErrorKind)

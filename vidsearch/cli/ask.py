@@ -43,6 +43,7 @@ def ask(
     max_new_tokens: options.MaxNewTokens = options.DEFAULT_MAX_NEW_TOKENS,
     temperature: options.Temperature = 0.0,
     seed: options.Seed = None,
+    decoder_memory: options.DecoderMemory = None,
     as_json: options.Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell the time of every frame.")] = False,
 ) -> None:

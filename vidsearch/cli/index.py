@@ -62,6 +62,7 @@ def index(
         int | None, typer.Option("--jobs", "-j", min=1, help="Videos decoded at a time; default: one a core.")
     ] = None,
     device: options.Device = "auto",
+    decoder_memory: options.DecoderMemory = None,
     as_json: options.Json = False,
 ) -> None:
     """Walk folders in place and index every video that is new or has changed.

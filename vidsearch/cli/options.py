@@ -124,6 +124,26 @@ Seed = Annotated[
 ]
 
 
+def _limit_decoders(megabytes: int | None) -> int | None:
+    """For the whole process: whatever opens decoding workers finds the limit where a user would have set it."""
+    if megabytes is not None:
+        os.environ["VIDSEARCH_DECODER_MB"] = str(megabytes)
+    return megabytes
+
+
+DecoderMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--decoder-memory",
+        envvar="VIDSEARCH_DECODER_MB",
+        min=100,
+        metavar="MB",
+        callback=_limit_decoders,
+        help="Memory that decoding one video may take; default: 2000.",
+    ),
+]
+
+
 def absolute(path: Path) -> Path:
     """The path as the library stores it: absolute, `~` expanded, `..` removed, symbolic links left as they are."""
     return files.absolute(path.expanduser())

@@ -53,6 +53,7 @@ class DecordReader:
         Raises DecordRefusedError if decord cannot open the file, or sees other pictures than the container has.
         """
         decord.logging.set_level(decord.logging.QUIET if stderr_bytes is None else decord.logging.ERROR)
+        self.path = path
         self._stderr_bytes = stderr_bytes or (lambda: 0)
         self._spec = spec
         self._open_successor = open_successor
@@ -87,6 +88,10 @@ class DecordReader:
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
+        return (picture for _, picture in self.pictures_at(times_s))
+
+    def pictures_at(self, times_s: Sequence[float]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """See `VideoReader.pictures_at`."""
         times = np.asarray(times_s, dtype=np.float64)
         margin = np.maximum(times * _ROUNDING, _MICROSECOND)
         numbers = np.searchsorted(self._starts_s, times + margin, side="right") - 1
@@ -95,10 +100,10 @@ class DecordReader:
         done = 0
         if not self._gave_up:
             for frame in self._decode(numbers[:sure].tolist()):
-                yield frame
+                yield float(self._starts_s[numbers[done]]), frame
                 done += 1
         if done < len(times_s):
-            yield from self._succeed().frames_at(times_s[done:])
+            yield from self._succeed().pictures_at(times_s[done:])
 
     def _decode(self, numbers: list[int]) -> Iterator[NDArray[np.uint8]]:
         """Frames by their number, until the last one or the first sign of damage."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.video.header import TRUSTED_CONTAINERS, Header
+from vidsearch.video.timeline import hole_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ DOUBTS = (
     Doubt(
         "start", "nothing comes out of the first packets: damaged, or encrypted", lambda header: not header.starts_clean
     ),
+    Doubt(
+        "overstated",
+        "the header claims a length that no track has, which PyAV reports",
+        lambda header: header.stated.overstated_s is not None,
+    ),
     Doubt("name", "decord opens names in UTF-8 alone", lambda header: not header.utf8_name),
 )
 
@@ -123,9 +129,10 @@ def _has_hole(header: Header, table: Timetable) -> bool:
 
 def _misses_its_end(header: Header, table: Timetable) -> bool:
     """Matroska states the end of the whole file; a sound track may be longer, which PyAV reads as well."""
-    if header.container == "mov" or header.claimed_s is None:
+    stated_s = header.stated.movie_s if header.container == "mov" else header.claimed_s
+    if stated_s is None:
         return False
-    return bool(abs(table.ends_s[-1] + header.start_s - header.claimed_s) > max(1.0, 0.02 * header.claimed_s))
+    return bool(abs(table.ends_s[-1] + header.start_s - stated_s) > max(1.0, 0.02 * stated_s))
 
 
 TIMETABLE_DOUBTS = (
@@ -137,6 +144,7 @@ TIMETABLE_DOUBTS = (
         lambda header, table: header.container == "mov" and len(table.starts_s) != header.index_packets,
     ),
     TimetableDoubt("hole", "packets are missing in the middle, and decord fills in neighbours", _has_hole),
+    TimetableDoubt("jump", "a step is too long to be trusted", lambda _, table: hole_s(table.starts_s) is not None),
     TimetableDoubt("end", "decord's end is not the file's", _misses_its_end),
 )
 

@@ -15,8 +15,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsearch.errors import VideoError
+from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
+from vidsearch.video.ebml import has_encrypted_video
 from vidsearch.video.messages import os_refusal, shown
-from vidsearch.video.structure import is_mp4_without_index, movie_length_s, promised_end
+from vidsearch.video.structure import promised_end
+from vidsearch.video.timeline import StatedLengths
 
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
 av.logging.set_level(None)
@@ -40,6 +43,8 @@ _BYTES_LOOKED_AT = 64 << 20
 # What decord may read, and which of its codecs show pictures in another order than they are decoded in.
 TRUSTED_CONTAINERS = frozenset({"mov", "matroska"})
 _REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+_MOST_STORED_PIXELS = 150_000_000  # somewhat more than 16K
+_ODDEST_PIXEL = 8.0  # width : height, or height : width
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Header:
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
     claimed_s: float | None  # the video stream's length after the header, not to be trusted
+    stated: StatedLengths  # lengths of the video that do not follow from its time stamps
     stated_s: (
         float | None
     )  # the whole file's length after the header: its longest stream's, or what an MP4's index says
@@ -88,15 +94,31 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStrea
         yield container, _video_stream(path, container)
 
 
+def packets_of(container: av.container.InputContainer, stream: VideoStream | None) -> Iterator[Packet]:
+    """The packets of one stream, or of all. A packet of a stream that no header announced is left out.
+
+    Raises av.FFmpegError at damage that ends the reading.
+    """
+    while True:
+        try:
+            yield from container.demux() if stream is None else container.demux(stream)
+            return
+        except IndexError:  # PyAV looks such a stream up in a list; the demuxer stands behind the packet
+            continue
+
+
 def probe(path: Path) -> Header:
     """The header of one file. Raises VideoError if it holds no video that can be decoded."""
+    index = movie(path)
+    _refuse_encrypted(path, index)
     with opened(path) as (container, stream):
+        index = index if container.format.name.startswith("mov") else None
         context = stream.codec_context
+        _refuse_huge(path, context.width, context.height)
         kind = container.format.name.split(",")[0]
         entries = list(stream.index_entries) if kind == "mov" else []  # elsewhere it grows while reading
         size = path.stat().st_size
         end = max((entry.pos + entry.size for entry in entries), default=0) if kind == "mov" else promised_end(path)
-        pixel = stream.sample_aspect_ratio
         start_s = _seconds(stream, stream.start_time) or 0.0
         claimed_s = _claimed_duration(container, stream)
         first_packets = _FirstPackets()
@@ -107,13 +129,14 @@ def probe(path: Path) -> Header:
             codec=context.codec.canonical_name,
             width_px=context.width,
             height_px=context.height,
-            pixel_aspect=float(pixel) if pixel else 1.0,
+            pixel_aspect=_pixel_aspect(stream),
             rotation_deg=-first.rotation % 360 if first is not None else 0,
             interlaced=first is not None and first.interlaced_frame,
             starts_clean=first is not None and not first.is_corrupt,
             start_s=start_s,
             claimed_s=claimed_s,
-            stated_s=_stated_length(path, container, start_s + (claimed_s or 0.0)),
+            stated=_stated_lengths(container, stream, index),
+            stated_s=_stated_length(index, container, start_s + (claimed_s or 0.0)),
             index_packets=len(entries),
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
             fragmented=kind == "mov" and stream.frames == 0,
@@ -143,7 +166,7 @@ class _FirstPackets:
         wanted = _PACKETS_LOOKED_AT if _shows_groups(kind, context.codec.canonical_name) else 0
         size = 0
         try:
-            for number, packet in enumerate(container.demux(stream)):
+            for number, packet in enumerate(packets_of(container, stream)):
                 size += packet.size
                 if self.frame is None and number < _PACKETS_TRIED:
                     self.frame = next(iter(packet.decode()), None)
@@ -151,6 +174,8 @@ class _FirstPackets:
                     return
                 if number < wanted and packet.size:
                     self._note(packet, number < len(index_keys) and index_keys[number])
+        except MemoryError:  # PyAV's is an FFmpegError, too
+            raise
         except av.FFmpegError:
             return  # damage, which the reader meets again and reports
 
@@ -173,13 +198,60 @@ def _claimed_duration(container: av.container.InputContainer, stream: VideoStrea
     return _container_length(container)
 
 
-def _stated_length(path: Path, container: av.container.InputContainer, video_end_s: float) -> float | None:
+def _stated_length(index: Movie | None, container: av.container.InputContainer, video_end_s: float) -> float | None:
     """What an MP4's movie header says, or the end of its video where that is later; elsewhere the demuxer's word.
 
-    The demuxer's word on an MP4 is its longest stream's, and a lost time stamp makes hours of that.
+    The demuxer's word on an MP4 is its longest stream's, and a lost time stamp makes hours of that. A movie header that
+    goes far beyond all tracks is not trusted.
     """
-    movie_s = movie_length_s(path) if container.format.name.startswith("mov") else None
-    return _container_length(container) if movie_s is None else max(movie_s, video_end_s)
+    if index is None or index.length_s is None:
+        return _container_length(container)
+    movie_s = index.longest_s if _overstates(index) else index.length_s
+    return max(movie_s, video_end_s)
+
+
+def _overstates(index: Movie) -> bool:
+    return index.length_s is not None and 0 < 2 * index.longest_s + 10.0 < index.length_s
+
+
+def _stated_lengths(container: av.container.InputContainer, stream: VideoStream, index: Movie | None) -> StatedLengths:
+    if index is None:
+        return StatedLengths()
+    videos = [track for track in index.tracks if track.kind == b"vide"]
+    sounds = [track.media_s for track in index.tracks if track.kind == b"soun" and track.media_s]
+    video = next((track for track in videos if track.number == stream.id), videos[0] if videos else None)
+    if video is None:
+        return StatedLengths(index.length_s)
+    overstated_s = index.length_s if _overstates(index) else None
+    return StatedLengths(video.shown_s or index.length_s, video.media_s, max(sounds, default=None), overstated_s)
+
+
+def _refuse_encrypted(path: Path, index: Movie | None) -> None:
+    """Raises VideoError before anything is decoded: a decoder may make grey pictures of encrypted data."""
+    tracks: tuple[Track, ...] = index.tracks if index is not None else ()
+    if any(track.kind == b"vide" and track.encrypted for track in tracks) or has_encrypted_video(path):
+        raise encrypted(path)
+
+
+def _refuse_huge(path: Path, width_px: int, height_px: int) -> None:
+    """Raises VideoError before the first picture is decoded."""
+    if width_px * height_px > _MOST_STORED_PIXELS:
+        raise VideoError(
+            "memory",
+            f"{shown(path)} has pictures of {width_px} x {height_px} pixels, too many to be decoded; make it smaller.",
+        )
+
+
+def encrypted(path: Path) -> VideoError:
+    """The error for a file whose pictures are protected."""
+    return VideoError("encrypted", f"{shown(path)} is encrypted (DRM); only a copy without protection can be read.")
+
+
+def _pixel_aspect(stream: VideoStream) -> float:
+    """Width : height of a pixel; 1 for one that no camera or disc has, which would make pictures of gigabytes."""
+    given = stream.sample_aspect_ratio
+    aspect = float(given) if given else 1.0
+    return aspect if 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL else 1.0
 
 
 def _container_length(container: av.container.InputContainer) -> float | None:

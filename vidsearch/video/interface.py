@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,6 +15,8 @@ from vidsearch.records import VideoFacts
 
 class VideoReader(Protocol):
     """An open video. `facts` are final once the frames that are wanted have been read: damage shows while reading."""
+
+    path: Path
 
     @property
     def facts(self) -> VideoFacts: ...
@@ -29,6 +32,10 @@ class VideoReader(Protocol):
         That is the last frame that starts at or before the time; before the first frame the first, after the last
         one the last. Raises VideoError if none can be decoded.
         """
+        ...
+
+    def pictures_at(self, times_s: Sequence[float]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """As `frames_at`, each with the time at which it begins. A picture with parts made up is not among them."""
         ...
 
     def close(self) -> None: ...

@@ -13,6 +13,13 @@ def shown(path: Path) -> str:
     return str(path).encode("utf-8", "replace").decode("utf-8")
 
 
+def printable(text: str) -> str:
+    """Other programs' words for a log: what a terminal would obey (C0, C1, escapes) is shown as `\\x1b`."""
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
 def os_refusal(path: Path, error: OSError) -> VideoError:
     """The VideoError that says why the system gave no bytes of `path`."""
     if isinstance(error, FileNotFoundError):

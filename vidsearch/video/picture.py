@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.records import FrameSpec
+
+MOST_PIXELS = 36_000_000  # of a picture that is kept as it is, somewhat more than 8K; a larger one is scaled down
+_LONGEST = 16  # times the shorter side; a longer picture is squeezed
 
 
 def scaled_size(width_px: float, height_px: float, spec: FrameSpec) -> tuple[int, int]:
     """Width and height to scale an upright picture to before `cut_square`.
 
     `squash` takes the square itself; `centre-crop` brings the shorter side to it and keeps the aspect ratio; `as-is`
-    makes the pixels square and nothing else.
+    makes the pixels square and nothing else. What a file states of its sizes cannot ask for more memory than a picture
+    of `MOST_PIXELS` takes, or one of 16 : 1.
     """
+    width_px, height_px = min(width_px, _LONGEST * height_px), min(height_px, _LONGEST * width_px)
     if spec.fit == "as-is":
-        return round(width_px), round(height_px)
+        shrink = min(1.0, math.sqrt(MOST_PIXELS / (width_px * height_px)))
+        return max(1, round(width_px * shrink)), max(1, round(height_px * shrink))
     if spec.fit == "squash":
         return spec.side_px, spec.side_px
     scale = spec.side_px / min(width_px, height_px)

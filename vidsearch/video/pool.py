@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -25,15 +25,17 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.errors import VideoError
+from vidsearch.errors import ModelError, VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
-from vidsearch.video.messages import shown
+from vidsearch.video.memory import limit_from_environment, out_of_memory, says_out_of_memory
+from vidsearch.video.messages import printable, shown
 
 _log = logging.getLogger(__name__)
 
 _WATCH_EVERY_S = 0.1
 _STDERR_TAIL_BYTES = 4000
+_MOST_SIDE_PX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,15 @@ class DecodeLimits:
     per_video_s: float = 10.0  # of work for each second of video
     per_mib_s: float = 0.2  # of opening for each MiB: decord and PyAV read through the file first
     silent_s: float = 120.0  # without any window
+    memory_bytes: int = field(default_factory=limit_from_environment)  # of a worker, beside its program
 
     def until_opened_s(self, file: VideoFile) -> float:
         """Time for the first answer."""
         return self.base_s + self.per_mib_s * file.size_bytes / (1 << 20)
 
-    def whole_s(self, file: VideoFile, picture_s: float) -> float:
-        """Time for the whole file, once its length is known."""
-        return self.until_opened_s(file) + self.per_video_s * picture_s
+    def whole_s(self, file: VideoFile, facts: VideoFacts) -> float:
+        """Time for the whole file, once its length is known; a claim of hours does not count without the pictures."""
+        return self.until_opened_s(file) + self.per_video_s * min(facts.picture_s, float(facts.frames))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ class DecodePool:
         limits: DecodeLimits | None = None,
         buffered_events: int = 4,
     ) -> None:
-        self._command = _worker_command(frame_spec, window_spec)
+        _check_pictures(frame_spec)
         self._limits = limits or DecodeLimits()
+        self._command = _worker_command(frame_spec, window_spec, self._limits)
         self._slots = [WorkerSlot(self._command) for _ in range(max(jobs, 1))]
         self._buffered = max(buffered_events, 1)
         self._closing = threading.Event()
@@ -180,7 +184,10 @@ class DecodePool:
                     return
                 record, frames = message
                 if isinstance(record, Opened):
-                    slot.allow(self._limits.whole_s(file, record.facts.picture_s), self._limits.silent_s)
+                    slot.allow(
+                        self._limits.whole_s(file, record.facts),
+                        self._limits.silent_s,
+                    )
                     yield VideoOpened(file, record.facts, record.windows)
                 elif isinstance(record, ClipWindow) and frames is not None:
                     yield WindowDecoded(file, ClipFrames(record, frames))
@@ -252,8 +259,17 @@ class _Run:
             yield event
 
 
-def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec) -> list[str]:
-    numbers = (frame_spec.side_px, frame_spec.fit, window_spec.length_s, window_spec.stride_s, window_spec.frames)
+def _check_pictures(spec: FrameSpec) -> None:
+    """A damaged model must not make every video fail."""
+    if not 1 <= spec.side_px <= _MOST_SIDE_PX:
+        raise ModelError(
+            f"the model asks for pictures of {spec.side_px} px; its config.json is damaged: install it again"
+        )
+
+
+def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec, limits: DecodeLimits) -> list[str]:
+    windows = (window_spec.length_s, window_spec.stride_s, window_spec.frames)
+    numbers = (frame_spec.side_px, frame_spec.fit, *windows, limits.memory_bytes)
     # -P: the folder that the user stands in must not be imported from.
     return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]
 
@@ -332,7 +348,9 @@ class WorkerSlot:
                 f"{shown(file.path)} kept the decoder busy for {self._waited_s:.0f} s and was given up; "
                 "index it alone with --retry-failed, or leave it out with --exclude.",
             )
-        _log.error("The worker decoding %s ended with %s. It said:\n%s", shown(file.path), code, said)
+        if says_out_of_memory(said):
+            return out_of_memory(file.path)
+        _log.error("The worker decoding %s ended with %s. It said:\n%s", printable(shown(file.path)), code, said)
         return VideoError(
             "crashed", f"{shown(file.path)} made the decoder crash (exit {code}); leave it out with --exclude."
         )
@@ -361,7 +379,7 @@ class WorkerSlot:
         if self._stderr is None:
             return ""
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
-        return self._stderr.read().decode("utf-8", "replace")
+        return printable(self._stderr.read().decode("utf-8", "replace"))
 
     def discard(self) -> None:
         """End the process and forget it."""

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, VideoFacts
-from vidsearch.video.header import Header, opened
+from vidsearch.video.header import Header, encrypted, opened, packets_of
 from vidsearch.video.messages import shown
 from vidsearch.video.picture import cut_square, scaled_size
+from vidsearch.video.timeline import FAR_S, hole_s, trusted
 
 # Codecs whose key frames reset the decoder, in containers that say which packets they are.
 _CLEAN_GROUPS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "prores", "dnxhd"})
@@ -48,18 +49,28 @@ class _Damage:
     packets: int = 0  # that the demuxer or the decoder refused
     pictures: int = 0  # that came out with parts made up
     cut_short: bool = False  # the demuxer stopped at an error
+    times: int = 0  # of pictures that cannot be trusted
+    hole_s: float | None = None  # a step between two pictures far beyond the usual one
 
-    def sentence(self, path: Path, header: Header, picture_s: float) -> str | None:
-        """One sentence for the user; None for a sound file."""
+    def sentence(self, path: Path, header: Header, picture_s: float, read_s: float) -> str | None:
+        """One sentence for the user; None for a sound file. `read_s`: until when there was anything to read."""
         length = f"{picture_s:.1f} s"
         if header.ends_early or self.cut_short:
             return f"{shown(path)} ends too early: {length} of it could be read; copy it again."
         if self.packets or self.pictures:
             return f"{shown(path)} is damaged: some pictures of its {length} are lost or broken."
+        if self.times:
+            return f"{shown(path)} is damaged: the time stamps of some pictures are wrong, and {length} were found."
+        if self.hole_s is not None:
+            return f"{shown(path)} has a hole of {self.hole_s:.0f} s in its time stamps; only what is there was read."
         if header.unfinished and header.claimed_s is None:
             return f"{shown(path)} was never finished by its recorder and states no length: {length} were found."
         claimed_s = header.claimed_s
-        if header.fragmented and claimed_s is not None and claimed_s > 2 * picture_s + 1:
+        if header.stated.movie_s is not None:
+            claimed_s = header.stated.overstated_s or header.stated.movie_s
+        elif header.container not in ("mov", "matroska"):  # the others' word follows from their time stamps
+            claimed_s = None
+        if claimed_s is not None and claimed_s > (2 * picture_s if header.fragmented else 1.1 * read_s) + 1:
             return f"{shown(path)} claims {claimed_s:.1f} s, of which {length} are there; copy it again."
         return None
 
@@ -76,6 +87,7 @@ class _Packets:
     damaged: int
     encrypted: bool
     cut_short: bool
+    read_s: float  # the end of the last packet of any stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +105,16 @@ class _Clock:
 
     by_decoding_time: bool
     usual_step: int
+    wrong: frozenset[int] = frozenset()  # times that cannot be trusted
     last: int | None = None
 
     def time_of(self, frame: VideoFrame) -> int | None:
-        """None for a frame that comes out of order, as damage makes them: a player drops it."""
+        """None for a frame of a wrong time, or out of order, as damage makes them: a player drops it."""
         time = frame.dts if self.by_decoding_time or frame.pts is None else frame.pts
         if time is None:
             time = 0 if self.last is None else self.last + self.usual_step
+        if time in self.wrong:
+            return None
         if self.last is not None and time <= self.last:
             return None
         self.last = time
@@ -110,17 +125,19 @@ class PyavReader:
     """A file that PyAV reads. See `interface.VideoReader` for the interface."""
 
     def __init__(self, path: Path, header: Header, spec: FrameSpec) -> None:
-        self._path = path
+        self.path = path
         self._header = header
         self._spec = spec
         self._by_decoding_time = header.container in _NO_PRESENTATION_TIMES
         packets, self._time_base = _scan(path)
         self._packets = packets
         self._damage = _Damage(packets=packets.damaged, cut_short=packets.cut_short)
+        self._trusted = self._trusted_packets()
         self._whole_groups = self._groups_are_known()
         step = _usual_step(packets)
-        with closing(self._frames(None, _Clock(self._by_decoding_time, step))) as frames:
-            first = next(frames, None)
+        self._wrong = self._wrong_times()
+        with closing(self._frames(None, self._clock(step))) as frames:
+            first = next((frame for frame in frames if not frame[1].is_corrupt), None)
         if first is None:
             raise _nothing_shown(path, header, packets)
         self._table = self._timetable(first[0], step)
@@ -128,7 +145,10 @@ class PyavReader:
 
     @property
     def facts(self) -> VideoFacts:
-        return replace(self._facts, damage=self._damage.sentence(self._path, self._header, self._facts.picture_s))
+        end_s = self._facts.start_s + self._facts.picture_s
+        read_s = max(end_s, self._packets.read_s)
+        damage = self._damage.sentence(self.path, self._header, self._facts.picture_s, read_s)
+        return replace(self._facts, damage=damage)
 
     @property
     def starts_s(self) -> NDArray[np.float64]:
@@ -137,6 +157,10 @@ class PyavReader:
 
     def frames_at(self, times_s: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
         """See `VideoReader.frames_at`."""
+        return (picture for _, picture in self.pictures_at(times_s))
+
+    def pictures_at(self, times_s: Sequence[float]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """See `VideoReader.pictures_at`."""
         if not times_s:
             return
         targets = self._targets(times_s)
@@ -151,7 +175,7 @@ class PyavReader:
         if done < len(targets):
             for picture in self._pictures(targets[done:], None):
                 if picture is None:
-                    raise VideoError("corrupt", f"{shown(self._path)} gave a picture once and none now; copy it again.")
+                    raise VideoError("corrupt", f"{shown(self.path)} gave a picture once and none now; copy it again.")
                 yield picture
 
     def close(self) -> None:
@@ -171,16 +195,21 @@ class PyavReader:
         numbers = np.searchsorted(self._table.shown_at, ticks, side="right") - 1
         return self._table.shown_at[np.maximum(numbers, 0)]
 
+    def _clock(self, usual_step: int) -> _Clock:
+        return _Clock(self._by_decoding_time, usual_step, self._wrong)
+
     def _pictures(
         self, targets: NDArray[np.int64], needed: NDArray[np.bool_] | None
-    ) -> Iterator[NDArray[np.uint8] | None]:
-        """The picture for each target (rising ticks).
+    ) -> Iterator[tuple[float, NDArray[np.uint8]] | None]:
+        """The picture for each target (rising ticks), with the time at which it begins.
 
-        With all packets decoded, a target that never comes out is shown as a player would: by the frame before it,
-        and the first one if there is none before. With only the needed packets decoded it gives None and ends.
+        With all packets decoded, a target that never comes out, or only with parts made up, is shown as a player
+        would: by the frame before it, and the first one if there is none before. With only the needed packets decoded
+        it gives None and ends.
         """
-        clock = _Clock(self._by_decoding_time, self._table.usual_step)
-        with closing(self._frames(needed, clock, targets)) as frames:
+        clock = self._clock(self._table.usual_step)
+        with closing(self._frames(needed, clock, targets)) as decoded:
+            frames = decoded if needed is not None else (frame for frame in decoded if not frame[1].is_corrupt)
             before: tuple[int, VideoFrame] | None = None
             current = next(frames, None)
             made: tuple[int, NDArray[np.uint8]] | None = None
@@ -193,7 +222,7 @@ class PyavReader:
                     return
                 if made is None or made[0] != chosen[0]:
                     made = chosen[0], self._picture(chosen[1])
-                yield made[1]
+                yield float(made[0] * self._time_base), made[1]
 
     def _picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """A decoded frame → (side, side, 3) RGB, upright."""
@@ -211,7 +240,7 @@ class PyavReader:
         wanted = None if needed is None or targets is None else np.isin(self._packets.shown_at, targets)
         skips = wanted is not None and self._header.codec in _SKIPS_UNREFERENCED and not self._header.interlaced
         last = len(self._packets.shown_at) - 1 if needed is None else int(np.flatnonzero(needed)[-1])
-        with opened(self._path) as (container, stream):
+        with opened(self.path) as (container, stream):
             context = stream.codec_context
             context.thread_count = 1
             running = False
@@ -237,6 +266,8 @@ class PyavReader:
         """What comes out for one packet (None: what is left in the decoder); damage is counted, not raised."""
         try:
             frames = stream.codec_context.decode(packet)
+        except MemoryError:  # PyAV's is an FFmpegError, too
+            raise
         except av.FFmpegError:
             self._damage.packets += 1
             return
@@ -253,10 +284,28 @@ class PyavReader:
             and not self._by_decoding_time
             and not self._header.false_key_frames
             and not self._packets.damaged
+            and bool(self._trusted.all())
             and not self._header.ends_early
             and bool((self._packets.shown_at != _NO_TIME).all())
             and bool(self._packets.is_key.any())
         )
+
+    def _trusted_packets(self) -> NDArray[np.bool_]:
+        """(N,) whose times can be trusted; hidden packets and those without a time count as trusted here."""
+        packets = self._packets
+        ticks = packets.decoded_at if self._by_decoding_time else packets.shown_at
+        judged = ~packets.is_hidden & (ticks != _NO_TIME)
+        mask = np.ones(len(ticks), dtype=np.bool_)
+        mask[judged] = trusted(ticks[judged] * self._time_base, self._header.stated)
+        self._damage.times = int((~mask).sum())
+        return mask
+
+    def _wrong_times(self) -> frozenset[int]:
+        """The ticks of the packets that cannot be trusted, without those that a trusted one has as well."""
+        if self._by_decoding_time:
+            return frozenset()
+        times = self._packets.shown_at
+        return frozenset(times[~self._trusted].tolist()) - frozenset(times[self._trusted].tolist())
 
     def _needed(self, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(N,) packets to decode: for each target those from its key frame to itself, small gaps closed."""
@@ -282,7 +331,7 @@ class PyavReader:
     def _timetable(self, first: int, step: int) -> _Timetable:
         """When each picture is shown, from the first one that comes out of the decoder."""
         packets = self._packets
-        visible = ~packets.is_hidden
+        visible = ~packets.is_hidden & self._trusted
         if self._by_decoding_time:
             # The decoder holds back as many pictures as it must to put them in order: every time comes that much later.
             times = np.unique(packets.decoded_at[visible])
@@ -294,8 +343,16 @@ class PyavReader:
         if not len(times):
             return _Timetable(np.array([first], dtype=np.int64), first + step, step)
         last = int(packets.lasts[visible][where[-1]])
-        end = int(times[-1]) + (last if last > 0 else step)
+        end = int(times[-1]) + self._length_of_last(last, step)
         return _Timetable(times, self._cut_by_edit_list(int(times[0]), int(times[-1]), end), step)
+
+    def _length_of_last(self, told: int, step: int) -> int:
+        """In ticks: what the container tells of the last picture, unless that is too long to be trusted."""
+        second = max(1, round(1 / self._time_base))
+        likely = (ticks for ticks in (told, step) if 0 < ticks * self._time_base <= FAR_S)
+        length = next(likely, second)
+        self._damage.times += told > length
+        return length
 
     def _cut_by_edit_list(self, first: int, last: int, end: int) -> int:
         """The end of the last picture, which an edit list may show for a part of its time only."""
@@ -307,6 +364,7 @@ class PyavReader:
 
     def _measure(self, first: VideoFrame) -> VideoFacts:
         table, base = self._table, self._time_base
+        self._damage.hole_s = hole_s(self.starts_s)
         picture_s = (table.end - int(table.shown_at[0])) * base
         width, height = first.width, first.height
         if self._header.rotation_deg % 180:
@@ -329,7 +387,7 @@ class PyavReader:
 def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """The packets of the stream that hold something; an error of the demuxer ends them."""
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if packet.size:
                 yield packet
     except av.FFmpegError:
@@ -339,18 +397,21 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Vi
 def _scan(path: Path) -> tuple[_Packets, float]:
     """One pass over the packets, and the length of a tick in seconds."""
     shown_at, decoded_at, lasts, flags = array("q"), array("q"), array("q"), bytearray()
-    damaged, encrypted, cut_short = 0, False, False
+    damaged, coded, cut_short, read_s = 0, False, False, 0.0
     with opened(path) as (container, stream):
         try:
-            for packet in container.demux(stream):
+            for packet in packets_of(container, None if _states_all_streams(container) else stream):
                 if not packet.size:
+                    continue
+                if packet.stream_index != stream.index:
+                    read_s = max(read_s, _end_s(packet))
                     continue
                 shown_at.append(_NO_TIME if packet.pts is None else packet.pts)
                 decoded_at.append(_NO_TIME if packet.dts is None else packet.dts)
                 lasts.append(packet.duration or 0)
                 flags.append(packet.is_keyframe | packet.is_discard << 1)
                 damaged += packet.is_corrupt
-                encrypted = encrypted or (len(flags) == 1 and packet.has_sidedata("encryption_info"))
+                coded = coded or (len(flags) == 1 and packet.has_sidedata("encryption_info"))
         except av.FFmpegError:
             cut_short = True
         time_base = float(stream.time_base or 1 / av.time_base)
@@ -362,10 +423,22 @@ def _scan(path: Path) -> tuple[_Packets, float]:
         is_key=(marks & 1).astype(np.bool_),
         is_hidden=(marks & 2).astype(np.bool_),
         damaged=damaged,
-        encrypted=encrypted,
+        encrypted=coded,
         cut_short=cut_short,
+        read_s=read_s,
     )
     return packets, time_base
+
+
+def _states_all_streams(container: InputContainer) -> bool:
+    """Whether the container states one length for all its streams: then the end of each must be known."""
+    return container.format.name.startswith("matroska")
+
+
+def _end_s(packet: Packet) -> float:
+    if packet.pts is None or packet.time_base is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
 def _usual_step(packets: _Packets) -> int:
@@ -380,7 +453,7 @@ def _usual_step(packets: _Packets) -> int:
 def _nothing_shown(path: Path, header: Header, packets: _Packets) -> VideoError:
     """Why no picture came out of the whole file."""
     if packets.encrypted:
-        return VideoError("encrypted", f"{shown(path)} is encrypted (DRM); only a copy without protection can be read.")
+        return encrypted(path)
     if not len(packets.shown_at) and not header.index_packets:
         return VideoError("no-frames", f"{shown(path)} has a video track without a single picture; record it again.")
     if header.ends_early:

@@ -14,7 +14,10 @@ from vidsearch.video.doubts import doubts
 from vidsearch.video.header import Header, probe
 from vidsearch.video.interface import VideoReader
 from vidsearch.video.messages import os_refusal, shown
-from vidsearch.video.windows import cut_windows
+from vidsearch.video.windows import windows_of
+
+_MICROSECOND = 1e-6
+_NO_SOUND_PICTURE = "no picture of it can be decoded soundly at its time"
 
 
 def open_reader(path: Path, frame_spec: FrameSpec, stderr_bytes: Callable[[], int] | None = None) -> VideoReader:
@@ -60,19 +63,43 @@ def read_windows(reader: VideoReader, window_spec: WindowSpec) -> Iterator[ClipF
     Each time is asked for once, however many windows share it, and a frame is kept no longer than a window needs
     it: memory is that of about two windows, however long the video is.
     """
-    windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
-    yield from fill_windows(windows, reader)
+    yield from own_windows(windows_in(reader, window_spec), reader)
+
+
+def windows_in(reader: VideoReader, window_spec: WindowSpec) -> list[ClipWindow]:
+    """Where the windows of a video lie, as far as its times tell."""
+    return windows_of(reader.starts_s, reader.facts.start_s + reader.facts.picture_s, window_spec)
+
+
+def own_windows(windows: Sequence[ClipWindow], reader: VideoReader) -> Iterator[ClipFrames]:
+    """The windows that show a picture of their own time; the pictures of the others could not be decoded soundly.
+
+    Raises VideoError if none is left.
+    """
+    left = False
+    for clip, starts_s in _filled(windows, reader):
+        if any(clip.window.start_s - _MICROSECOND <= start_s < clip.window.end_s for start_s in starts_s):
+            left = True
+            yield clip
+    if not left:
+        raise VideoError("corrupt", f"{shown(reader.path)} is damaged: {_NO_SOUND_PICTURE}; copy it again.")
 
 
 def fill_windows(windows: Sequence[ClipWindow], reader: VideoReader) -> Iterator[ClipFrames]:
-    """As `read_windows`, for windows that were cut before."""
+    """All of the windows, whenever the pictures that are shown in them begin."""
+    return (clip for clip, _ in _filled(windows, reader))
+
+
+def _filled(windows: Sequence[ClipWindow], reader: VideoReader) -> Iterator[tuple[ClipFrames, list[float]]]:
+    """Each window with its frames, and when these begin."""
     times = sorted({time for window in windows for time in window.times_s})
-    frames = zip(times, reader.frames_at(times), strict=True)
-    kept: dict[float, NDArray[np.uint8]] = {}
+    pictures = zip(times, reader.pictures_at(times), strict=True)
+    kept: dict[float, tuple[float, NDArray[np.uint8]]] = {}
     for window in windows:
         for time in [time for time in kept if time < window.times_s[0]]:
             del kept[time]
         while window.times_s[-1] not in kept:
-            time, frame = next(frames)
-            kept[time] = frame
-        yield ClipFrames(window, np.stack([kept[time] for time in window.times_s]))
+            time, picture = next(pictures)
+            kept[time] = picture
+        shown = [kept[time] for time in window.times_s]
+        yield ClipFrames(window, np.stack([frame for _, frame in shown])), [start_s for start_s, _ in shown]

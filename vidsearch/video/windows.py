@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidsearch.errors import VidsearchError
 from vidsearch.records import ClipWindow, WindowSpec
+from vidsearch.video.timeline import stretches
 
 # Times are rounded to the microsecond, so that windows which share a frame share the very same number.
 _DECIMALS = 6
@@ -28,6 +32,20 @@ def cut_windows(start_s: float, duration_s: float, spec: WindowSpec) -> list[Cli
     whole = math.ceil((last_s - 10**-_DECIMALS) / spec.stride_s)
     offsets = [number * spec.stride_s for number in range(whole)]
     return [_window(start_s + offset, spec.length_s, spec.frames) for offset in [*offsets, last_s]]
+
+
+def windows_of(starts_s: NDArray[np.float64], end_s: float, spec: WindowSpec) -> list[ClipWindow]:
+    """The windows of a video whose pictures begin at `starts_s` (N,), ascending, and whose last one ends at `end_s`.
+
+    Each stretch of pictures is cut by itself: a window in which no picture begins does not exist, and there are no more
+    windows than pictures for every stride of a window's length.
+    """
+    _check(spec)
+    return [
+        window
+        for start_s, stretch_end_s in stretches(starts_s, end_s, spec.length_s)
+        for window in cut_windows(start_s, stretch_end_s - start_s, spec)
+    ]
 
 
 def _window(start_s: float, length_s: float, frames: int) -> ClipWindow:

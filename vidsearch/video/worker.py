@@ -1,6 +1,6 @@
 """One decoding process: paths come in, facts and windows go out. Started by `pool`; imports no torch.
 
-    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames>
+    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames> <memory in bytes>
 
 Standard input carries one job a message, standard output the answers (see `ipc`); whatever the codec libraries
 print goes to standard error. The process ends when its standard input does, so that none is left when the program
@@ -20,15 +20,16 @@ from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
+from vidsearch.video.memory import limit_memory, out_of_memory
 from vidsearch.video.messages import os_refusal, shown
-from vidsearch.video.reader import fill_windows, open_reader
-from vidsearch.video.windows import cut_windows
+from vidsearch.video.reader import fill_windows, open_reader, own_windows, windows_in
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    frame_spec, window_spec = _specs(sys.argv[1:])
+    frame_spec, window_spec = _specs(sys.argv[1:6])
+    limit_memory(int(sys.argv[6]))
     answers = _claim_standard_output()
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
@@ -44,17 +45,21 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
         mark = fingerprint(file.path) if job.cut is None else None
         with open_reader(file.path, frame_spec, _stderr_bytes) as reader:
             if job.cut is None:
-                windows = cut_windows(reader.facts.start_s, reader.facts.picture_s, window_spec)
+                windows = windows_in(reader, window_spec)
+                clips = own_windows(windows, reader)
             else:
                 windows = list(job.cut(reader.facts, reader.starts_s))
+                clips = fill_windows(windows, reader)
             send(answers, Opened(reader.facts, len(windows)))
-            for clip in fill_windows(windows, reader):
+            for clip in clips:
                 send(answers, clip.window, clip.frames)
             facts = reader.facts
         _check_unchanged(file)
         send(answers, Done(facts, mark))
     except VideoError as error:
         send(answers, Failed(error))
+    except MemoryError:
+        send(answers, Failed(out_of_memory(file.path)))
 
 
 def _stderr_bytes() -> int:

@@ -7,8 +7,8 @@ import pytest
 from video_samples import even_times, make_video
 
 from vidsearch.records import FrameSpec
+from vidsearch.video.boxes import movie
 from vidsearch.video.reader import open_reader
-from vidsearch.video.structure import movie_length_s
 
 UNKNOWN = 0xFFFFFFFF
 
@@ -25,6 +25,12 @@ def restate(path: Path, length_s: float | None) -> None:
     scale = struct.unpack_from(">I", data, place)[0]
     struct.pack_into(">I", data, place + 4, UNKNOWN if length_s is None else round(length_s * scale))
     path.write_bytes(data)
+
+
+def movie_length_s(path: Path) -> float | None:
+    index = movie(path)
+    assert index is not None
+    return index.length_s
 
 
 @pytest.fixture

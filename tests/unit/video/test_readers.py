@@ -135,13 +135,13 @@ def test_windows_hold_their_frames_and_decode_each_time_once(tmp_path: Path) -> 
     path = make_video(tmp_path / "a.mp4", even_times(500, 25), b_frames=2)
     asked: list[float] = []
     with open_reader(path, SPEC) as reader:
-        original = reader.frames_at
+        original = reader.pictures_at
 
         def counted(times: list[float]) -> object:
             asked.extend(times)
             return original(times)
 
-        reader.frames_at = counted  # type: ignore[method-assign, assignment]  # counts, then does the real thing
+        reader.pictures_at = counted  # type: ignore[method-assign, assignment]  # counts, then does the real thing
         clips = list(read_windows(reader, WindowSpec()))
     assert [clip.window.start_s for clip in clips] == [0.0, 4.0, 8.0, 12.0]
     assert clips[0].frames.shape == (8, 32, 32, 3)
