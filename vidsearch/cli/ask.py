@@ -151,14 +151,13 @@ def _stdin_is_a_terminal() -> bool:
 def _hit(number: int) -> tuple[Path, TimeRange]:
     """A hit of the last query."""
     from vidsearch.answering.interface import TimeRange
+    from vidsearch.workflows.hits import hit_of_number
 
     with options.open_library() as library:
-        text, hits = library.last_hits()
-    hit = next((hit for hit in hits if hit.number == number), None)
-    if hit is None:
-        known = f"the last query, {text!r}, found {len(hits)}" if text else "no query was made yet"
-        raise VidsearchError(f"There is no hit {number}: {known}; query first, or name a file as ./{number}.")
-    return hit.path, TimeRange(hit.start_s, hit.end_s)
+        found = hit_of_number(library, number)
+    if found.moved_from is not None:
+        show.say(f"vidsearch: Hit {number} was in {found.moved_from}; its content is now in {found.hit.path}.")
+    return found.hit.path, TimeRange(found.hit.start_s, found.hit.end_s)
 
 
 def _path_and_range(clip: str) -> tuple[Path, TimeRange | None]:

@@ -135,6 +135,9 @@ class Library(Protocol):
     def info(self) -> LibraryInfo:
         """What there is, and how much room it takes."""
 
+    def paths_of(self, fingerprint: str) -> list[Path]:
+        """Where the library knows a content, by path."""
+
     # -- the last answer
 
     def save_hits(self, query: str, hits: Sequence[Hit]) -> bool:

@@ -106,8 +106,9 @@ def index_folders(
 ) -> Iterator[IndexOutcome]:
     """Brings the library up to date with the videos under `paths` and yields what it does.
 
-    Raises LibraryError when another process is writing. `open_executor` is given a spec, `open_embedder` and the number
-    of decoding jobs, only if there is something to embed: a run over an unchanged folder loads no network.
+    Raises LibraryError when another process is writing; a dry run writes nothing and does not mind. `open_executor` is
+    given a spec, `open_embedder` and the number of decoding jobs, only if there is something to embed: a run over an
+    unchanged folder loads no network.
     """
     let_waiting_threads_sleep()
     _check_paths(paths, library)

@@ -35,17 +35,17 @@ def merge_windows(
     A moment grows from its best window over windows that touch or overlap it and score at least `JOIN_SHARE` of the
     best one. Its score is that of the best window. Equal scores are ordered by path, then time.
     """
-    by_video: dict[int, list[ScoredWindow]] = {}
+    by_content: dict[int | str, list[ScoredWindow]] = {}
     for window in windows:
         if min_score is None or window.score >= min_score:
-            by_video.setdefault(window.video_id, []).append(window)
-    moments = [moment for group in by_video.values() for moment in _moments_of_video(group, per_video)]
+            by_content.setdefault(window.fingerprint or window.video_id, []).append(window)
+    moments = [moment for group in by_content.values() for moment in _moments_of_video(group, per_video)]
     moments.sort(key=lambda moment: (-moment.best.score, str(moment.path), moment.best.start_s))
     return [_hit(number, moment, model) for number, moment in enumerate(moments[:top], start=1)]
 
 
 def _moments_of_video(windows: Sequence[ScoredWindow], limit: int) -> list[_Moment]:
-    left = sorted(windows, key=lambda window: (-window.score, window.start_s))
+    left = sorted(windows, key=lambda window: (-window.score, window.start_s, window.offline, str(window.path)))
     moments: list[_Moment] = []
     while left and len(moments) < limit:
         moment = _grow(left[0], left)

@@ -130,7 +130,18 @@ def test_a_renamed_root_keeps_its_vectors(shelf: Shelf, tmp_path: Path) -> None:
     shelf.root.rename(tmp_path / "films")
     plan = shelf.index(tmp_path / "films")
     assert len(plan.moved) == 1
+    assert shelf.library.roots() == [tmp_path / "films"]
     assert shelf.paths() == [tmp_path / "films" / "a.mp4"]
+
+
+def test_a_root_stays_while_any_of_its_videos_is_missing(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("a.mp4", "a")
+    shelf.write("b.mp4", "bb")
+    shelf.index()
+    shelf.root.rename(tmp_path / "films")
+    (tmp_path / "films" / "b.mp4").rename(tmp_path / "b.mp4")
+    shelf.index(tmp_path / "films")
+    assert set(shelf.library.roots()) == {shelf.root, tmp_path / "films"}
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["hard link", "copy"])

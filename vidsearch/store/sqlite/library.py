@@ -208,8 +208,8 @@ class SqliteLibrary:
 
     def videos(self, under: Path | None = None) -> list[VideoRow]:
         """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""
-        filters = () if under is None else (Under(absolute(under)),)
         with self._database.reading() as connection:
+            filters = () if under is None else (Under(absolute(under)),)
             rows = videos.listed(connection, filters, Availability(videos.roots(connection)))
         return sorted(rows, key=lambda row: (sort_key(row.path), row.model or ""))
 
@@ -229,6 +229,11 @@ class SqliteLibrary:
             index_bytes=_bytes_of(self.folder, "index-*.hnsw*"),
             **totals,
         )
+
+    def paths_of(self, fingerprint: str) -> list[Path]:
+        """Where the library knows a content, by path."""
+        with self._database.reading() as connection:
+            return sorted(videos.paths_of(connection, fingerprint), key=sort_key)
 
     # -- the last answer ---------------------------------------------------------------------------------------------
 

@@ -103,6 +103,19 @@ def known_videos(connection: sqlite3.Connection, extractors: Iterable[Extractor]
     return [_known(row, frozenset(done.get(row[0], ()))) for row in rows]
 
 
+def paths_of(connection: sqlite3.Connection, fingerprint: str) -> list[Path]:
+    """The videos with a content, whichever of the two has the older form of fingerprint."""
+    rows = connection.execute(
+        "SELECT path, fingerprint FROM videos WHERE fingerprint BETWEEN :ends AND :ends || '~'",
+        {"ends": fingerprint.partition("-")[0]},
+    )
+    return [
+        rows_edge.path(path)
+        for path, stored in rows
+        if is_same_content(stored, fingerprint) or is_same_content(fingerprint, stored)
+    ]
+
+
 def listed(connection: sqlite3.Connection, filters: Sequence[Filter], availability: Availability) -> list[VideoRow]:
     """The videos that pass the filters: a row for each model that has seen one, and one if it failed."""
     passes, parameters = condition(filters)
