@@ -89,3 +89,16 @@ def test_a_library_that_cannot_be_written_keeps_no_numbers_and_says_so(
     asked = as_anybody("ask", "1", "what?", "--model", "mobilevideogpt-nano")
     assert (asked.returncode, asked.stdout) == (4, b"")
     assert b"cannot be written, so it keeps no hits: name the file\n" in asked.stderr
+
+
+def test_a_narrow_terminal_breaks_no_time_and_paths_start_at_the_current_folder(
+    clips_library: Path, tmp_path: Path
+) -> None:
+    command = ["sh", "-c", 'cd "$0" && stty cols 40 && exec "$@"', str(CLIPS.parent), *PROGRAM]
+    code, shown = run_on_terminal([*command, "query", "a yellow star blinks", "-k", "1"], b"")
+    assert code == 0
+    lines = [line.split() for line in shown.replace("\r", "").splitlines() if line.startswith("1 ")]
+    assert lines[0][1:5] == [lines[0][1], "high", "00:00.0", "00:04.0"]
+    wide = [*command[:2], 'cd "$0" && stty cols 100 && exec "$@"', *command[3:]]
+    shown = run_on_terminal([*wide, "query", "a yellow star blinks", "-k", "1"], b"")[1]
+    assert shown.splitlines()[1].split()[-1] == "clips/yellow-star-blinks.mp4"

@@ -18,6 +18,8 @@ import typer
 
 from vidsearch.errors import VidsearchError
 
+_NEVER_WRAPPED = 14  # signs of a cell: numbers, times, levels; what is longer gives way on a narrow terminal
+
 
 def write(text: str) -> None:
     """To stdout at once. A pipe gets names with their own bytes, also those that are not valid UTF-8; a terminal gets
@@ -83,6 +85,15 @@ def without_name(path: Path, sentence: str | None) -> str:
     return (sentence or "").removeprefix(f"{path} ")
 
 
+def place(path: Path) -> str:
+    """A path in a table: on a terminal from the current folder on, if it lies below; it can be typed as it stands."""
+    here = Path.cwd()
+    if not sys.stdout.isatty() or here not in path.parents:
+        return str(path)
+    below = str(path.relative_to(here))
+    return f"./{below}" if below.startswith("-") else below
+
+
 def printable(text: str) -> str:
     """Text for a message: control characters escaped, bytes that are not UTF-8 shown as `\\xe9`."""
     shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -126,8 +137,9 @@ def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, rig
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headers))
-    for header in headers:
-        table.add_column(header, justify="right" if right.get(header) else "left", overflow="fold")
+    for column, header in enumerate(headers):
+        short = all(len(row[column]) <= _NEVER_WRAPPED for row in rows)
+        table.add_column(header, justify="right" if right.get(header) else "left", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)

@@ -74,5 +74,5 @@ class HitsShown:
             match_level(hit.score, self.levels) or "-",
             time_text(hit.start_s, self.time_format),
             time_text(hit.end_s, self.time_format),
-            f"{hit.path} (offline)" if hit.offline and sys.stdout.isatty() else str(hit.path),
+            f"{show.place(hit.path)} (offline)" if hit.offline and sys.stdout.isatty() else show.place(hit.path),
         )

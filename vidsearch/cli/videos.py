@@ -37,7 +37,7 @@ def videos(
                 row.state,
                 "" if row.duration_s is None else clock(row.duration_s),
                 str(row.windows),
-                str(row.path),
+                show.place(row.path),
                 show.without_name(row.path, row.error),
             )
             for row in rows

@@ -45,6 +45,8 @@ COMMANDS = ("run", "evaluate", "ship", "ablation", "calibrate", "ask", "evaluate
 def main(arguments: Sequence[str]) -> None:
     """Run one command; `run` where none is named. Raises VidsearchError for what the user can mend."""
     words = list(arguments)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        raise VidsearchError(f"There is no vidsearch train {words[0]}; choose one of {', '.join(COMMANDS)}.")
     if not words or words[0] not in (*COMMANDS, "-h", "--help"):
         words.insert(0, "run")
     options = _parser().parse_args(words)
@@ -134,6 +136,8 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint = options.out / CHECKPOINT_FILE
     if options.resume:
         trainer.resume(checkpoint)
+        if trainer.step >= steps:
+            sys.stderr.write(f"{checkpoint} is at step {trainer.step} already; give more --steps to go on.\n")
     elif checkpoint.exists():
         raise VidsearchError(f"{checkpoint} is there already; add --resume to go on, or choose another --out folder.")
     else:

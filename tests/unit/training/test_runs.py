@@ -143,6 +143,9 @@ def test_the_commands_train_measure_and_ship(tmp_path: Path, capsys: pytest.Capt
         main([*words, "--steps", "8"])
     main([*words, "--steps", "9", "--resume"])
     assert [json.loads(line)["step"] for line in capsys.readouterr().out.splitlines()] == [9]
+    main([*words, "--steps", "2", "--resume"])
+    over = capsys.readouterr()
+    assert (over.out, over.err) == ("", f"{run / 'checkpoint.pt'} is at step 9 already; give more --steps to go on.\n")
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
     main(["ship", str(run), str(tmp_path / "model")])
     folder = open_folder(tmp_path / "model")
@@ -250,3 +253,8 @@ def test_a_written_file_shows_the_scene(tmp_path: Path) -> None:
     red = (window.frames[..., 0] > 180) & (window.frames[..., 1] < 90)
     centres = [float(np.flatnonzero(frame.any(axis=0)).mean()) for frame in red]
     assert all(later < earlier for earlier, later in pairwise(centres))
+
+
+def test_a_command_that_there_is_not_is_told() -> None:
+    with pytest.raises(VidsearchError, match="There is no vidsearch train nope; choose one of run, evaluate"):
+        main(["nope"])
