@@ -4,6 +4,7 @@
     python benchmarks/ask.py --tokens 8 --dtype int8         shorter; another precision
     python benchmarks/ask.py --folder DIR                    keep the model folder that is made, or use it again
     python benchmarks/ask.py --profile                       only where the time of a first question goes
+    python benchmarks/ask.py --device cuda --tokens 256      on a GPU, under 3 minutes, with agreement with the CPU
 
 The network has its full size and the weights of the parity recipe (tests/parity): speed does not depend on them. In one
 process, on one clip, three things are timed:
@@ -15,8 +16,13 @@ process, on one clip, three things are timed:
   away, the projector pools last, the output head runs on every position, and nothing is kept between questions;
 - the limit: one reading of the language model's weights for each token, at the speed at which memory can be read.
 
-Peak memory is that of a fresh process that asks two questions, beside the bytes of all weights in the precision chosen.
-Ratios count; a machine that is busy spoils the figures. Memory is read from /proc: Linux only. The last line is JSON.
+On a GPU the limit is that of its memory. A first question is also timed in a process that has answered one, in all and
+without the decoding of the clip. Logits after 200 random tokens, and 50 greedy answers of mobilevideogpt-nano
+(`same_answers`), are compared with float32 on the CPU.
+
+On a CPU, peak memory is that of a fresh process that asks two questions, beside the bytes of all weights in the
+precision chosen. Ratios count; a machine that is busy spoils the figures. Memory is read from /proc: Linux only. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -42,8 +49,9 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
 from vidsearch.answering.answerer import open_answerer
-from vidsearch.answering.interface import Clip, ClipSession, GenerationOptions, Precision
+from vidsearch.answering.interface import Clip, ClipSession, GenerationOptions, Precision, TimeRange
 from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
+from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
 from vidsearch.cli.memory import keep_freed_memory
 from vidsearch.models.folder import ModelFolder, config_text, open_folder
@@ -56,6 +64,9 @@ from vidsearch.models.mobilevideogpt.load import load_language_model, named_tens
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.mobilevideogpt.pixels import preprocess_image, preprocess_video
 from vidsearch.models.mobilevideogpt.prompt import AFTER_QUESTION, BEFORE_FRAMES
+from vidsearch.models.qwen2.cache import KeyValueCache
+from vidsearch.records import FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.pool import DecodePool
 
 REPOSITORY = Path(__file__).parents[1]
 DEFAULT_CLIP = REPOSITORY / "examples" / "clips" / "long-five-events.mp4"
@@ -63,6 +74,8 @@ QUESTIONS = (
     "what happens in the clip and what is to be seen behind it",
     "which colour has it and where does it go then",
 )
+NANO = REPOSITORY / "vidsearch" / "models" / "bundled" / "mobilevideogpt-nano"
+NANO_QUESTIONS = ("what is there?", "what colour is it?", "what happens?", "how many are there?", "where does it go?")
 _NEVER_STOP = {"eos_token_id": 151_935}
 _TOWERS = "encoders.pt"  # both encoders in float32, as the reference reads them from disk
 
@@ -96,11 +109,13 @@ def report(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> No
     """Measures and prints everything."""
     ours = time_ours(folder, wanted, scratch / "cache")
     figures: dict[str, float] = dict(ours)
+    figures["memory_gb_per_s"] = memory_speed(wanted.device)
+    figures["limit_tokens_per_s"] = figures["memory_gb_per_s"] * 1e9 / figures["bytes_per_token"]
+    figures["share_of_limit"] = figures["tokens_per_s"] / figures["limit_tokens_per_s"]
     if wanted.device == "cpu":
-        figures |= {"memory_gb_per_s": memory_speed()}
-        figures["limit_tokens_per_s"] = figures["memory_gb_per_s"] * 1e9 / figures["bytes_per_token"]
-        figures["share_of_limit"] = figures["tokens_per_s"] / figures["limit_tokens_per_s"]
         figures |= memory_in_fresh_process(folder, wanted)
+    else:
+        figures |= agreement_with_cpu(folder, wanted, scratch)
     if not wanted.without_reference:
         figures |= time_reference(folder, wanted)
         figures["first_ratio"] = figures["first_s"] / figures["reference_first_s"]
@@ -119,7 +134,10 @@ def operators_of_first_question(folder: ModelFolder, wanted: argparse.Namespace,
     """A table of torch's operators by time, of a first question in a process that has answered one before."""
     for run in ("first", "second"):
         answerer = opened(folder, wanted, scratch / run)
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        kinds = (
+            torch.profiler.supported_activities() if wanted.device != "cpu" else {torch.profiler.ProfilerActivity.CPU}
+        )
+        with torch.profiler.profile(activities=kinds) as profiler:
             _, encode_s, first_s = first_question(answerer, wanted.clip)
     table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60)
     return f"{table}\nfirst question {first_s:.2f} s, of which decoding and encoding {encode_s:.2f} s"
@@ -134,6 +152,8 @@ def time_ours(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> d
     next_s = min(time_to_first_token(session, QUESTIONS[1]) for _ in range(2))
     figures = {"opening_s": opening_s, "encode_s": encode_s, "first_s": first_s, "next_s": next_s}
     figures["tokens_per_s"] = decoding_speed(session, wanted.tokens)
+    _, _, figures["warm_first_s"] = first_question(answerer, wanted.clip, TimeRange(0.0))  # not in the cache
+    figures["warm_first_undecoded_s"] = figures["warm_first_s"] - decode_s(wanted.clip)
     again = opened(folder, wanted, cache).encode(Clip(wanted.clip))
     assert again.clip.from_cache
     figures["cached_first_s"] = time_to_first_token(again, QUESTIONS[0])
@@ -153,12 +173,25 @@ def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> Mobi
     return cast("MobileVideoGPTAnswerer", answerer)
 
 
-def first_question(answerer: MobileVideoGPTAnswerer, clip: Path) -> tuple[ClipSession, float, float]:
+def first_question(
+    answerer: MobileVideoGPTAnswerer, clip: Path, span: TimeRange | None = None
+) -> tuple[ClipSession, float, float]:
     """The session; seconds of decoding and encoding; seconds until the first token, these included."""
     started = time.perf_counter()
-    session = answerer.encode(Clip(clip))
+    session = answerer.encode(Clip(clip, span or TimeRange()))
     encode_s = time.perf_counter() - started
     return session, encode_s, encode_s + time_to_first_token(session, QUESTIONS[0])
+
+
+def decode_s(clip: Path) -> float:
+    """Seconds for the frames alone, in a worker process of their own, as the answerer has them."""
+    status = clip.stat()
+    started = time.perf_counter()
+    with DecodePool(1, FrameSpec(1, "as-is"), WindowSpec(), buffered_events=1) as pool:
+        file = VideoFile(clip, status.st_size, status.st_mtime_ns)
+        for _ in pool.decode([file], partial(choose_frames, TimeRange(), "reference")):
+            pass
+    return time.perf_counter() - started
 
 
 def time_to_first_token(session: ClipSession, question: str) -> float:
@@ -222,15 +255,41 @@ def peak_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def memory_speed() -> float:
-    """GB/s at which all threads together read 1 GiB, the best of 5."""
-    block = torch.ones(1 << 28)
+def memory_speed(device: str) -> float:
+    """GB/s at which the device, or all threads together, read 1 GiB, the best of 5."""
+    block = torch.ones(1 << 28, device=device)
+    block.sum().item()
     best = float("inf")
     for _ in range(5):
         started = time.perf_counter()
-        block.sum()
+        block.sum().item()  # waits for the device
         best = min(best, time.perf_counter() - started)
     return block.nbytes / best / 1e9
+
+
+def agreement_with_cpu(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> dict[str, float]:
+    """The largest difference of a logit, relative to the largest; the share of 50 answers that are the same."""
+    on_cpu = argparse.Namespace(device="cpu", dtype="float32")
+    rows = CONFIGS[folder.name].language_model.vocab_size
+    ids = torch.randint(0, rows, (200,), generator=torch.Generator().manual_seed(0)).tolist()
+    found = []
+    for settings in (wanted, on_cpu):
+        chat = opened(folder, settings, scratch / settings.device).chat
+        cache = KeyValueCache(chat.config.num_hidden_layers)
+        chat.backend.logits(chat.backend.embed(ids), cache)
+        found.append(chat.backend.next_logits(7, cache).float().cpu())
+    difference = float((found[0] - found[1]).abs().max() / found[1].abs().max())
+    nano = open_folder(NANO)
+    told = [nano_answers(opened(nano, settings, scratch / f"nano-{settings.device}")) for settings in (wanted, on_cpu)]
+    same = sum(one == other for one, other in zip(*told, strict=True)) / len(told[0])
+    return {"logits_difference": difference, "same_answers": same}
+
+
+def nano_answers(answerer: MobileVideoGPTAnswerer) -> list[str]:
+    """Greedy answers about the first ten example clips."""
+    clips = sorted(DEFAULT_CLIP.parent.glob("*.mp4"))[:10]
+    sessions = [answerer.encode(Clip(clip)) for clip in clips]
+    return ["".join(session.ask(question, GenerationOptions())) for session in sessions for question in NANO_QUESTIONS]
 
 
 # ── the reference's way ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -79,10 +79,11 @@ class MobileVideoGPTAnswerer:
     def _network_for(self, encoder: Encoder) -> MobileVideoGPT:
         """The network with one encoder ready to run.
 
-        Each is mapped from the file for each clip, in a tenth of a second, and let go of: it leaves its memory to the
-        other encoder and to the answer, and a clip that is cached needs neither.
+        On a CPU each is mapped from the file for each clip, in a tenth of a second, and let go of: it leaves its memory
+        to the other encoder and to the answer, and a clip that is cached needs neither. An accelerator keeps both: it
+        has the memory, and sending them takes longer than running them.
         """
-        network = load_language_model(self._folder)
+        network = self.network if self.chat.backend.keeps_network else load_language_model(self._folder)
         inner = network.model
         motion = (inner.vision_tower, inner.mm_projector, inner.image_mm_projector)
         for part in (network.image_tower,) if encoder == "image" else motion:

@@ -36,6 +36,7 @@ class LMBackend(generation.LMBackend, Protocol):
 
     dtype: torch.dtype  # of its activations
     weights: Weights
+    keeps_network: bool  # all of it may stay on the device; else encoders are read when they are needed
 
 
 def open_lm_backend(
@@ -63,6 +64,8 @@ def choose_weights(precision: Precision, device: torch.device, width: int) -> We
 class PackedBackend:
     """An `LMBackend` for a CPU: packed weights."""
 
+    keeps_network = False
+
     def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: Weights) -> None:
         self.weights = weights
         self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
@@ -85,6 +88,8 @@ class DeviceBackend:
 
     A token goes through a step of fixed shapes, on CUDA a captured graph (`models/qwen2/decode_step.py`).
     """
+
+    keeps_network = True
 
     def __init__(self, network: MobileVideoGPT, device: torch.device, weights: Weights) -> None:
         self.weights = weights

@@ -18,11 +18,13 @@ from vidsearch.answering.interface import Clip, GenerationOptions, TimeRange
 from vidsearch.answering.mobilevideogpt import answerer as answering_module
 from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
 from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
+from vidsearch.answering.mobilevideogpt.lm_backend import DeviceBackend
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
 from vidsearch.answering.visual_cache import VisualCache
 from vidsearch.errors import ModelError, VideoError, VidsearchError
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.config import IMAGE_TOKEN
+from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.qwen2.cache import KeyValueCache
 
 CLIP = CLIPS / "red-square-left-then-up.mp4"
@@ -211,6 +213,26 @@ def test_precisions(folder: ModelFolder, tmp_path: Path, precision: str, words: 
     assert answerer.device.startswith(f"cpu ({words}, ")
     session = answerer.encode(Clip(CLIP))
     assert said(session.ask(QUESTION, SHORT)) == said(session.ask(QUESTION, SHORT)) != ""
+
+
+def test_an_accelerator_keeps_the_encoders_and_answers_alike(
+    folder: ModelFolder, answerer: MobileVideoGPTAnswerer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an accelerator runs, here on the CPU."""
+
+    def on_device(_: ModelFolder, network: MobileVideoGPT, device: torch.device, __: str) -> DeviceBackend:
+        return DeviceBackend(network, device, "float32")
+
+    monkeypatch.setattr(answering_module, "open_lm_backend", on_device)
+    kept = opened(folder, tmp_path)
+    read: list[ModelFolder] = []
+    monkeypatch.setattr(answering_module, "load_language_model", read.append)
+    for clip in (CLIP, OTHER):
+        session, expected = kept.encode(Clip(clip)), answerer.encode(Clip(clip))
+        assert session.clip.keyframes_s == expected.clip.keyframes_s
+        for question in (QUESTION, "who runs now?"):
+            assert said(session.ask(question, SHORT)) == said(expected.ask(question, SHORT))
+    assert read == []
 
 
 def test_models_and_devices_that_are_not_here(folder: ModelFolder, tmp_path: Path) -> None:
