@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import CLIPS as CLIPS_DIR
 from support import RunVidsearch
 
 from vidsearch.training.world.stand_ins import write_activitynet, write_msrvtt
@@ -48,6 +49,22 @@ def test_the_table_stands_beside_what_was_published(msrvtt: Path, command: RunVi
     assert any(line.startswith("MobileViCLIP-Small\t42.5\t43.5\t") for line in lines)
 
 
+def test_actions_are_named_of_the_classes_of_a_folder(tmp_path: Path, command: RunVidsearch) -> None:
+    for name in ("yellow-star-blinks", "green-cross-camera-zooms-in", "blue-heart-grows"):
+        label = name.split("-")[1]
+        (tmp_path / label).mkdir()
+        (tmp_path / label / f"{name}.mp4").symlink_to(CLIPS_DIR / f"{name}.mp4")
+    done = command("evaluate", "actions", "folder", "--data", tmp_path, "--json")
+    assert done.returncode == 0 and done.stderr == b""
+    result = json.loads(done.stdout)
+    assert (result["items"], result["classes"], result["missing"]) == (3, 3, [])
+    assert result["metrics"]["top5"] == 100 and result["published"] == []
+    assert result["metrics"]["avg"] == (result["metrics"]["top1"] + 100) / 2
+    lines = command("evaluate", "actions", "folder", "--data", tmp_path).stdout.decode().splitlines()
+    assert lines[0] == "mobileviclip-nano on folder: 3 videos, 3 classes"
+    assert lines[1] == f"\t{result['metrics']['top1']:.1f}\t100.0\t{result['metrics']['avg']:.1f}"
+
+
 def test_what_is_left_out_is_named(tmp_path: Path, command: RunVidsearch) -> None:
     folder = write_activitynet(tmp_path / "anet", 4)
     (folder / "v_1.mp4").unlink()
@@ -69,6 +86,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, command: RunVidsearch) -> Non
         (("retrieval", "lsmdc", "--data", "."), 2, b"holds no LSMDC16_challenge_1000_publictect.csv"),
         (("retrieval", "lsmdc", "--data", ".", "--model", "mobilevideogpt-nano"), 5, b"mobilevideogpt-nano"),
         (("retrieval", "lsmdc"), 2, b"Missing option '--data'"),
+        (("actions", "ssv2", "--data", "."), 2, b"No action set is called 'ssv2'"),
     ],
 )
 def test_mistakes_are_named(words: tuple[str, ...], code: int, message: bytes, command: RunVidsearch) -> None:

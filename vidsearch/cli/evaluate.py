@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +14,14 @@ from vidsearch.cli.options import Device, Json, Model, given_path
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+    from vidsearch.evaluation.run_actions import ActionResult
     from vidsearch.evaluation.run_retrieval import RetrievalResult
+    from vidsearch.evaluation.video_vectors import Progress
+
+Result = TypeVar("Result", "RetrievalResult", "ActionResult")
 
 EXIT_SOME_FAILED = 3
 _DIRECTIONS = {
@@ -46,27 +53,76 @@ def retrieval(
     as_json: Json = False,
 ) -> None:
     """Find each video by its text, and each text by its video: recall at 1, 5, 10, median and mean rank."""
+    from vidsearch.evaluation.run_retrieval import RetrievalRequest, evaluate_retrieval
+
+    opened = _open(model, device)
+    result = _watched(evaluate_retrieval(RetrievalRequest(benchmark, data, limit, annotations), *opened))
+    show.write_json(result.as_dict()) if as_json else _show_retrieval(result)
+    _end(result)
+
+
+@app.command("actions")
+def actions(
+    benchmark: Annotated[str, typer.Argument(metavar="SET", help="kinetics400, hmdb51, ucf101, or folder.")],
+    data: Data,
+    model: Model = DEFAULT_MODEL,
+    limit: Limit = None,
+    annotations: Annotations = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Name what is done in each video, of all classes of the set, zero-shot: top-1, top-5 and their mean."""
+    from vidsearch.evaluation.run_actions import ActionRequest, evaluate_actions
+
+    opened = _open(model, device)
+    result = _watched(evaluate_actions(ActionRequest(benchmark, data, limit, annotations), *opened))
+    show.write_json(result.as_dict()) if as_json else _show_actions(result)
+    _end(result)
+
+
+def _open(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
+    """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
-    from vidsearch.evaluation.run_retrieval import Progress, RetrievalRequest, evaluate_retrieval
     from vidsearch.models.folder import find_model
 
-    folder = find_model(model, dirs.models_dir(), "embedding")
-    request = RetrievalRequest(benchmark, data, limit, annotations)
+    weights = find_model(model, dirs.models_dir(), "embedding").weights
     clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
-    cache = dirs.cache_dir() / "evaluation"
+    return clips, texts, dirs.cache_dir() / "evaluation", weights
+
+
+def _watched(events: Iterator[Progress | Result]) -> Result:
+    """The last event, with the progress before it on a terminal."""
+    from vidsearch.evaluation.video_vectors import Progress
+
     with Counting("videos") as counting:
-        for event in evaluate_retrieval(request, clips, texts, cache, folder.weights):
-            if isinstance(event, Progress):
-                counting.at(event.done, event.total)
-            else:
-                result = event
-    show.write_json(result.as_dict()) if as_json else _show(result)
+        for event in events:
+            if not isinstance(event, Progress):
+                return event
+            counting.at(event.done, event.total)
+    raise RuntimeError("an evaluation ends with its result")
+
+
+def _end(result: RetrievalResult | ActionResult) -> None:
     _say_what_is_left_out(result)
     if result.unreadable:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _show(result: RetrievalResult) -> None:
+def _show_actions(result: ActionResult) -> None:
+    show.write(f"{result.model} on {result.set}: {result.items} videos, {result.classes} classes\n")
+    names = ("top1", "top5", "avg")
+    splits = {**result.splits, "mean": result.metrics} if len(result.splits) > 1 else {"": result.metrics}
+    rows = [(split, *(f"{own[name]:.1f}" for name in names)) for split, own in splits.items()]
+    headers = ("", "top-1", "top-5", "mean of both")
+    show.table_or_lines(headers, rows, right=dict.fromkeys(headers[1:], True))
+    if result.published:
+        show.write("\npublished top-1\n")
+        rows = [(each.model, f"{each.figures['top1']:.1f}", each.note) for each in result.published]
+        show.table_or_lines(("", "top-1", ""), rows, right={"top-1": True})
+    show.write(f"\n{result.protocol}\n")
+
+
+def _show_retrieval(result: RetrievalResult) -> None:
     headers = ("", "R@1", "R@5", "R@10", "MdR", "MnR", "R@1 if ties")
     rows = []
     for name, words in _DIRECTIONS.items():
@@ -87,12 +143,11 @@ def _show(result: RetrievalResult) -> None:
     show.write(f"\n{result.protocol}\n")
 
 
-def _figure(figures: object, name: str) -> str:
-    value = figures.get(name) if hasattr(figures, "get") else None
-    return "" if value is None else f"{value:.1f}"
+def _figure(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.1f}" if name in figures else ""
 
 
-def _say_what_is_left_out(result: RetrievalResult) -> None:
+def _say_what_is_left_out(result: RetrievalResult | ActionResult) -> None:
     if result.missing:
         show.say(f"Left out: {len(result.missing)} videos that are not there: {_some(result.missing)}.")
     if result.unreadable:

@@ -16,15 +16,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.captions import read_captions
-from vidsearch.video.discover import VIDEO_SUFFIXES
+from vidsearch.evaluation.files import files_of, find_file, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +60,11 @@ def read_set(name: str, data: Path, annotations: Path | None = None) -> list[Lis
         names = {path: str(path.relative_to(data) if path.is_relative_to(data) else path) for path, _ in rows}
         files = {name: path if path.is_file() else None for path, name in names.items()}
         return _listed(((names[path], text) for path, text in rows), known, files)
-    source = annotations or _find(data, known.annotations)
+    source = annotations or find_file(data, known.annotations)
     pairs = _read(source, known)
     if not pairs:
         raise VidsearchError(f"{source} lists no videos.")
-    return _listed(pairs, known, _files_of(data, {video for video, _ in pairs}))
+    return _listed(pairs, known, files_of(data, {video for video, _ in pairs}))
 
 
 def retrieval_set(name: str) -> RetrievalSet:
@@ -83,17 +82,10 @@ def _listed(pairs: Iterable[tuple[str, str]], known: RetrievalSet, files: Mappin
     return [Listed(video, own, files.get(video)) for video, own in joined.items()]
 
 
-def _find(data: Path, name: str) -> Path:
-    found = sorted(data.rglob(name), key=lambda path: (len(path.parts), path))
-    if not found:
-        raise VidsearchError(f"{data} holds no {name}; put the authors' file there, or name it with --annotations.")
-    return found[0]
-
-
 def _read(source: Path, known: RetrievalSet) -> list[tuple[str, str]]:
     """Names of videos and their texts; VidsearchError if the file cannot be read or is not in a known form."""
     try:
-        if source.suffix == ".json" and _is_internvideo2(content := json.loads(_text(source))):
+        if source.suffix == ".json" and _is_internvideo2(content := json.loads(read_text(source))):
             return _checked(_internvideo2(content))
         return _checked(known.read(source))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -109,13 +101,6 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return checked
 
 
-def _text(source: Path) -> str:
-    try:
-        return source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VidsearchError(f"{source} cannot be read as text ({error}).") from error
-
-
 def _is_internvideo2(content: Any) -> bool:
     return isinstance(content, list) and bool(content) and {"video", "caption"} <= set(content[0])
 
@@ -129,49 +114,25 @@ def _internvideo2(content: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
 
 
 def _msrvtt(source: Path) -> Iterable[tuple[str, str]]:
-    for row in csv.DictReader(io.StringIO(_text(source), newline="")):
+    for row in csv.DictReader(io.StringIO(read_text(source), newline="")):
         yield row["video_id"], row["sentence"]
 
 
 def _didemo(source: Path) -> Iterable[tuple[str, str]]:
-    for record in json.loads(_text(source)):
+    for record in json.loads(read_text(source)):
         yield record["video"], record["description"].strip()
 
 
 def _activitynet(source: Path) -> Iterable[tuple[str, str]]:
-    for video, record in json.loads(_text(source)).items():
+    for video, record in json.loads(read_text(source)).items():
         for sentence in record["sentences"]:
             yield video, sentence.strip()
 
 
 def _lsmdc(source: Path) -> Iterable[tuple[str, str]]:
-    for row in csv.reader(io.StringIO(_text(source), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE):
+    for row in csv.reader(io.StringIO(read_text(source), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE):
         if row:
             yield row[0], row[5]
-
-
-def _files_of(data: Path, names: Iterable[str]) -> dict[str, Path | None]:
-    """The file of each name below `data`: the path itself, else a file of that name, else a video with that stem.
-
-    Sets name files with or without an ending, and mirrors change endings; a name may even end in a bare full stop.
-    """
-    by_name: dict[str, Path] = {}
-    by_stem: dict[str, Path] = {}
-    for folder, folders, files in os.walk(data):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(folder, file)
-            by_name.setdefault(file, path)
-            if path.suffix.lower() in VIDEO_SUFFIXES:
-                by_stem.setdefault(path.stem, path)
-    found: dict[str, Path | None] = {}
-    for name in names:
-        base = PurePosixPath(name).name
-        stem = base.rstrip(".") if base.endswith(".") else os.path.splitext(base)[0]  # noqa: PTH122  # of a name
-        whole = data / name
-        here = whole if whole.is_file() else None
-        found[name] = here or by_name.get(base) or by_stem.get(base.rstrip(".")) or by_stem.get(stem)
-    return found
 
 
 RETRIEVAL_SETS = {

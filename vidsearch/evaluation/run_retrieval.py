@@ -14,17 +14,9 @@ from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.retrieval import retrieval
 from vidsearch.evaluation.retrieval_sets import Listed, RetrievalSet, read_set, retrieval_set
-from vidsearch.evaluation.video_vectors import VectorCache, VideoUnreadable, VideoVector, embed_videos
+from vidsearch.evaluation.video_vectors import Gathered, Progress, VectorCache, gather
 
 PROTOCOL = "8 middle frames of a video; cosine in float32; of equal scores that with the lower number first"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """So many of all videos have been looked at."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +72,14 @@ def evaluate_retrieval(
     if not present:
         raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
     cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first {known.first_s}")
-    found: dict[int, np.ndarray] = {}
-    unreadable: dict[str, str] = {}
-    yield Progress(0, len(present))
-    for event in embed_videos([path for _, path in present], clips, cache, known.first_s):
-        match event:
-            case VideoVector(number, vector):
-                found[number] = vector
-            case VideoUnreadable(number, reason):
-                unreadable[present[number][0].name] = reason
-        yield Progress(len(found) + len(unreadable), len(present))
-    if not found:
-        raise VidsearchError(
-            f"None of the {len(present)} videos of {request.set} can be read: {next(iter(unreadable.values()))}"
-        )
-    ranked = [present[number][0] for number in sorted(found)]
-    metrics = _metrics(ranked, np.stack([found[number] for number in sorted(found)]), texts)
+    gathered = Gathered({}, {})
+    for event in gather([path for _, path in present], clips, cache, known.first_s):
+        if isinstance(event, Gathered):
+            gathered = event
+        else:
+            yield event
+    ranked = [present[number][0] for number in sorted(gathered.vectors)]
+    metrics = _metrics(ranked, gathered.stacked(), texts)
     missing = tuple(video.name for video in listed if video.path is None)
     yield RetrievalResult(
         set=request.set,
@@ -103,7 +87,7 @@ def evaluate_retrieval(
         items=len(ranked),
         texts=sum(len(video.texts) for video in ranked),
         missing=missing,
-        unreadable=unreadable,
+        unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
         metrics=metrics,
         protocol=_protocol(known),
         published=published("retrieval", request.set),

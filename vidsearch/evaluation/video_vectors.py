@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.embedding.interface import ClipEmbedder
-from vidsearch.errors import VideoError
+from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.files import replacing
 from vidsearch.records import FrameSpec
 from vidsearch.video.reader import open_reader
@@ -127,3 +127,42 @@ def _embed(
     for (number, _), vector in zip(waiting, vectors, strict=True):
         cache.store(videos[number], vector)
         yield VideoVector(number, vector, kept=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So many of all videos have been looked at."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The vectors of videos by number, and why others have none."""
+
+    vectors: dict[int, Vector]
+    unreadable: dict[int, str]
+
+    def stacked(self) -> Vector:
+        """(N, E), by number."""
+        return np.stack([self.vectors[number] for number in sorted(self.vectors)])
+
+
+def gather(
+    videos: Sequence[Path], embedder: ClipEmbedder, cache: VectorCache, first_s: float | None = None
+) -> Iterator[Progress | Gathered]:
+    """Progress, and last what was found. VidsearchError if no video can be read."""
+    gathered = Gathered({}, {})
+    yield Progress(0, len(videos))
+    for event in embed_videos(videos, embedder, cache, first_s):
+        match event:
+            case VideoVector(number, vector):
+                gathered.vectors[number] = vector
+            case VideoUnreadable(number, reason):
+                gathered.unreadable[number] = reason
+        yield Progress(len(gathered.vectors) + len(gathered.unreadable), len(videos))
+    if not gathered.vectors:
+        first = next(iter(gathered.unreadable.values()))
+        raise VidsearchError(f"None of the {len(videos)} videos can be read; the first one: {first}")
+    yield gathered

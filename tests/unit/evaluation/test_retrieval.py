@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vidsearch.evaluation.actions import PROMPTS, class_scores, prompts, top
 from vidsearch.evaluation.retrieval import dual_softmax, measures, ranks, recall, retrieval
 from vidsearch.evaluation.video_vectors import middle_indices
-from vidsearch.evaluation.zero_shot import PROMPTS, class_scores, prompts, top
 from vidsearch.models.mobileviclip.tokenizer import pre_text
 
 SHARED = Path(__file__).parents[3] / "../shared/parity/mobileclip/eval_helpers.json"

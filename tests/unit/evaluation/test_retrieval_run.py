@@ -11,8 +11,8 @@ import pytest
 from fakes import ColourEmbedder
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.run_retrieval import Progress, RetrievalRequest, RetrievalResult, evaluate_retrieval
-from vidsearch.evaluation.video_vectors import middle_frames, middle_indices
+from vidsearch.evaluation.run_retrieval import RetrievalRequest, RetrievalResult, evaluate_retrieval
+from vidsearch.evaluation.video_vectors import Progress, middle_frames, middle_indices
 from vidsearch.records import FrameSpec
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}

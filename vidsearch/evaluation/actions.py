@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.evaluation.retrieval import ranks
+
 Scores = NDArray[np.floating]
 
 PROMPTS = (
@@ -46,6 +48,9 @@ def class_scores(videos: Scores, prompt_vectors: Scores) -> Scores:
 
 
 def top(scores: Scores, labels: NDArray[np.integer] | Sequence[int], k: int) -> float:
-    """Share of videos, in percent, whose right class is among the k best. scores (N, C), labels (N,)."""
-    right = np.take_along_axis(scores, np.asarray(labels)[:, None], axis=1)
-    return float(100 * np.mean((scores > right).sum(axis=1) < k))
+    """Share of videos, in percent, whose right class is among the k best. scores (N, C), labels (N,).
+
+    Of equal scores that of the class with the lower number comes first.
+    """
+    right = np.arange(scores.shape[1])[None] == np.asarray(labels)[:, None]
+    return float(100 * np.mean(ranks(scores, right) < k))

@@ -1,0 +1,113 @@
+"""A benchmark of action recognition from its data to its figures: the workflow of `vidsearch evaluate actions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+from vidsearch.errors import VidsearchError
+from vidsearch.evaluation.action_sets import ActionVideo, read_actions
+from vidsearch.evaluation.actions import class_scores, prompts, top
+from vidsearch.evaluation.published import Published, published
+from vidsearch.evaluation.video_vectors import Gathered, Progress, VectorCache, gather
+
+PROTOCOL = "8 middle frames of a video; a class scores as the mean of its cosines with 16 prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """The figures of a set, in percent; with several splits `metrics` are their means, and `splits` has each."""
+
+    set: str
+    model: str
+    items: int
+    classes: int
+    missing: tuple[str, ...]
+    unreadable: dict[str, str]
+    metrics: dict[str, float]
+    splits: dict[str, dict[str, float]]
+    protocol: str = PROTOCOL
+    published: tuple[Published, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "version": 1,
+            "set": self.set,
+            "model": self.model,
+            "items": self.items,
+            "classes": self.classes,
+            "missing": list(self.missing),
+            "unreadable": self.unreadable,
+            "metrics": {**self.metrics, **({"splits": self.splits} if len(self.splits) > 1 else {})},
+            "published": [each.as_dict() for each in self.published],
+            "protocol": self.protocol,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """Which set, where its data are, and how many of its videos; `annotations` if the lists are elsewhere."""
+
+    set: str
+    data: Path
+    limit: int | None = None
+    annotations: Path | None = None
+
+
+def evaluate_actions(
+    request: ActionRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
+) -> Iterator[Progress | ActionResult]:
+    """Progress, and last the result; see `run_retrieval.evaluate_retrieval`."""
+    test = read_actions(request.set, request.data, request.annotations)
+    listed = test.videos[: request.limit]
+    present = [(video, video.path) for video in listed if video.path is not None]
+    if not present:
+        raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
+    cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first None")
+    gathered = Gathered({}, {})
+    for event in gather([path for _, path in present], clips, cache):
+        if isinstance(event, Gathered):
+            gathered = event
+        else:
+            yield event
+    ranked = [present[number][0] for number in sorted(gathered.vectors)]
+    splits = _figures(ranked, gathered.stacked(), _prompt_vectors(test.classes, texts))
+    yield ActionResult(
+        set=request.set,
+        model=clips.model,
+        items=len(ranked),
+        classes=len(test.classes),
+        missing=tuple(video.name for video in listed if video.path is None),
+        unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
+        metrics={name: float(np.mean([own[name] for own in splits.values()])) for name in ("top1", "top5", "avg")},
+        splits=splits,
+        published=published("actions", request.set),
+    )
+
+
+def _prompt_vectors(classes: Sequence[str], texts: TextEmbedder) -> NDArray[np.float32]:
+    """(C, P, E)."""
+    each = [prompts(name) for name in classes]
+    vectors = texts.embed([prompt for own in each for prompt in own])
+    return vectors.reshape(len(each), len(each[0]), -1)
+
+
+def _figures(
+    ranked: Sequence[ActionVideo], videos: NDArray[np.float32], prompt_vectors: NDArray[np.float32]
+) -> dict[str, dict[str, float]]:
+    """Of each split that has a video here: top-1, top-5 and their mean."""
+    scores = class_scores(videos, prompt_vectors)
+    labels = np.array([video.label for video in ranked])
+    figures = {}
+    for split in sorted({split for video in ranked for split in video.splits}):
+        own = np.array([split in video.splits for video in ranked])
+        first, fifth = (top(scores[own], labels[own], k) for k in (1, 5))
+        figures[f"split{split}"] = {"top1": first, "top5": fifth, "avg": (first + fifth) / 2}
+    return figures
