@@ -1,6 +1,7 @@
 """Do real clips index without a failure, and do the search models that are here find them by a sentence about each?
 
-    python benchmarks/real_clips.py [../shared/videos] [--models NAME...] [--absent FILE.csv]
+    python benchmarks/real_clips.py [../shared/videos] [--models NAME...] [--absent FILE.csv] [--write-levels FILE]
+        [--home FOLDER]
 
 Reads the folder's manifest.json (files with a length and a query each), indexes its clips/ into a library of its own
 with every search model on this machine and compares each length with the manifest's. Then every model is asked the
@@ -51,11 +52,12 @@ def main() -> None:
     clips = [entry for entry in manifest["files"] if entry["path"].startswith("clips/")]
     queries = [JudgedQuery(entry["query"], folder / entry["path"]) for entry in clips if entry.get("query")]
     queries += read_queries(given.absent)
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as fresh:
+        home = given.home or fresh
         for model in given.models:
             _vidsearch("index", str(folder / "clips"), "--model", model, home=Path(home))
         durations = compare_durations(clips, Path(home), given.models[0])
-        found = {model: judge(model, queries, Path(home)) for model in given.models}
+        found = {model: judge(model, queries, Path(home), given.write_levels) for model in given.models}
     finish("real clips", **durations, rule=RULE, models=found)
 
 
@@ -63,8 +65,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=HERE.parents[1] / "shared" / "videos")
     parser.add_argument("--models", nargs="+", default=models_here(), help="default: every search model that is here")
+    parser.add_argument("--write-levels", type=Path, metavar="FILE", help="keep the levels measured, of one model")
+    parser.add_argument("--home", type=Path, help="where the library goes and stays; default: a place that is removed")
     parser.add_argument("--absent", type=Path, default=HERE / "absent_queries.csv", help="a CSV with file and text")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.write_levels and len(given.models) > 1:
+        parser.error("--write-levels keeps those of one model: name it with --models")
+    return given
 
 
 def models_here() -> list[str]:
@@ -111,7 +118,7 @@ def compare_durations(clips: list[dict[str, Any]], home: Path, model: str) -> di
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
+def judge(model: str, queries: list[JudgedQuery], home: Path, write_levels: Path | None) -> dict[str, Any]:
     """Ask one model everything, print what it found, and return the figures."""
     embedder = open_text_embedder(model, models_dir=dirs.models_dir())
     with open_library(home, create=False) as library:
@@ -122,7 +129,10 @@ def judge(model: str, queries: list[JudgedQuery], home: Path) -> dict[str, Any]:
     print(f"\n{model}: {present} queries of {known.scores.shape[1]} clips, {len(queries) - present} absent ones")
     print(", ".join(f"{name} {value:.3g}" for name, value in found.items()))
     kept = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
-    for name, levels in (("levels that it has", kept), ("levels measured here", measured_today(known))):
+    here = measured_today(known)
+    if write_levels is not None:
+        write_levels.write_text(json.dumps(here.to_dict(), indent=1) + "\n", encoding="utf-8")
+    for name, levels in (("levels that it has", kept), ("levels measured here", here)):
         if levels is not None:
             print(f"{name}: {sentence(outcome(known, levels))}\n{levels_table(known, levels)}")
             found[name] = figures(known, levels)

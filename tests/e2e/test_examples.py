@@ -16,7 +16,7 @@ ARGUMENTS = {
         "a blue heart grows",
     ],
     "demo.py": ["--home", "{home}"],
-    "demo_own_videos.py": ["--help"],  # test_conse has the rest: it needs a model from the package index
+    "demo_own_videos.py": ["--help"],  # the rest needs a model from the package index
 }
 
 
@@ -33,3 +33,26 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([str(CLIPS), " "], "Say what to look for, as in: make demo"),
+        (["no-such-folder", "a dog"], "no-such-folder; give the folder with your videos."),
+    ],
+)
+def test_the_demo_of_own_videos_says_what_it_lacks(arguments: list[str], words: str, tmp_path: Path) -> None:
+    script = REPOSITORY / "examples" / "demo_own_videos.py"
+    done = subprocess.run(
+        [sys.executable, script, *arguments, "--home", tmp_path / "home"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert not (tmp_path / "home").exists()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from vidsearch.errors import ModelError
+from vidsearch.evaluation.calibration import RULE
+from vidsearch.models.conse.classes import read_score_levels
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
 from vidsearch.models.score_levels import ScoreLevels, forget_own_levels, keep_own_levels, levels_of, own_levels_file
 
@@ -64,3 +66,10 @@ def test_what_is_kept_is_plain_json(tmp_path: Path) -> None:
         "low": 0.125,
         "measured": {"date": "2026-11-26", "present": 12},
     }
+
+
+def test_conse_brings_levels_that_were_measured_on_real_clips() -> None:
+    brought = read_score_levels()
+    assert brought["high"] > brought["medium"] > brought["low"] > 0
+    how = brought["measured"]
+    assert (how["videos"], how["present"], how["absent"], how["rule"]) == (58, 58, 40, RULE)

