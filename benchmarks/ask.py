@@ -355,7 +355,7 @@ def reference_projection(projector: torch.nn.Module, tokens: Tensor) -> Tensor:
 
 
 def model_folder(models: Path, name: str) -> ModelFolder:
-    """The folder of a network with the recipe's weights in bfloat16, made where it is not there."""
+    """The folder of a network with the recipe's weights in bfloat16, made if it is not there."""
     path = models / name
     if not (path / _TOWERS).is_file():
         sys.path.append(str(REPOSITORY / "tests" / "parity"))

@@ -2,7 +2,7 @@
 
 One safetensors file for each entry, named by a hash of all that it depends on, so that an entry is never out of date,
 only unused. Reading one makes it the youngest, and the oldest go when the folder is over its limit.
-A cache that cannot be written or read costs time and is no error.
+A cache that cannot be written or read costs time and is not an error.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class VisualCache:
         self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
 
     def get(self, key: str) -> tuple[NDArray[np.float16], dict[str, Any]] | None:
-        """The entry and its facts; None where there is none that can be read."""
+        """The entry and its facts; None if there is none that can be read."""
         path = self._folder / (key + _SUFFIX)
         try:
             with safe_open(path, framework="numpy") as entry:
@@ -60,7 +60,7 @@ class VisualCache:
         return tokens, facts
 
     def put(self, key: str, tokens: NDArray[np.float16], facts: Mapping[str, Any]) -> None:
-        """Keep an entry, whole or not at all, and let the oldest go where there are too many."""
+        """Keep an entry, whole or not at all, and remove the oldest if there are too many."""
         data = save({"tokens": tokens}, metadata={"facts": json.dumps(facts)})
         if len(data) > self._limit:
             return
@@ -90,7 +90,7 @@ class VisualCache:
 
 
 def limit_from_environment() -> int:
-    """`VIDSEARCH_CACHE_MB` in bytes, else 512 MB. VidsearchError where it is no number."""
+    """`VIDSEARCH_CACHE_MB` in bytes, else 512 MB. VidsearchError if it is not a number."""
     given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MB)
     if not given.isdecimal():
         raise VidsearchError(f"{LIMIT_VARIABLE} is {given!r}; give a whole number of megabytes, 0 to keep nothing.")

@@ -101,7 +101,7 @@ def ask_about(
 
 
 def check_question(question: str) -> None:
-    """VidsearchError for a question without words, or with bytes that are no text."""
+    """VidsearchError for a question without words, or with bytes that are not text."""
     if not question.strip():
         raise VidsearchError("The question is empty; ask it in words, as in: vidsearch ask clip.mp4 'what happens?'")
     try:

@@ -92,7 +92,7 @@ class MobileVideoGPTAnswerer:
 
 
 def _facts(pixels: MomentPixels, keyframes: list[int]) -> dict[str, Any]:
-    """What the cache keeps beside the tokens; frames of padding are not told, as nobody filmed them."""
+    """What the cache keeps beside the tokens; frames of padding have no time and are left out."""
     times = pixels.times_s
     return {
         "start_s": pixels.start_s,

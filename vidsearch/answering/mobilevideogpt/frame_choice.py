@@ -25,7 +25,7 @@ def choose_frames(
 ) -> list[ClipWindow]:
     """One window for each frame to look at, at most 16: [the range's start, its end) and the frame's own time.
 
-    `starts_s` (N,) is when each frame begins. A range between two frames shows the frame before it. Empty where the
+    `starts_s` (N,) is when each frame begins. A range between two frames shows the frame before it. Empty if the
     range begins after the clip's end, or ends before its start: `outside` says so.
     """
     start_s, end_s = within(wanted, facts)
@@ -47,7 +47,7 @@ def spread_frames(n_frames: int, _fps: float) -> list[int]:
 
 
 def within(wanted: TimeRange, facts: VideoFacts) -> tuple[float, float]:
-    """The part of the range that the clip has; start ≥ end where it has none of it."""
+    """The part of the range that the clip has; start ≥ end if it has none of it."""
     first_s, last_s = facts.start_s, facts.start_s + facts.picture_s
     start_s = first_s if wanted.start_s is None else max(wanted.start_s, first_s)
     return start_s, last_s if wanted.end_s is None else min(wanted.end_s, last_s)

@@ -53,7 +53,7 @@ def read_moment(
 ) -> MomentPixels:
     """Decode and preprocess the frames to look at; the pixels are on `device`.
 
-    Raises VideoError where the file cannot be read, VidsearchError for a range that the clip does not have.
+    Raises VideoError if the file cannot be read, VidsearchError for a range that the clip does not have.
     """
     pixels = _Pixels(config, device)
     facts: VideoFacts | None = None

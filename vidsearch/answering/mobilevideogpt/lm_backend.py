@@ -18,9 +18,9 @@ from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
-from vidsearch.models.qwen2 import generation
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.decode_step import DecodeStep, step_for
+from vidsearch.models.qwen2.generation import Backend
 from vidsearch.models.qwen2.linears import Weights
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
@@ -31,7 +31,7 @@ _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBac
 NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
 
 
-class LMBackend(generation.LMBackend, Protocol):
+class LMBackend(Backend, Protocol):
     """A language model ready to run, in a precision."""
 
     dtype: torch.dtype  # of its activations

@@ -53,7 +53,7 @@ class ChatTokenizer:
         return self.encode(f"<|im_end|>\n<|im_start|>user\n{question}{AFTER_QUESTION}")
 
     def unknown(self, question: str) -> list[str]:
-        """The words of a question that a vocabulary of whole words lacks, in their order; [] where it has them all."""
+        """The words of a question that a vocabulary of whole words lacks, in their order; [] if it has them all."""
         row = self._tokenizer.token_to_id("<unk>")
         if row is None:
             return []

@@ -19,7 +19,7 @@ def sample_frames(n_frames: int, fps: float) -> list[int]:
     frames is a whole number. Two cases in which the reference divides by zero are answered here: one frame gives that
     frame, and a rate that rounds to 0 fps (up to 0.5) gives a candidate at every frame.
 
-    Raises ValueError when there is no frame, or the rate is not a positive number.
+    Raises ValueError if there is no frame, or the rate is not a positive number.
     """
     if n_frames < 1:
         raise ValueError(f"a clip of {n_frames} frames has nothing to sample")

@@ -93,7 +93,7 @@ class MobileVideoGPT(CausalLanguageModel):
     def embed_prompt(self, input_ids: Tensor, visual: Tensor) -> Tensor:
         """(L,) token ids with one run of IMAGE_TOKEN, and (1, V, d) visual tokens → (1, L − run + V, d).
 
-        The run gives way to all visual tokens, however long it is. Raises ValueError where there is no run, or two.
+        The run gives way to all visual tokens, however long it is. Raises ValueError unless there is one run.
         """
         places = (input_ids == IMAGE_TOKEN).nonzero().flatten().tolist()
         if not places or places[-1] - places[0] + 1 != len(places):
@@ -119,6 +119,6 @@ def encode_clip(
 
 
 def _image_pass(network: MobileVideoGPT, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """(F, L, D) features and the keyframes; a function of its own, so that the network is let go of afterwards."""
+    """(F, L, D) features and the keyframes; a function of its own, so that the network is freed when it returns."""
     features = network.image_features(pixels)
     return features, network.keyframes(features)

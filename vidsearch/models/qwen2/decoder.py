@@ -55,7 +55,7 @@ class Decoder(nn.Module):
 
 
 class CausalLanguageModel(DeferredModule):
-    """A decoder with its output head; the embedding table serves as the head where the config ties them."""
+    """A decoder with its output head; the embedding table serves as the head if the config ties them."""
 
     def __init__(self, lm_config: LanguageModelConfig, model: Decoder) -> None:
         super().__init__()

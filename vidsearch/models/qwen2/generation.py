@@ -16,7 +16,7 @@ from vidsearch.models.qwen2.sampler import Sampler
 from vidsearch.records import FinishReason
 
 
-class LMBackend(Protocol):
+class Backend(Protocol):
     """A language model ready to run."""
 
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -41,7 +41,7 @@ class Generation:
 
     def __init__(
         self,
-        backend: LMBackend,
+        backend: Backend,
         prompt: Tensor,
         cache: KeyValueCache,
         sampler: Sampler,

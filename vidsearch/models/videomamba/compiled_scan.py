@@ -1,7 +1,7 @@
-"""The selective scan and the convolution before it as compiled loops, where numba is installed (extra `fast`).
+"""The selective scan and the convolution before it as compiled loops, if numba is installed (extra `fast`).
 
-Written in torch, every factor of every step goes through memory. Here the states of a tile of channels stay in the
-first cache from the first step to the last, and on the way back those of a block are made again from its start: Mamba
+Written in torch, every factor of every step goes through memory. Here the states of a tile of channels stay in
+L1 from the first step to the last, and on the way back those of a block are made again from its start: Mamba
 (arXiv 2312.00752) section 3.3.2 and appendix D, for a CPU. The kernels are compiled once a machine and kept on disk.
 
 Axes: N batch, L time, E channels, S states, K taps. Arrays are float32 and contiguous.
@@ -32,7 +32,7 @@ def is_worthwhile(x: Tensor, states: int) -> bool:
 
 @cache
 def is_installed() -> bool:
-    """Whether numba is there."""
+    """Whether numba is installed."""
     return importlib.util.find_spec("numba") is not None
 
 

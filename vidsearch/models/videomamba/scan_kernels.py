@@ -1,4 +1,4 @@
-"""The loops of `compiled_scan`, compiled by numba. Imported only where it is installed.
+"""The loops of `compiled_scan`, compiled by numba. Imported only if it is installed.
 
 Each kernel does the tasks `first` … `last` − 1; task n is tile n mod T of row n div T, a tile being 64 channels. Loops
 over the channels of a tile have no branches and become vector instructions. With `reverse` the time runs backwards.
@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-BLOCK = 16  # steps whose states are made again at once on the way back; with their factors they fit the second cache
+BLOCK = 16  # steps whose states are made again at once on the way back; with their factors they fit L2
 _TILE = 64
 _TIME_ORDER = {"contract", "nsz", "arcp"}  # freedoms of rounding; sums may be reordered only where they are wide
 _ANY_ORDER = _TIME_ORDER | {"reassoc"}
@@ -26,7 +26,7 @@ _f = np.float32
 _E5, _E4, _E3 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
 _E2, _E1, _E0 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1.4426950408889634), _f(0.693359375), _f(-2.12194440e-4)
-_LEAST = _f(-87.0)  # below it exp is no normal float32
+_LEAST = _f(-87.0)  # below it exp is not a normal float32
 
 
 def tiles(channels: int) -> int:
@@ -94,7 +94,7 @@ def scan(
 ) -> None:
     """u, delta, out (N, L, E), A (S, E), B, C (N, L, S).
 
-    The state before each block goes to starts (N, ⌈L / BLOCK⌉, S, E), or nowhere where it holds (N, 0, S, E).
+    The state before each block goes to starts (N, ⌈L / BLOCK⌉, S, E), or nowhere if that is (N, 0, S, E).
     """
     length, channels, states = u.shape[1], u.shape[2], len(A)
     in_row, learning = -(-channels // _TILE), starts.shape[1] > 0
