@@ -49,7 +49,7 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
 from vidsearch.answering.answerer import open_answerer
-from vidsearch.answering.interface import Clip, ClipSession, GenerationOptions, Precision, TimeRange
+from vidsearch.answering.interface import Clip, ClipSession, ComputePrecision, GenerationOptions, TimeRange
 from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
 from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
@@ -167,7 +167,7 @@ def opened(folder: ModelFolder, wanted: argparse.Namespace, cache: Path) -> Mobi
         folder.name,
         models_dir=folder.path.parent,
         device=wanted.device,
-        precision=cast("Precision", wanted.dtype),
+        precision=cast("ComputePrecision", wanted.dtype),
         cache_dir=cache,
     )
     return cast("MobileVideoGPTAnswerer", answerer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vidsearch import dirs
-from vidsearch.answering.interface import Answerer, Precision
+from vidsearch.answering.interface import Answerer, ComputePrecision
 from vidsearch.models.folder import find_model
 from vidsearch.models.soundness import require_sound
 
@@ -15,7 +15,7 @@ def open_answerer(
     *,
     models_dir: Path | None = None,
     device: str = "auto",
-    precision: Precision = "auto",
+    precision: ComputePrecision = "auto",
     cache_dir: Path | None = None,
 ) -> Answerer:
     """The answerer of an installed or bundled model. `cache_dir` None: the folder that `dirs` gives.

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from vidsearch.records import FinishReason
 
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
+ComputePrecision = Literal["auto", "float32", "bfloat16", "int8"]
 Coverage = Literal["reference", "full"]
 
 

@@ -18,7 +18,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import Clip, Coverage, Precision, TimeRange
+    from vidsearch.answering.interface import Clip, ComputePrecision, Coverage, TimeRange
 
 _RANGE = re.compile(r"(?P<path>.+)@(?P<start>[\d:.]*)-(?P<end>[\d:.]*)", re.DOTALL)
 
@@ -71,7 +71,7 @@ def ask(
     awaited = _all_questions(given, chat)
     pull.find_or_offer(model, "vqa")
     keep_freed_memory()
-    answerer = open_answerer(model, device=device, precision=cast("Precision", dtype))
+    answerer = open_answerer(model, device=device, precision=cast("ComputePrecision", dtype))
     generation = GenerationOptions(max_new_tokens, temperature, seed)
     talking = chat and _stdin_is_a_terminal()
     outcomes = ask_about(place, awaited, answerer, generation, chat=chat, stoppable=talking)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidsearch.answering.interface import Clip, EncodedClip, Precision
+from vidsearch.answering.interface import Clip, ComputePrecision, EncodedClip
 from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
 from vidsearch.answering.mobilevideogpt.lm_backend import LMBackend, open_lm_backend
 from vidsearch.answering.mobilevideogpt.session import ChatModel, MobileVideoGPTSession
@@ -30,7 +30,7 @@ from vidsearch.video.fingerprint import fingerprint
 class MobileVideoGPTAnswerer:
     """An `Answerer` over a model folder's network."""
 
-    def __init__(self, folder: ModelFolder, *, device: str, precision: Precision, cache: VisualCache) -> None:
+    def __init__(self, folder: ModelFolder, *, device: str, precision: ComputePrecision, cache: VisualCache) -> None:
         self.model = folder.name
         self.network = load_language_model(folder)
         place = _device(device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vidsearch.answering.interface import Precision
+from vidsearch.answering.interface import ComputePrecision
 from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
@@ -21,7 +21,7 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.decode_step import DecodeStep, step_for
 from vidsearch.models.qwen2.generation import Backend
-from vidsearch.models.qwen2.linears import Weights
+from vidsearch.models.qwen2.linears import WeightFormat
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
 
@@ -35,12 +35,12 @@ class LMBackend(Backend, Protocol):
     """A language model ready to run, in a precision."""
 
     dtype: torch.dtype  # of its activations
-    weights: Weights
+    weights: WeightFormat
     keeps_network: bool  # all of it may stay on the device; else encoders are read when they are needed
 
 
 def open_lm_backend(
-    folder: ModelFolder, network: MobileVideoGPT, device: torch.device, precision: Precision
+    folder: ModelFolder, network: MobileVideoGPT, device: torch.device, precision: ComputePrecision
 ) -> LMBackend:
     """The language model of a folder. `network` is that of the folder, its tensors still mapped from the file.
 
@@ -54,7 +54,7 @@ def open_lm_backend(
     return DeviceBackend(network, device, weights)
 
 
-def choose_weights(precision: Precision, device: torch.device, width: int) -> Weights:
+def choose_weights(precision: ComputePrecision, device: torch.device, width: int) -> WeightFormat:
     """What "auto" stands for: bfloat16 if the device multiplies it fast and the network is wide enough to gain."""
     if precision != "auto":
         return precision
@@ -66,7 +66,7 @@ class PackedBackend:
 
     keeps_network = False
 
-    def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: Weights) -> None:
+    def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: WeightFormat) -> None:
         self.weights = weights
         self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
         self.packed = PackedLanguageModel(network.lm_config, partial(read_some, folder.weights), weights)
@@ -91,7 +91,7 @@ class DeviceBackend:
 
     keeps_network = True
 
-    def __init__(self, network: MobileVideoGPT, device: torch.device, weights: Weights) -> None:
+    def __init__(self, network: MobileVideoGPT, device: torch.device, weights: WeightFormat) -> None:
         self.weights = weights
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
         self._network = network

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Weights = Literal["float32", "bfloat16", "int8"]
+WeightFormat = Literal["float32", "bfloat16", "int8"]
 
 # Outputs of a block: wide ones read faster, and there should be enough of them for all threads.
 _WIDE, _NARROW = 128, 64
@@ -38,7 +38,7 @@ class PackedLinear:
         raise NotImplementedError
 
 
-def pack_linear(parts: Sequence[Tensor], bias: Tensor | None, weights: Weights) -> PackedLinear:
+def pack_linear(parts: Sequence[Tensor], bias: Tensor | None, weights: WeightFormat) -> PackedLinear:
     """A copy of the weight, given in parts (O', I) of its outputs, in the layout that this machine reads fastest.
 
     No tensor given is kept.

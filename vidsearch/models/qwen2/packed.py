@@ -19,7 +19,7 @@ from torch import Tensor
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.qwen2.decoder import causal_mask, rotary_embedding
-from vidsearch.models.qwen2.linears import PackedLinear, Weights, pack_linear
+from vidsearch.models.qwen2.linears import PackedLinear, WeightFormat, pack_linear
 
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
@@ -30,7 +30,7 @@ _ROWS = 512  # of a long prompt go through an MLP at once: what is in memory bet
 class PackedLanguageModel:
     """A decoder with its output head, for one sequence at a time. `bytes_read` is what one token reads of weights."""
 
-    def __init__(self, config: LanguageModelConfig, read: ReadTensors, weights: Weights) -> None:
+    def __init__(self, config: LanguageModelConfig, read: ReadTensors, weights: WeightFormat) -> None:
         """Reads and packs layer by layer, so that no more than one layer is in memory twice."""
         self.config = config
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
@@ -57,7 +57,7 @@ class PackedLanguageModel:
 class _PackedLayer:
     """One decoder layer: queries, keys and values from one product, gate and up from another."""
 
-    def __init__(self, config: LanguageModelConfig, number: int, read: ReadTensors, weights: Weights) -> None:
+    def __init__(self, config: LanguageModelConfig, number: int, read: ReadTensors, weights: WeightFormat) -> None:
         self.number = number
         self.config = config
         prefix = f"model.layers.{number}."

@@ -12,7 +12,7 @@ from vidsearch.models.qwen2 import linears
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.qwen2.decoder import LanguageModel
-from vidsearch.models.qwen2.linears import Weights, has_fbgemm, has_onednn
+from vidsearch.models.qwen2.linears import WeightFormat, has_fbgemm, has_onednn
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 
 CONFIG = LanguageModelConfig(
@@ -25,7 +25,7 @@ CONFIG = LanguageModelConfig(
 )
 
 
-def networks(config: LanguageModelConfig, weights: Weights) -> tuple[LanguageModel, PackedLanguageModel]:
+def networks(config: LanguageModelConfig, weights: WeightFormat) -> tuple[LanguageModel, PackedLanguageModel]:
     torch.manual_seed(1)
     plain = LanguageModel(**asdict(config)).eval()
     tensors = plain.state_dict()
@@ -45,7 +45,7 @@ def inputs() -> list[Tensor]:
 @pytest.mark.parametrize("bags", [True, False])
 @torch.inference_mode()
 def test_logits_are_those_of_the_plain_network(
-    weights: Weights, tolerance: float, tied: bool, bags: bool, monkeypatch: pytest.MonkeyPatch
+    weights: WeightFormat, tolerance: float, tied: bool, bags: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if bags and not has_fbgemm():
         pytest.skip("this torch has no fbgemm")
@@ -72,7 +72,7 @@ def test_a_cache_wound_back_gives_the_same_again() -> None:
 
 
 @pytest.mark.parametrize(("weights", "width"), [("float32", 4), ("bfloat16", 2), ("int8", 1)])
-def test_what_a_token_reads_is_counted(weights: Weights, width: int) -> None:
+def test_what_a_token_reads_is_counted(weights: WeightFormat, width: int) -> None:
     c = CONFIG
     rows = c.hidden_size + 2 * c.num_key_value_heads * c.head_dim  # of queries, keys and values
     layer = c.hidden_size * (rows + c.hidden_size + 3 * c.intermediate_size)
