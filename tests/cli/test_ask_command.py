@@ -102,7 +102,7 @@ class TestInThisProcess:
     def test_bytes_from_stdin_that_are_no_text(self) -> None:
         code, answers, said = run(CLIP, "-", *FEW, input=b"who sings?\ncaf\xe9?\n")
         assert (code, len(answers.splitlines())) == (2, 1)
-        assert said.endswith("vidsearch: The question caf\\xe9? is no UTF-8 text; write it in UTF-8 and ask again.\n")
+        assert said.endswith("vidsearch: The question caf\\xe9? is not UTF-8 text; write it in UTF-8 and ask again.\n")
 
     def test_a_conversation_goes_on(self) -> None:
         alone = run(CLIP, "-", *FEW, input=f"{QUESTION}\nwho sings?\n")[1].splitlines()
@@ -203,7 +203,7 @@ class TestInThisProcess:
             ([CLIP, QUESTION, "--seed", "1"], 2, "--seed goes with a --temperature above 0"),
             ([CLIP, QUESTION, "--coverage", "half"], 2, "'half' is none of reference, full"),
             ([CLIP, QUESTION, "--dtype", "int4"], 2, "'int4' is none of auto, float32, bfloat16, int8"),
-            ([CLIP, QUESTION, "--device", "abacus"], 2, "'abacus' is no device"),
+            ([CLIP, QUESTION, "--device", "abacus"], 2, "'abacus' is not a device"),
             (
                 [CLIP, QUESTION, "--model", "mobileviclip-nano"],
                 5,
@@ -213,7 +213,7 @@ class TestInThisProcess:
             ([CLIP, "now " * 300], 2, "ask a shorter question"),
             ([CLIPS], 2, "give a question"),
             ([CLIPS, QUESTION], 2, "is a folder; name one video in it"),
-            ([CLIP, "caf\udce9?"], 2, "The question caf\\xe9? is no UTF-8 text"),
+            ([CLIP, "caf\udce9?"], 2, "The question caf\\xe9? is not UTF-8 text"),
             ([CLIP, QUESTION, "--temperature", "1", "--seed", str(2**63)], 2, "Invalid value for '--seed'"),
             ([CLIP, QUESTION, "--temperature", "nan"], 2, "Invalid value for '--temperature'"),
         ],
@@ -232,7 +232,7 @@ class TestInThisProcess:
         os.mkfifo(tmp_path / "pipe.mp4")
         code, _, said = run(tmp_path / "pipe.mp4", QUESTION)
         assert code == 2
-        assert said.endswith("pipe.mp4 is no ordinary file; save the video in one and ask about that.\n")
+        assert said.endswith("pipe.mp4 is not an ordinary file; save the video in one and ask about that.\n")
 
     def test_a_file_that_is_no_video(self, tmp_path: Path) -> None:
         (tmp_path / "notes.mp4").write_text("no video, only words")

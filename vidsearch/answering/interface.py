@@ -12,6 +12,8 @@ from vidsearch.records import FinishReason
 ComputePrecision = Literal["auto", "float32", "bfloat16", "int8"]
 Coverage = Literal["reference", "full"]
 
+DEFAULT_MAX_NEW_TOKENS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
@@ -53,7 +55,7 @@ class EncodedClip:
 class GenerationOptions:
     """How an answer is made: at most so many tokens, the likeliest ones (temperature 0) or drawn, from a seed."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
     temperature: float = 0.0
     seed: int | None = None
 

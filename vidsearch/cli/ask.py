@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from vidsearch import json_forms, timecode
+from vidsearch.answering.interface import DEFAULT_MAX_NEW_TOKENS
 from vidsearch.cli import options, pull, show
 from vidsearch.cli.show_answers import show_answers, with_frames_said
 from vidsearch.errors import VidsearchError
@@ -40,7 +41,7 @@ def ask(
     model: options.AskModel = DEFAULT_ANSWERING_MODEL,
     device: options.Device = "auto",
     dtype: options.Precision = "auto",
-    max_new_tokens: options.MaxNewTokens = options.DEFAULT_MAX_NEW_TOKENS,
+    max_new_tokens: options.MaxNewTokens = DEFAULT_MAX_NEW_TOKENS,
     temperature: options.Temperature = 0.0,
     seed: options.Seed = None,
     decoder_memory: options.DecoderMemory = None,

@@ -76,4 +76,4 @@ class HitAsker:
         keep_freed_memory()
         self._answerer = self._answerer or open_answerer(self._model, device=self._device)
         moment = Clip(hit.path, TimeRange(hit.start_s, hit.end_s))
-        return ask_about(moment, self._questions, self._answerer, GenerationOptions(options.DEFAULT_MAX_NEW_TOKENS))
+        return ask_about(moment, self._questions, self._answerer, GenerationOptions())

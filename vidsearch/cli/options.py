@@ -17,8 +17,6 @@ from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 if TYPE_CHECKING:
     from vidsearch.store.interface import Library
 
-DEFAULT_MAX_NEW_TOKENS = 256
-
 
 def given_path(text: str) -> Path:
     """A path that was typed. BadParameter for an empty one: pathlib would take it for the current folder."""
@@ -54,7 +52,7 @@ Under = Annotated[
 
 def _known_device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise typer.BadParameter(f"{name!r} is no device; choose auto, cpu, cuda, cuda:N or mps")
+        raise typer.BadParameter(f"{name!r} is not a device; choose auto, cpu, cuda, cuda:N or mps")
     return name
 
 

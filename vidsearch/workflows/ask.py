@@ -107,7 +107,7 @@ def check_question(question: str) -> None:
     try:
         question.encode()
     except UnicodeEncodeError:  # what Python makes of stray bytes
-        raise VidsearchError(f"The question {question} is no UTF-8 text; write it in UTF-8 and ask again.") from None
+        raise VidsearchError(f"The question {question} is not UTF-8 text; write it in UTF-8 and ask again.") from None
 
 
 def _check_file(path: Path) -> None:
@@ -117,4 +117,4 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise VidsearchError(f"{path} is a folder; name one video in it, or query it and ask about a hit.")
     if path.exists() and not path.is_file():
-        raise VidsearchError(f"{path} is no ordinary file; save the video in one and ask about that.")
+        raise VidsearchError(f"{path} is not an ordinary file; save the video in one and ask about that.")
