@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Hit, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import Hit, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
+from vidsearch.store.plan import PlanRequest
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.windows import cut_windows
 
@@ -26,30 +27,44 @@ DATABASE = "library.sqlite3"
 Spoil = Callable[[Path], None]
 
 
-def make_library(home: Path, folder: Path, *, model: str = MODEL, dim: int = DIM) -> None:
+def make_library(home: Path, folder: Path, *, dim: int = DIM) -> None:
     """Three indexed videos, one that failed, an index file, and the hits of a query."""
     folder.mkdir()
-    facts = VideoFacts(0.0, 164.0, 25.0, 4100, 64, 48, "h264", "mp4", 0, "pyav")
-    windows = tuple(cut_windows(0.0, 164.0, WindowSpec()))[:WINDOWS]
     with Library.open(home, exact_below=100) as library, library.writing():
         library.add_root(folder)
         for number in range(VIDEOS):
-            vectors = np.random.default_rng(number).standard_normal((len(windows), dim))
-            file = _file(folder / f"{number}.mp4", f"video {number}")
-            library.record_indexed(
-                IndexedVideo(file, fingerprint(file.path), facts, windows, vectors, model, WindowSpec())
-            )
-        library.record_failed(
-            _file(folder / "bad.mp4", "bad"), VideoError("corrupt", "bad.mp4 is broken"), fingerprint=None
-        )
-        library.save_hits("a red ball", [Hit(1, folder / "0.mp4", 0.0, 8.0, 4.0, 0.5, model, fingerprint="abc")])
+            library.record_indexed(indexed(_file(folder / f"{number}.mp4", f"video {number}"), dim))
+        bad = _file(folder / "bad.mp4", "bad")
+        library.record_failed(bad, VideoError("corrupt", "bad.mp4 is broken"), fingerprint=None)
+        library.save_hits("a red ball", [Hit(1, folder / "0.mp4", 0.0, 8.0, 4.0, 0.5, MODEL, fingerprint="abc")])
+
+
+def index(library: Library, folder: Path, *, dim: int = DIM) -> None:
+    """What `vidsearch index` does with the folder of `make_library`: the same vectors come again."""
+    found = [_as_it_is(path) for path in sorted(folder.glob("[0-9].mp4"))]
+    with library.writing():
+        plan = library.plan(PlanRequest(folder, found, frozenset({VectorExtractor(MODEL, WindowSpec())}), fingerprint))
+        library.apply(plan)
+        for file in plan.to_index:
+            library.record_indexed(indexed(file, dim))
+
+
+def indexed(file: VideoFile, dim: int) -> IndexedVideo:
+    """A video of `make_library`, known by the digit of its name."""
+    facts = VideoFacts(0.0, 164.0, 25.0, 4100, 64, 48, "h264", "mp4", 0, "pyav")
+    windows = tuple(cut_windows(0.0, 164.0, WindowSpec()))[:WINDOWS]
+    vectors = np.random.default_rng(int(file.path.stem)).standard_normal((WINDOWS, dim))
+    return IndexedVideo(file, fingerprint(file.path), facts, windows, vectors, MODEL, WindowSpec())
 
 
 def _file(path: Path, content: str) -> VideoFile:
     path.write_text(content)
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    status = path.stat()
-    return VideoFile(path, status.st_size, status.st_mtime_ns)
+    return _as_it_is(path)
+
+
+def _as_it_is(path: Path) -> VideoFile:
+    return VideoFile(path, path.stat().st_size, path.stat().st_mtime_ns)
 
 
 def sql(*statements: str) -> Spoil:
@@ -200,6 +215,11 @@ REFUSED: dict[str, Spoil] = {
     "windows a text": sql("UPDATE embeddings SET windows = 'x' WHERE id = 1"),
     "vector id negative": sql("UPDATE embeddings SET first_vector_id = -1 WHERE id = 1"),
     "window spec infinite": sql("UPDATE embeddings SET window_length_s = 9e999 WHERE id = 1"),
+    "reader a blob": sql("UPDATE videos SET reader = x'00' WHERE id = 1"),
+    "checksum of nothing": sql(
+        "INSERT INTO checksums VALUES (4, 1)", "UPDATE checksums SET crc32 = 1 WHERE embedding_id = 3"
+    ),
+    "vectors of a model that is not there": sql("UPDATE embeddings SET model_id = 9 WHERE id = 1"),
     "hit with a text for a time": sql("UPDATE hits SET start_s = 'x'"),
     "hit with path 5": sql("UPDATE hits SET path = 5"),
     "table hits missing": sql("DROP TABLE hits"),

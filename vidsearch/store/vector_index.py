@@ -188,6 +188,15 @@ def files_of(folder: Path, name: str) -> tuple[Path, Path]:
     return _graph_file(folder, name), _manifest_file(folder, name)
 
 
+def delete(folder: Path, name: str) -> None:
+    """Deletes the files of an index. One that cannot be deleted stays: an index that does not fit is not believed."""
+    for file in files_of(folder, name):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be deleted (%s)", file, error.strerror)
+
+
 def can_be_named(folder: Path) -> bool:
     """hnswlib takes UTF-8 names alone; in any other folder search stays exact."""
     try:

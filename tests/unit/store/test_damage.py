@@ -14,11 +14,7 @@ from library_states import DIM, MENDED, MODEL, REFUSED, VIDEOS, WINDOWS, Spoil
 
 from vidsearch.cli.app import run
 from vidsearch.errors import LibraryError
-from vidsearch.records import IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
-from vidsearch.store.plan import PlanRequest
-from vidsearch.video.fingerprint import fingerprint
-from vidsearch.video.windows import cut_windows
 
 QUERY = np.random.default_rng(9).standard_normal(DIM)
 
@@ -37,22 +33,6 @@ def home(sound: Path, own_home: Path) -> Path:
     return own_home
 
 
-def index(library: Library, folder: Path) -> None:
-    """A run that makes the vectors anew as `make_library` made them."""
-    windows = tuple(cut_windows(0.0, 164.0, WindowSpec()))[:WINDOWS]
-    facts = VideoFacts(0.0, 164.0, 25.0, 4100, 64, 48, "h264", "mp4", 0, "pyav")
-    found = [VideoFile(path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("[0-9].mp4"))]
-    wanted = frozenset({VectorExtractor(MODEL, WindowSpec())})
-    with library.writing():
-        plan = library.plan(PlanRequest(folder, found, wanted, fingerprint))
-        library.apply(plan)
-        for file in plan.to_index:
-            vectors = np.random.default_rng(int(file.path.stem)).standard_normal((len(windows), DIM))
-            library.record_indexed(
-                IndexedVideo(file, fingerprint(file.path), facts, windows, vectors, MODEL, WindowSpec())
-            )
-
-
 ACTIONS: dict[str, Callable[[Library, Path], object]] = {
     "search": lambda library, folder: [library.search(QUERY, model=MODEL, limit=200) for _ in range(2)],
     "videos": lambda library, folder: library.videos(),
@@ -60,7 +40,7 @@ ACTIONS: dict[str, Callable[[Library, Path], object]] = {
     "check": lambda library, folder: library.check(),
     "last hits": lambda library, folder: library.last_hits(),
     "save hits": lambda library, folder: library.save_hits("x", []),
-    "index": index,
+    "index": library_states.index,
     "rebuild": lambda library, folder: library.rebuild(),
     "remove": lambda library, folder: library.remove(folder),
 }
@@ -88,7 +68,7 @@ def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> N
         right = library.search(QUERY, model=MODEL, limit=200)
     spoil(home)
     with Library.open(home, exact_below=100) as library:
-        index(library, sound / "videos")
+        library_states.index(library, sound / "videos")
     with Library.open(home, exact_below=100, warm=True) as library:
         assert library.check() == []
         answers = [library.search(QUERY, model=MODEL, limit=200) for _ in range(2)]
@@ -141,7 +121,7 @@ def test_a_copy_of_a_damaged_video_is_indexed_by_the_next_run(home: Path, sound:
     shutil.copy2(sound / "videos" / "0.mp4", elsewhere / "0.mp4")
     with Library.open(home) as library:
         for _ in range(2):
-            index(library, elsewhere)
+            library_states.index(library, elsewhere)
         problems = library.check()
     assert [problem for problem in problems if str(elsewhere) in problem] == []
 

@@ -155,7 +155,7 @@ def library_errors(folder: Path) -> Iterator[None]:
     """Turns what SQLite says about the file, the disk and locks into a LibraryError; a wrong statement stays a bug."""
     try:
         yield
-    except BadValue as error:
+    except (BadValue, UnicodeDecodeError) as error:  # sqlite3 may decode even an error's message
         raise LibraryError(_damaged(folder, error)) from error
     except sqlite3.DatabaseError as error:
         message = _explain(error, folder)
@@ -166,7 +166,9 @@ def library_errors(folder: Path) -> Iterator[None]:
 
 def _explain(error: sqlite3.DatabaseError, folder: Path) -> str | None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the bits refine it
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _NOT_TEXT in str(error):
+    # A constraint is broken only where rows are that vidsearch did not write: it takes care of its own.
+    damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
+    if code in damage or _NOT_TEXT in str(error):
         return _damaged(folder, error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"the library in {folder} is in use by another process: try again when it has finished"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.files import UNFINISHED_SUFFIX, absolute
 from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoFile, VideoRow
+from vidsearch.store import vector_index
 from vidsearch.store.availability import Availability, describe_root
 from vidsearch.store.interface import LibraryInfo, RootInfo
 from vidsearch.store.paths import is_within, sort_key
@@ -164,13 +165,14 @@ class SqliteLibrary:
         """
         with self._lock.held():
             with self._database.transaction() as connection:
-                removed = videos.remove_model(connection, name)
-                held = ", ".join(row.name for row in vectors.models(connection)) or "none"
-            if removed is None:
-                raise LibraryError(f"the library holds no vectors of {name}; it holds those of: {held}")
-            for file in self.folder.glob(f"index-{removed[0]}.*"):
-                file.unlink(missing_ok=True)
-        return removed[1]
+                held = vectors.models(connection)
+                model = next((row for row in held if row.name == name), None)
+                if model is None:
+                    names = ", ".join(row.name for row in held) or "none"
+                    raise LibraryError(f"the library holds no vectors of {name}; it holds those of: {names}")
+                videos.remove_model(connection, model.id)
+            vector_index.delete(self.folder, model.index_name)
+        return model.windows
 
     # -- questions ---------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
-from vidsearch.records import WindowSpec
+from vidsearch.records import ReaderName, WindowSpec
 
 
 class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
@@ -32,6 +32,13 @@ def text(value: Any, what: str) -> str:
 def optional_text(value: Any, what: str) -> str | None:
     """A text, or None."""
     return None if value is None else text(value, what)
+
+
+def reader(value: Any) -> ReaderName | None:
+    """The name of the reader that decoded a video, or None."""
+    if value is not None and value not in get_args(ReaderName):
+        raise BadValue(f"a reader is {_short(value)}")
+    return cast("ReaderName | None", value)
 
 
 def count(value: Any, what: str) -> int:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import Filter
+from vidsearch.store import vector_index
 from vidsearch.store.paths import sort_key
 from vidsearch.store.sqlite.statements import vectors
 from vidsearch.store.sqlite.statements.vectors import FoundWindow, ModelRow
 from vidsearch.store.sqlite.statements.videos import VECTOR_IDS_PER_VIDEO
-from vidsearch.store.vector_index import IdRange, VectorIndex, can_be_named, files_of
+from vidsearch.store.vector_index import IdRange, VectorIndex, can_be_named
 from vidsearch.store.vectors import BYTES_PER_VALUE, candidates, scores_of, unpack
 
 log = logging.getLogger(__name__)
@@ -113,8 +114,7 @@ class Searcher:
         with self._using_index:
             self._indexes.pop(model.id, None)
         if not self._keeps_index(model):
-            for file in files_of(self._folder, model.index_name):
-                file.unlink(missing_ok=True)
+            vector_index.delete(self._folder, model.index_name)
             return
         ranges = vectors.id_ranges(connection, model)
         loaded = None if anew else VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)

@@ -251,24 +251,16 @@ def remove(connection: sqlite3.Connection, place: Path) -> int:
     return connection.execute(f"DELETE FROM videos WHERE {condition}", parameters).rowcount
 
 
-def remove_model(connection: sqlite3.Connection, model: str) -> tuple[int, int] | None:
-    """Takes the vectors of a model out, and the videos that no other model holds: model id, windows; None: no vectors.
+def remove_model(connection: sqlite3.Connection, model_id: int) -> None:
+    """Takes the vectors of a model out, and the videos that no other model holds.
 
     The model's row stays: its number names the index file and must not come back for another model.
     """
-    row = connection.execute(
-        """SELECT m.id, sum(e.windows) FROM models m JOIN embeddings e ON e.model_id = m.id
-        WHERE m.name = ? GROUP BY m.id""",
-        (model,),
-    ).fetchone()
-    if row is None:
-        return None
-    connection.execute("DELETE FROM embeddings WHERE model_id = ?", (row[0],))
+    connection.execute("DELETE FROM embeddings WHERE model_id = ?", (model_id,))
     connection.execute(
         "DELETE FROM videos WHERE state = 'indexed' AND NOT EXISTS "
         "(SELECT 1 FROM embeddings e WHERE e.video_id = videos.id)"
     )
-    return int(row[0]), int(row[1])
 
 
 def drop_orphans(connection: sqlite3.Connection) -> None:
@@ -330,7 +322,7 @@ def _video_row(row: tuple[Any, ...], availability: Availability) -> VideoRow:
         rows_edge.optional_text(error, f"the note of {path}"),
         rows_edge.seconds(duration_s, f"the length of {path}"),
         rows_edge.count(windows, f"the number of windows of {path}"),
-        reader,
+        rows_edge.reader(reader),
         rows_edge.optional_text(model, "the name of a model"),
     )
 
