@@ -67,7 +67,7 @@ def test_a_hit_that_is_gone_is_told_and_the_others_are_answered(program: RunVids
     home = {"VIDSEARCH_HOME": str(tmp_path / "own-home")}
     assert program("index", own, env=home).returncode == 0
     (own / "yellow-star-blinks.mp4").unlink()
-    done = program("query", "a yellow star blinks", "--ask", QUESTION, "--ask-top", "2", "--jsonl", env=home)
+    done = program("query", "a yellow star blinks", "--ask", QUESTION, "--ask-top", "2", "--all", "--jsonl", env=home)
     assert done.returncode == 3, done.stderr.decode()
     gone, there = (json.loads(line)["asked"] for line in done.stdout.splitlines())
     assert gone == {

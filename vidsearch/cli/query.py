@@ -95,7 +95,7 @@ def query(
     form = _form(as_json, as_jsonl, files_only, null)
     _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
-    filters = (Under(under),) if under else ()
+    filters = (Under(options.absolute(under)),) if under else ()
     wanted = Query((Term(_words(text)),), filters, top, per_video, min_score, exact)
     hits, left_out, levels = _find(wanted, model, only_matching=not show_all and min_score is None)
     if page is not None:
