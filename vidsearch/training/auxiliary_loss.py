@@ -1,8 +1,8 @@
-"""A help for training from nothing: one linear map reads the meaning from a clip's vector and from a text's.
+"""Auxiliary loss for training from scratch: one linear map reads the attributes from a clip's vector and from a text's.
 
-Contrast alone is slow to find what neither tower tells apart yet: while both call left and right the same, neither gets
-a gradient to change it. Reading the labels of the world from both vectors, with shared weights, gives each its own.
-The map is used while training and is no part of the model.
+The contrastive loss alone is slow to find what neither encoder tells apart yet: while both give left and right the same
+vector, neither gets a gradient that would change it. Reading the labels of the world from both vectors, with shared
+weights, gives each a gradient of its own. The map is not part of the model.
 """
 
 from __future__ import annotations

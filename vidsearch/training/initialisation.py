@@ -15,7 +15,7 @@ def init_from_scratch(network: MobileViCLIP, seed: int) -> None:
     """Give the parts that the published networks start near zero values to start from, in place.
 
     Those start from a picture model: their temporal parts are zero and their linear layers small. A small network that
-    is trained from nothing learns sooner when frames, and words, are told apart from the first step.
+    is trained from scratch learns sooner when frames, and words, are told apart from the first step.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():

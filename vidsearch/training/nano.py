@@ -25,7 +25,7 @@ def vocabulary() -> list[int]:
 def fresh_nano(
     config: MobileViCLIPConfig, seed: int, temperature: float, temporal: TemporalConfig | None = None
 ) -> MobileViCLIP:
-    """A network of `config` (or of its ablation row `temporal`) ready to be trained from nothing on the world."""
+    """A network of `config` (or of its ablation row `temporal`) ready to be trained from scratch on the world."""
     tokens = vocabulary()
     text = replace(config.text, vocabulary_rows=len(tokens) + 1)  # row 0: every word that was left out
     sized = replace(config, text=text, temporal=temporal or config.temporal)

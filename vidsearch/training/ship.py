@@ -21,7 +21,7 @@ def ship(network: MobileViCLIP, run: dict[str, Any], folder: Path, card: str | N
     evaluator = network_evaluator(network, from_pictures(network.config.preprocessing.side_px), _LEVEL_SEED)
     levels = score_levels(evaluator.cosines(retrieval_set(_LEVEL_SEED, _LEVEL_CLIPS)))
     provenance = {
-        "source": "trained from nothing on the synthetic world of vidsearch",
+        "source": "trained from scratch on the synthetic world of vidsearch",
         "licence": "MIT",
         "command": run["command"],
         "settings": run["settings"],

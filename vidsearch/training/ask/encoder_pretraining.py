@@ -1,8 +1,8 @@
 """The losses with which the encoders of the small model learn to see from scratch: what the world knows of a clip.
 
 The published encoders were pre-trained on hundreds of millions of pictures. Here the world knows what is at every place
-of every frame, so each token is asked what thing lies under it, where its middle is and how it moves; and the means of
-the tokens are asked for all attributes of the clip.
+of every frame: a probe must read from each token what thing lies under it, where its middle is and how it moves, and
+from the means of the tokens all attributes of the clip.
 
 Axes: B clips, N frames, P patches of a frame (row-major), D width.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -31,59 +31,62 @@ class AttributeProbe(nn.Module):
         self.to_frame = nn.Linear(width, FRAME_TARGETS)
         self.means = means
 
-    def token_loss(self, tokens: Tensor, facts: Sequence[TokenLabels], *, moving: bool) -> Tensor:
+    def token_loss(self, tokens: Tensor, labels: Sequence[TokenLabels], *, moving: bool) -> Tensor:
         """tokens (B, N, P, D), one TokenLabels of (N, P) a clip; without `moving` nothing that takes two frames."""
-        answers = self.to_token(self.norm(tokens)).float().split(list(LABEL_SIZES.values()), dim=-1)
-        said = dict(zip(LABEL_SIZES, answers, strict=True))
-        wanted = {
-            name: torch.from_numpy(np.stack([getattr(f, name) for f in facts])).to(tokens.device)
+        outputs = self.to_token(self.norm(tokens)).float().split(list(LABEL_SIZES.values()), dim=-1)
+        predicted = dict(zip(LABEL_SIZES, outputs, strict=True))
+        targets = {
+            name: torch.from_numpy(np.stack([getattr(each, name) for each in labels])).to(tokens.device)
             for name in LABEL_SIZES
         }
-        things = (wanted["colour"] > 0).unsqueeze(-1).float()
+        things = (targets["colour"] > 0).unsqueeze(-1).float()
         weight = 1 + 4 * things.flatten()  # most tokens lie on nothing
         loss = tokens.new_zeros(())
         for name in ("colour", "shape"):
-            each = F.cross_entropy(said[name].flatten(0, -2), wanted[name].flatten(), reduction="none")
+            each = F.cross_entropy(predicted[name].flatten(0, -2), targets[name].flatten(), reduction="none")
             loss = loss + (each * weight).sum() / weight.sum()
         for name in ("places", "rates") if moving else ("places",):
-            loss = loss + ((said[name] - wanted[name]).abs() * things).sum() / things.sum().clamp(min=1)
-        loss = loss + _TURNS_WEIGHT * _asked(said["sector"], wanted["sector"])
-        if moving:
-            turning = wanted["sector"] >= 0
-            loss = loss + _TURNS_WEIGHT * (
-                0.5 * _asked(said["before"], wanted["before"])
-                + _asked(said["sense"], wanted["sense"].where(turning, -1))
-                + 0.3 * _asked(said["sense"], wanted["sense"].where(~turning, -1))
-            )
-        return loss
+            loss = loss + ((predicted[name] - targets[name]).abs() * things).sum() / things.sum().clamp(min=1)
+        loss = loss + _TURNS_WEIGHT * _labelled_loss(predicted["sector"], targets["sector"])
+        return loss + _TURNS_WEIGHT * _turn_loss(predicted, targets) if moving else loss
 
-    def frame_loss(self, tokens: Tensor, facts: Sequence[Array], *, moving: bool) -> Tensor:
+    def frame_loss(self, tokens: Tensor, targets: Sequence[Array], *, moving: bool) -> Tensor:
         """tokens (B, N, P, D), `frame_targets` of each clip: what a linear map reads from a frame's mean."""
-        said = self.to_frame(self.norm(tokens).mean(2)).float()
-        true = torch.from_numpy(np.stack(facts)).to(said.device)
-        seen = true[..., 5:6].expand_as(true).clone()
+        predicted = self.to_frame(self.norm(tokens).mean(2)).float()
+        wanted = torch.from_numpy(np.stack(targets)).to(predicted.device)
+        seen = wanted[..., 5:6].expand_as(wanted).clone()
         seen[..., 5] = 1
         count = FRAME_TARGETS if moving else STILL_TARGETS
-        return ((said - true).abs() * seen)[..., :count].sum(-1).mean()
+        return ((predicted - wanted).abs() * seen)[..., :count].sum(-1).mean()
 
-    def meaning_losses(self, tokens: Tensor, facts: Tensor) -> Tensor:
-        """tokens (B, L, D), facts (B, 9) int64 → (fields,) cross-entropies of the fields, read from the mean tokens."""
+    def meaning_losses(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """tokens (B, L, D), labels (B, 9) int64 → (fields,) cross-entropies, read from the means of the tokens."""
         means = self.norm(tokens).unflatten(1, (self.means, -1)).mean(2).flatten(1)
         logits = self.to_codes(means).float().split(self.sizes, dim=1)
-        return torch.stack([F.cross_entropy(x, facts[:, n]) for x, n in zip(logits, self.numbers, strict=True)])
+        return torch.stack([F.cross_entropy(x, labels[:, n]) for x, n in zip(logits, self.numbers, strict=True)])
 
 
-def _asked(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Mean cross-entropy over the places where `wanted` is not -1; 0 where there are none."""
-    each = F.cross_entropy(logits.flatten(0, -2), wanted.flatten(), ignore_index=-1, reduction="sum")
-    return each / (wanted >= 0).sum().clamp(min=1)
+def _turn_loss(predicted: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Of the sector before, and of the sense of a turn; the sense of what does not turn counts less."""
+    turning = targets["sector"] >= 0
+    return (
+        0.5 * _labelled_loss(predicted["before"], targets["before"])
+        + _labelled_loss(predicted["sense"], targets["sense"].where(turning, -1))
+        + 0.3 * _labelled_loss(predicted["sense"], targets["sense"].where(~turning, -1))
+    )
+
+
+def _labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the places where the label is not -1; 0 if there are none."""
+    each = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-1, reduction="sum")
+    return each / (labels >= 0).sum().clamp(min=1)
 
 
 class TruthProbe(nn.Module):
     """Reads from the middle of a language model whether the words of a question hold of the clip. Not in the model.
 
-    A "no" in the end tells a network from nothing little of which word was wrong: without this loss the small model
-    guessed at "is there a red star?" after 600 steps of training, with it comparing was learned in 200.
+    The answer "no" alone tells a network that is trained from scratch little of which word was wrong: without this loss
+    the small model still guessed at "is there a red star?" after 600 steps of training; with it 200 were enough.
     """
 
     def __init__(self, width: int) -> None:

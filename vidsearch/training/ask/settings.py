@@ -12,7 +12,7 @@ Selection = Literal["scored", "uniform"]
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
-    """`batch` clips a step with `questions` each (the encoders are asked none); warm-up is a share of the steps."""
+    """`batch` clips a step with `questions` each (none for the encoders); warm-up is a share of the steps."""
 
     name: str  # one of `stages.STAGES`
     steps: int
@@ -34,7 +34,7 @@ PUBLISHED_STAGES = (
     StageSettings("tuning", steps=0, batch=16, learning_rate=2e-4, questions=1, projector_lr=2e-5),
 )
 
-# The small model starts from nothing, so stages come before in which it learns to see, and the language of its world.
+# The small model is trained from scratch: in earlier stages it learns to see, and the language of its world.
 NANO_STAGES = (
     StageSettings("image-encoder", steps=2500, batch=64, learning_rate=1.5e-3, weight_decay=0.05, muon_lr=2e-3),
     StageSettings("coarse-video-encoder", steps=3200, batch=64, learning_rate=2e-3, weight_decay=0.05, muon_lr=2.5e-3),

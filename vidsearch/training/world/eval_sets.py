@@ -1,4 +1,4 @@
-"""What a model of this world is asked: sets of held-out meanings with the captions that should find them.
+"""Evaluation sets: held-out meanings with the captions that should find them.
 
 Everything is drawn from the held-out part of the split and said in held-out phrasings; a seed names a set.
 """
