@@ -84,7 +84,9 @@ def _open(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder, Path, Pa
     """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.models.folder import find_model
+    from vidsearch.workflows.index import let_waiting_threads_sleep
 
+    let_waiting_threads_sleep()
     weights = find_model(model, dirs.models_dir(), "embedding").weights
     clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
     return clips, texts, dirs.cache_dir() / "evaluation", weights
