@@ -25,7 +25,7 @@ OPERATORS = frozenset(
     (
         *("Add", "And", "Cast", "Clip", "Div", "Equal", "Erf", "Gelu", "Greater", "GreaterOrEqual", "Identity"),
         *("Less", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "Relu", "Sigmoid", "Softmax", "Sqrt", "Sub", "Tanh"),
-        *("Concat", "Flatten", "Gather", "GatherND", "Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose"),
+        *("Concat", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "Split", "Squeeze", "Transpose"),
         *("ArgMax", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "Unsqueeze", "Where"),
         *("Conv", "DequantizeLinear", "Gemm", "LayerNormalization", "MatMul"),
     )
@@ -33,6 +33,7 @@ OPERATORS = frozenset(
 BATCH_TEXTS = 32  # texts of one run (`embedding/onnx_text.py`)
 _LONG_TEXT = "two dogs run along the beach at sunset, then " * 200
 _MOST_VALUES = 1 << 27  # of one result in between: 0.5 GB as float32
+_SMALL_BYTES = 4096  # of a tensor that may be a shape, on which other shapes depend
 _FILE_LIMIT_BYTES = (2 << 30) - 1  # what protobuf reads
 _BITS = {TensorProto.FLOAT: 32, TensorProto.FLOAT16: 16, TensorProto.INT64: 64, TensorProto.INT32: 32}
 _BITS |= {TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.BOOL: 8, TensorProto.BFLOAT16: 16}
@@ -43,13 +44,21 @@ def check_text_encoder(folder: ModelFolder) -> None:
     path = folder.text_encoder
     inputs = folder.family.query_tokenizer(folder, simplify=True)([_LONG_TEXT] * BATCH_TEXTS)
     try:
-        model = _read(path)
-        _check_operators(model)
-        _check_weights(model, path)
-        _check_ends(model, inputs, folder.embedding.embed_dim)
-        _check_sizes(model, inputs)
+        check_graph(path, inputs, folder.embedding.embed_dim)
     except ModelError as error:
         raise ModelError(f"the text encoder {path} is not run: {error}; install {folder.name} again") from error
+
+
+def check_graph(path: Path, inputs: Mapping[str, np.ndarray], dim: int) -> None:
+    """ModelError, a clause that says what is wrong, unless the graph turns these inputs into vectors of `dim` values.
+
+    `inputs` are as large as any that will be given.
+    """
+    model = _read(path)
+    _check_operators(model)
+    _check_weights(model, path)
+    _check_ends(model, inputs, dim)
+    _check_sizes(model, inputs)
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -118,7 +127,7 @@ def _check_sizes(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> No
         for size, wanted in zip(value.type.tensor_type.shape.dim, shape, strict=False):
             size.Clear()
             size.dim_value = wanted
-    _forget_external(model)
+    _forget_weights(model)
     try:
         inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # its errors are RuntimeErrors and ValueErrors without a base class
@@ -131,11 +140,16 @@ def _check_sizes(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> No
                 raise ModelError(f"its operator {node.op_type} gives {much} for {BATCH_TEXTS} texts")
 
 
-def _forget_external(model: onnx.ModelProto) -> None:
-    """Tensors in the file beside become inputs of their shapes: their values are not looked at."""
-    for tensor in [each for each in model.graph.initializer if each.data_location == TensorProto.EXTERNAL]:
-        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-        model.graph.initializer.remove(tensor)
+def _forget_weights(model: onnx.ModelProto) -> None:
+    """Large tensors, and those in the file beside, become inputs of their shapes: their values do not matter here."""
+    kept = []
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL or len(tensor.raw_data) > _SMALL_BYTES:
+            model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+        else:
+            kept.append(tensor)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _known_sizes(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:

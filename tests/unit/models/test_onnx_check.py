@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from seeded import TEXT, TEXT_MCT, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.errors import ModelError
-from vidsearch.models.conversion import export
+from vidsearch.models.conversion import graph
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import BUNDLED_DIR, ModelFolder, open_folder
 from vidsearch.models.onnx_check import check_text_encoder
@@ -27,7 +27,7 @@ Change = Callable[[onnx.ModelProto], None]
 def test_every_text_encoder_that_is_exported_passes(
     text: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_EXTERNAL_FROM_BYTES", 0)  # weights beside the graph, as of large models
+    monkeypatch.setattr(graph, "_EXTERNAL_FROM_BYTES", 0)  # weights beside the graph, as of large models
     network = seeded(small_config("mobileviclip-tiny", text))  # type: ignore[arg-type]
     check_text_encoder(write_model_folder(network, tmp_path / "mobileviclip-tiny", provenance={}))
 

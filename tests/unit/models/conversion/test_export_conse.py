@@ -11,9 +11,10 @@ import torch.nn.functional as F
 
 from vidsearch.models.conse.config import EMBED_DIM, SENTENCE_DIM
 from vidsearch.models.conse.minilm import MiniLM, embed_padded
-from vidsearch.models.conse.query_tokenizer import IDS, POSITIONS
+from vidsearch.models.conse.query_tokenizer import CONTEXT, IDS, POSITIONS
 from vidsearch.models.conse.space import queries_in_space
 from vidsearch.models.conversion.export_conse import export_query_encoder
+from vidsearch.models.onnx_check import check_graph
 
 ROWS = [[101, 102], [101, 1037, 3899, 102], [101, *range(3000, 3060), 102]]
 
@@ -46,4 +47,5 @@ def test_the_graph_gives_the_vectors_of_torch(network: MiniLM, named: torch.Tens
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
     alone = session.run(None, {IDS: ids[:1, :2], POSITIONS: positions[:1, :2]})[0]
     np.testing.assert_allclose(alone, got[:1], atol=1e-5)
+    check_graph(path, {name: np.zeros((32, CONTEXT), np.int64) for name in (IDS, POSITIONS)}, EMBED_DIM)
     assert path.with_name("text.onnx.data").stat().st_size < 47_000_000  # half of the 91 MB that are published
