@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import RunVidsearch
@@ -114,6 +116,13 @@ def cut(name: str) -> Spoil:
     return lambda folder: os.truncate(folder / name, (folder / name).stat().st_size // 2)
 
 
+def nan_weights(folder: Path) -> None:
+    model = onnx.load(folder / "text.onnx")
+    tensor = next(each for each in model.graph.initializer if each.name == "projection_layer")
+    tensor.raw_data = np.full(tuple(tensor.dims), np.nan, np.float32).tobytes()
+    (folder / "text.onnx").write_bytes(model.SerializeToString())
+
+
 # Each is refused by every command that opens the model, and named by `models list`.
 CONFIGS: dict[str, tuple[Spoil, str]] = {
     "a kind that is a list": (lambda f: (drop("family")(f), put("kind", [])(f)), r"kind must be a text, not \[\]"),
@@ -183,6 +192,7 @@ FILES: dict[str, tuple[Spoil, str]] = {
     "another text encoder": (cut("text.onnx"), "text.onnx has changed"),
     "another text encoder, hashed": (rehashed(cut("text.onnx")), "text.onnx is not run"),
     "an empty text encoder, hashed": (rehashed(text("text.onnx", "")), "text.onnx is not run"),
+    "a text encoder of nan, hashed": (rehashed(nan_weights), "text.onnx gives no usable vectors"),
     "a link out of the folder": (link("text.onnx", "/etc/hostname"), "text.onnx has changed|has no text.onnx"),
     "no hashes": (lambda f: (f / "hashes.json").unlink(), "there is no file .*hashes.json"),
     "hashes that are a pipe": (pipe("hashes.json"), "there is no file .*hashes.json"),

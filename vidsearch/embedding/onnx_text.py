@@ -24,7 +24,8 @@ class OnnxTextEmbedder:
         self.model = folder.name
         self.dim = folder.embedding.embed_dim
         self._tokenizer = folder.family.query_tokenizer(folder, simplify=simplify)
-        self._session = open_session(folder.text_encoder, threads)
+        self._path = folder.text_encoder
+        self._session = open_session(self._path, threads)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """→ (B, E), rows of unit length."""
@@ -38,12 +39,12 @@ class OnnxTextEmbedder:
             return np.asarray(self._session.run(None, dict(self._tokenizer(texts)))[0], np.float32)
         except Exception as error:  # the runtime has no base class of its own; the graph is at fault, or memory
             reason = str(error).partition("\n")[0][:200]
-            raise ModelError(f"the text encoder of {self.model} fails ({reason}); install the model again") from error
+            raise ModelError(f"the text encoder {self._path} fails ({reason}); install {self.model} again") from error
 
     def _checked(self, vectors: NDArray[np.float32], texts: int) -> NDArray[np.float32]:
         """ModelError unless there is a vector of finite values for each text."""
         if vectors.shape != (texts, self.dim) or not np.isfinite(vectors).all():
-            raise ModelError(f"the text encoder of {self.model} gives no usable vectors; install the model again")
+            raise ModelError(f"the text encoder {self._path} gives no usable vectors; install {self.model} again")
         return vectors
 
     def unknown_words(self, text: str) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.device import accelerators, fast_dtype, named_device
 from vidsearch.models.folder import ModelFolder
 
@@ -39,13 +39,19 @@ class TorchClipEmbedder:
         self._encoder, self.device = open_encoder(folder, device)
 
     def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, T, H, W, 3) RGB → (B, E), rows of unit length. ValueError for another shape: the caller's mistake."""
+        """(B, T, H, W, 3) RGB → (B, E), rows of unit length. ValueError for another shape: the caller's mistake.
+
+        ModelError for vectors that are not finite: broken weights, or a device that fails.
+        """
         wanted = (self.frames, self.frame_spec.side_px, self.frame_spec.side_px, 3)
         if clips.dtype != np.uint8 or clips.shape[1:] != wanted:
             raise ValueError(f"{self.model} takes uint8 clips (B, {wanted}), not {clips.dtype} {clips.shape}")
         size = self._encoder.batch_clips
         batches = [clips[first : first + size] for first in range(0, len(clips), size)]
-        return np.concatenate([np.empty((0, self.dim), np.float32), *map(self._encoder.run, batches)])
+        vectors = np.concatenate([np.empty((0, self.dim), np.float32), *map(self._encoder.run, batches)])
+        if not np.isfinite(vectors).all():
+            raise ModelError(f"{self.model} gives vectors that are not finite on {self.device}; install it again")
+        return vectors
 
 
 class PlacedEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from seeded import SIDE_PX, TEXT_PRUNED, seeded, small_config
 
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.torch_clips import PlacedEncoder, TorchClipEmbedder, accelerators, fast_dtype
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.conversion.mobileviclip import write_model_folder
-from vidsearch.models.folder import ModelFolder, find_model
+from vidsearch.models.folder import ModelFolder, find_model, open_folder
 from vidsearch.models.mobileviclip.clip_encoder import BATCH_CLIPS, batch_clips
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.load import Network
@@ -109,6 +111,16 @@ def test_frames_may_lie_anyhow_in_memory_and_be_read_only(folder: ModelFolder) -
 def test_frames_of_another_shape_are_the_callers_mistake(folder: ModelFolder, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="mobileviclip-tiny takes uint8 clips"):
         TorchClipEmbedder(folder, device="cpu").embed(np.zeros(shape, np.uint8))
+
+
+def test_vectors_that_are_not_finite_are_an_error(tmp_path: Path, folder: ModelFolder) -> None:
+    shutil.copytree(folder.path, tmp_path / folder.name)
+    tensors = load_file(folder.weights)
+    tensors["vision_encoder.head.proj"].fill_(torch.nan)
+    save_file(tensors, tmp_path / folder.name / "model.safetensors")
+    broken = TorchClipEmbedder(open_folder(tmp_path / folder.name), device="cpu")
+    with pytest.raises(ModelError, match="mobileviclip-tiny gives vectors that are not finite on cpu"):
+        broken.embed(clips(1))
 
 
 def test_the_frames_wanted_are_the_models(models_dir: Path) -> None:
