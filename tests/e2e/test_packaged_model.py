@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 from support import CLIPS, PROGRAM, SHARED, RunVidsearch, environment, library_content, run_on_terminal, run_vidsearch
 
-from vidsearch.embedding.embedder import open_text_embedder
+from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
 from vidsearch.models.folder import open_folder
 from vidsearch.models.soundness import check_files
 
@@ -27,6 +27,7 @@ NAME = "conse-lite2"
 LARGEST_BYTES = 75_000_000
 REAL_CLIPS = SHARED / "videos"
 DOG_START = (0.0041, -0.0168, 0.0221, 0.0351, -0.0135)  # of the vector of "a dog", recorded from the published weights
+CLIP_START = (-0.0685, -0.0690, 0.0275, -0.0918, 0.0100)  # of the vector of a clip that is drawn below, likewise
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +93,16 @@ def test_a_sentence_has_the_recorded_vector(models: Path) -> None:
     assert vectors.shape == (3, 385)
     np.testing.assert_allclose(vectors[0, :5], DOG_START, atol=2e-4)  # float16 matrices
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_a_drawn_clip_has_the_recorded_vector(models: Path) -> None:
+    row, column = np.mgrid[:260, :260]
+    picture = np.stack([row % 256, 2 * column % 256, row * column // 400 % 256], axis=-1).astype(np.uint8)
+    clip = np.stack([np.roll(picture, 7 * frame, axis=1) for frame in range(8)])
+    vector = open_clip_embedder(NAME, models_dir=models, device="cpu").embed(clip[None])[0]
+    assert vector.shape == (385,) and vector[-1] == 0
+    np.testing.assert_allclose(vector[:5], CLIP_START, atol=1e-2)  # bfloat16, where that is fast
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
 
 
 def test_signs_that_it_lacks_and_words_that_it_does_not_reach_are_named(models: Path) -> None:

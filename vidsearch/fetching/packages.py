@@ -53,8 +53,13 @@ def download(remote: RemoteFile, folder: Path, report: Report) -> FetchedFile:
         report(FileStarted(remote.name, size, size))
         return FetchedFile(target, remote, str(remote.sha256))
     report(FileStarted(remote.name, 0, size))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pip.") as scratch:
-        _run_pip(remote, Path(scratch)).replace(target)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".pip.") as scratch:
+            _run_pip(remote, Path(scratch)).replace(target)
+    except OSError as error:
+        raise ModelError(
+            f"{remote.name} cannot be kept in {folder} ({error.strerror}); make room there and run the command again"
+        ) from error
     report(BytesArrived(remote.name, size))
     return FetchedFile(target, remote, str(remote.sha256))
 

