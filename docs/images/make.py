@@ -28,7 +28,7 @@ from vidsearch.video.thumbnail import to_jpeg
 HERE = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHOWABLE = {"Apache-2.0", "BSD-3-Clause", "MIT", "CC0-1.0", "CC-BY-4.0"}
-WIDTH_PX, HEIGHT_PX = 1120, 420
+WIDTH_PX, HEIGHT_PX = 1120, 330
 MODEL = "conse-lite2"
 
 
