@@ -29,7 +29,7 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# The long forms of quick tests: hundreds of damaged files and libraries.
+# The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup
 	$(BIN)/pytest -m soak -n 2 --dist worksteal
 

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -44,6 +45,8 @@ class Trouble:
     stall_s: float = 0  # wait before the first byte
     gate: threading.Event | None = None  # wait for this before the first byte
     no_range: bool = False  # ignore Range
+    endless: bool = False  # a chunked body without an end
+    drops: tuple[str, ...] = ()  # headers that are left out
     only: str | None = None  # this method alone
 
 
@@ -304,10 +307,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str], trouble: Trouble) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers, **trouble.headers}.items():
-            self.send_header(name, value)
+        length = {"Transfer-Encoding": "chunked"} if trouble.endless else {"Content-Length": str(len(body))}
+        for name, value in {**length, **headers, **trouble.headers}.items():
+            if name not in trouble.drops:
+                self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if trouble.endless:
+            self._pour()
             return
         cut = trouble.cut_after if status in (200, 206) else None
         for piece in _pieces(body if cut is None else body[:cut], trouble.drip):
@@ -315,6 +323,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         if cut is not None and cut < len(body):
             self.close_connection = True
+
+    def _pour(self) -> None:
+        """Until the client leaves, and never more than any disk should get from a test."""
+        with contextlib.suppress(OSError):
+            for _ in range(1 << 14):
+                self.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+        self.close_connection = True
 
 
 _DATE = "Wed, 21 Oct 2015 07:28:00 GMT"

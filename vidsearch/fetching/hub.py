@@ -35,8 +35,8 @@ def describe(repository: str, name: str, timeout_s: float) -> RemoteFile:
     """A file of a repository's main branch, pinned to the commit that the branch is at now."""
     token = token_header()
     headers = web.head(hf_hub_url(repository, name, endpoint=endpoint()), token, timeout_s)
-    commit = headers.get("X-Repo-Commit")
-    if commit is None:
+    commit = headers.get("X-Repo-Commit") or ""
+    if not _SHA1.fullmatch(commit):
         raise ModelError(
             f"{endpoint()} does not answer as Hugging Face does; check {ENDPOINT_VARIABLE} and the proxy {web.BY_HAND}"
         )
@@ -61,7 +61,10 @@ def files_of(repository: str, timeout_s: float) -> list[str]:
     answer = web.text(url, token_header(), timeout_s, limit_bytes=_LIST_LIMIT_BYTES)
     try:
         entries: list[dict[str, Any]] = json.loads(answer)
-        return [entry["path"] for entry in entries if entry["type"] == "file"]
+        names = [entry["path"] for entry in entries if entry["type"] == "file"]
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a name that is not a text")
+        return names
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(
             f"{web.shown(url)} does not answer with a list of files; check {ENDPOINT_VARIABLE} and the proxy"
@@ -82,4 +85,4 @@ def _etag(headers: Message) -> str:
 
 def _size(headers: Message) -> int | None:
     length = headers.get("X-Linked-Size") or (None if "Location" in headers else headers.get("Content-Length"))
-    return int(length) if length is not None and length.isdigit() else None
+    return web.number(length)

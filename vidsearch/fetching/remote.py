@@ -76,9 +76,15 @@ def report_nothing(_event: Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a host is waited for. A try that brought bytes starts the count of tries anew."""
+    """How long a host is waited for. A try that brought the file on starts the count of tries anew.
+
+    Whatever a host does, a file ends after `most_requests`, and each of them after `slow_s` below `least_bytes_s`.
+    """
 
     tries: int = 5
     first_wait_s: float = 1.0  # doubles with every try
     longest_wait_s: float = 60.0  # a host that asks for more (Retry-After) is not waited for
     timeout_s: float = 30.0  # without any byte
+    most_requests: int = 500  # for one file
+    slow_s: float = 120.0
+    least_bytes_s: float = 1000.0  # on average, from `slow_s` after the begin of a request on

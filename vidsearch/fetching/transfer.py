@@ -14,6 +14,7 @@ import hashlib
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.message import Message
@@ -22,13 +23,15 @@ from typing import Any, BinaryIO
 
 from vidsearch.errors import ModelError
 from vidsearch.fetching.remote import BytesArrived, FetchedFile, FileStarted, RemoteFile, Report, RetryPolicy, Waiting
-from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, opened, shown, translated, wait
+from vidsearch.fetching.web import BY_HAND, HostTroubleError, RangeRefusedError, number, opened, shown, translated, wait
 from vidsearch.files import digest_of, sha256
 
 _CHUNK_BYTES = 1 << 18
 _SNIFFED_BYTES = 64
 _LFS_POINTER = b"version https://git-lfs"
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_WITH_A_FILE = (http.HTTPStatus.OK, http.HTTPStatus.PARTIAL_CONTENT)
+_MOST_UNANNOUNCED_BYTES = 20_000_000_000
 STATE_FOLDER = ".state"
 
 
@@ -137,32 +140,33 @@ def _identity(remote: RemoteFile) -> dict[str, Any]:
 
 
 def _receive_all(remote: RemoteFile, part: _Part, report: Report, policy: RetryPolicy) -> None:
-    """Ask again after every cut; a try that brought bytes starts the count anew."""
-    tries = 0
-    while True:
-        before = part.length()
+    """Ask again after every cut; a try after which more is here than ever before starts the count anew."""
+    tries, most = 0, part.length()
+    for request in range(policy.most_requests):
         try:
-            return _receive(remote, part, report, policy.timeout_s)
+            _receive(remote, part, report, policy)
+            return
         except HostTroubleError as error:
-            tries = 0 if part.length() > before else tries + 1
-            if tries >= policy.tries:
+            tries = 0 if part.length() > most else tries + 1
+            most = max(most, part.length())
+            if tries >= policy.tries or request + 1 == policy.most_requests:
                 raise
             wait(max(0, tries - 1), error, policy, report)
 
 
-def _receive(remote: RemoteFile, part: _Part, report: Report, timeout_s: float) -> None:
+def _receive(remote: RemoteFile, part: _Part, report: Report, policy: RetryPolicy) -> None:
     """One request: what is missing of the file, as far as it comes."""
     done, resuming = _where_to_go_on(remote, part)
     if remote.size_bytes is not None and done == remote.size_bytes > 0:
         report(FileStarted(remote.name, done, remote.size_bytes))
         return
     try:
-        with opened(remote.url, {**remote.headers, **resuming}, timeout_s) as response:
+        with opened(remote.url, {**remote.headers, **resuming}, policy.timeout_s) as response:
             _check_announcement(response, remote, whole_size(response.headers))
             done = _accepted_offset(response, remote, part, done)
             size = remote.size_bytes or whole_size(response.headers)
             report(FileStarted(remote.name, done, size))
-            _write(response, remote, part, done, size, report)
+            _write(response, remote, part, done, size, report, policy)
     except RangeRefusedError as error:
         part.drop()
         raise HostTroubleError(f"{error}; {remote.name} is begun anew", after_s=0.0) from error
@@ -186,7 +190,14 @@ def _accepted_offset(response: http.client.HTTPResponse, remote: RemoteFile, par
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != asked:
             raise RangeRefusedError(f"{shown(remote.url)} sends other bytes than were asked for")
+        validator, tag = _read_note(part.note).get("validator"), response.headers.get("ETag")
+        if isinstance(validator, str) and validator.startswith('"') and tag not in (None, validator):
+            raise RangeRefusedError(f"{shown(remote.url)} has another file than the one that was begun")
         return asked
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        raise HostTroubleError(
+            f"{shown(remote.url)} sends a part of {remote.name} that was not asked for; try again later"
+        )
     _begin(response, remote, part)
     return 0
 
@@ -210,14 +221,17 @@ def whole_size(headers: Message) -> int | None:
     """How long the file is by the headers of an answer to a request for it, or for a part of it."""
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if found is not None:
-        return None if found[3] == "*" else int(found[3])
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+        return number(found[3])
+    return number(headers.get("Content-Length"))
 
 
 def _check_announcement(response: http.client.HTTPResponse, remote: RemoteFile, size: int | None) -> None:
     if response.headers.get_content_type() == "text/html":
         raise _web_page(remote)
+    if (wrong := _no_answer(response, remote)) is not None:
+        raise ModelError(
+            f"{shown(remote.url)} answers with {wrong} instead of {remote.name}; try again later {BY_HAND}"
+        )
     if None not in (size, remote.size_bytes) and size != remote.size_bytes:
         raise ModelError(
             f"{remote.name} at {shown(remote.url)} is {size} bytes long where {remote.size_bytes} were announced; "
@@ -225,21 +239,67 @@ def _check_announcement(response: http.client.HTTPResponse, remote: RemoteFile, 
         )
 
 
+def _no_answer(response: http.client.HTTPResponse, remote: RemoteFile) -> str | None:
+    """What an answer is instead of one with a file; None for one."""
+    if response.status not in _WITH_A_FILE:
+        return f"HTTP {response.status}"
+    length = response.headers.get("Content-Length")
+    if length is not None and number(length) is None:
+        return f"a length of {length[:20]!r}"
+    return "nothing" if length is not None and number(length) == 0 and remote.size_bytes != 0 else None
+
+
 def _write(
-    response: http.client.HTTPResponse, remote: RemoteFile, part: _Part, done: int, size: int | None, report: Report
+    response: http.client.HTTPResponse,
+    remote: RemoteFile,
+    part: _Part,
+    done: int,
+    size: int | None,
+    report: Report,
+    policy: RetryPolicy,
 ) -> None:
-    """Append the body. HostTroubleError when it ends before the announced end: what came is kept."""
+    """Append the body. HostTroubleError when it ends before the announced end: what came is kept.
+
+    Nothing is written beyond the announced end; of a file that was not announced, nothing beyond 20 GB.
+    """
+    speed = _Speed(policy)
     with part.data.open("ab") as file:
         for chunk in _chunks(response, remote.url):
             if done == 0:
                 _refuse_imposters(chunk, remote, part)
+            if done + len(chunk) > (_MOST_UNANNOUNCED_BYTES if size is None else size):
+                part.drop()
+                raise _too_long(remote, size)
             part.append(file, chunk)
             done += len(chunk)
             report(BytesArrived(remote.name, len(chunk)))
+            speed.require(len(chunk), remote)
     if size is not None and done < size:
         raise HostTroubleError(
             f"the connection for {remote.name} was cut after {done} of {size} bytes; run the command again to go on"
         )
+
+
+class _Speed:
+    """Of one request, so that a host that drips does not hold the program for days."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._begun_s = time.monotonic()
+        self._bytes = 0
+
+    def require(self, arrived: int, remote: RemoteFile) -> None:
+        """ModelError if it has been slow for too long."""
+        self._bytes += arrived
+        passed_s = time.monotonic() - self._begun_s
+        if passed_s > self._policy.slow_s and self._bytes < self._policy.least_bytes_s * passed_s:
+            rate = f"{self._bytes / passed_s:.0f} bytes a second"
+            raise ModelError(f"{shown(remote.url)} sends {remote.name} at {rate}; run the command again later to go on")
+
+
+def _too_long(remote: RemoteFile, size: int | None) -> ModelError:
+    said = "20 GB and more come without an end" if size is None else f"more than the announced {size} bytes come"
+    return ModelError(f"{said} for {remote.name} from {shown(remote.url)}; nothing was kept: try again later {BY_HAND}")
 
 
 def _chunks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -27,6 +28,8 @@ BY_HAND = "or bring the file yourself (vidsearch models add NAME --from FOLDER)"
 _LATER = "; try again later"
 _YES = {"1", "on", "yes", "true"}
 _BUSY = {408, 425, 429}
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _Result = TypeVar("_Result")
 
@@ -61,11 +64,14 @@ def require_network(what: str) -> None:
 
 def shown(url: str) -> str:
     """An address without user, password, query and fragment: what a message may hold."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # a host may send anything as an address
+        return "an address that is not one"
     if not parts.netloc:  # a requirement, as in pip:NAME==VERSION
         return url
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 @contextmanager
@@ -92,9 +98,17 @@ def head(url: str, headers: Mapping[str, str], timeout_s: float) -> Message:
 
 
 def text(url: str, headers: Mapping[str, str], timeout_s: float, *, limit_bytes: int) -> str:
-    """The body of a small answer; ModelError when it is larger than `limit_bytes`."""
+    """The body of a small answer; ModelError when it is larger than `limit_bytes`.
+
+    HostTroubleError for one that drips: it has four times `timeout_s` in all.
+    """
+    ends_s = time.monotonic() + 4 * timeout_s
+    body = b""
     with opened(url, headers, timeout_s) as response, translated(url):
-        body = response.read(limit_bytes + 1)
+        while len(body) <= limit_bytes and (chunk := response.read1(limit_bytes)):
+            body += chunk
+            if time.monotonic() > ends_s:
+                raise HostTroubleError(f"{shown(url)} answers too slowly{_LATER}")
     if len(body) > limit_bytes:
         raise ModelError(f"the answer of {shown(url)} is too large to be what was asked for; try again later {BY_HAND}")
     return body.decode("utf-8", "replace")
@@ -112,6 +126,8 @@ def translated(url: str) -> Iterator[None]:
         raise _unreachable(url, error.reason) from error
     except (http.client.HTTPException, OSError) as error:
         raise _unreachable(url, error) from error
+    except ValueError as error:  # from the library that reads addresses and headers
+        raise HostTroubleError(f"{shown(url)} answers with what is not HTTP ({error}){_LATER}") from error
 
 
 def retried(action: Callable[[], _Result], policy: RetryPolicy, report: Report) -> _Result:
@@ -135,7 +151,7 @@ def wait(number: int, error: HostTroubleError, policy: RetryPolicy, report: Repo
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Never from https to http, and never with another host's token."""
+    """To https alone, or within a host that the user named with http; never with another host's token."""
 
     def __init__(self, *, leave_host: bool = True) -> None:
         self._leave_host = leave_host
@@ -150,9 +166,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
-        if old.scheme == "https" and new.scheme != "https":
-            raise ModelError(f"{shown(req.full_url)} redirects to an address without encryption; it is not followed")
         same_host = old.netloc == new.netloc
+        plain = new.scheme == "http" and old.scheme == "http" and (same_host or new.hostname in _LOOPBACK)
+        if new.scheme != "https" and not plain:
+            raise ModelError(f"{shown(req.full_url)} redirects to an address without encryption; it is not followed")
         if not (same_host or self._leave_host):
             return None  # the opener makes an HTTPError of it, which holds the headers
         kept = {name: value for name, value in req.headers.items() if same_host or name.lower() != "authorization"}
@@ -162,6 +179,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _open(
     url: str, headers: Mapping[str, str], timeout_s: float, redirects: _Redirects, *, method: str = "GET"
 ) -> http.client.HTTPResponse:
+    if urlsplit(url).scheme not in ("https", "http"):
+        raise ModelError(f"{shown(url)} is not an address of the web (https); give another")
     # identity: byte ranges and lengths are those of the file
     sent = {"User-Agent": "vidsearch", "Accept-Encoding": "identity", **headers}
     request = urllib.request.Request(url, headers=sent, method=method)
@@ -187,8 +206,13 @@ def _refusal(url: str, status: int, headers: Message) -> ModelError:
 
 def _retry_after(headers: Message) -> float | None:
     """Seconds; the header's other form, a date, is rare and counts as absent."""
-    value = (headers.get("Retry-After") or "").strip()
-    return float(value) if value.isdigit() else None
+    value = number((headers.get("Retry-After") or "").strip())
+    return None if value is None else float(value)
+
+
+def number(text: str | None) -> int | None:
+    """A whole number as headers have them; None for anything else, and for one of more digits than any size has."""
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 def _unreachable(url: str, reason: object) -> ModelError:
