@@ -10,13 +10,20 @@ several time stamps moved (the file is remuxed).
 
 from __future__ import annotations
 
+import io
 import random
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
+from video_samples import even_times, make_video
+
+from vidsearch.records import FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.pool import DecodeFailed, DecodeLimits, DecodePool, VideoDone, WindowDecoded
 
 Data = bytearray
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"mvex", b"moof", b"traf", b"dinf"}
@@ -140,8 +147,6 @@ def _zeros(data: Data, chance: random.Random) -> bytes:
 
 def _moved_times(source: Path, chance: random.Random, count: int) -> bytes:
     """Remuxed, with the times of some packets moved by seconds, minutes or hours; `count` 0: the last packet's."""
-    import io
-
     target = io.BytesIO()
     with av.open(str(source)) as old, av.open(target, "w", format=_muxer(source)) as new:
         stream = old.streams.video[0]
@@ -194,3 +199,56 @@ def _boxes(data: Data) -> list[_Box]:
                 waiting.append((place + 8, place + size))
             place += size
     return found
+
+
+_LIMITS = DecodeLimits(base_s=60, per_video_s=10, per_mib_s=0, silent_s=60, memory_bytes=800_000_000)
+_SPEC = FrameSpec(32)
+
+
+def good_videos(folder: Path) -> list[Path]:
+    """12 s of numbered pictures in every container that the rules know."""
+    ways: dict[str, dict[str, Any]] = {
+        "a.mp4": {"b_frames": 2},
+        "b.mov": {},
+        "c.mkv": {"b_frames": 2},
+        "d.webm": {"codec": "libvpx-vp9", "codec_options": {"cpu-used": "8", "deadline": "realtime"}},
+        "e.avi": {"codec": "mpeg4", "own_rate": True},
+        "f.ts": {"b_frames": 2},
+        "g.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}},
+    }
+    return [make_video(folder / name, even_times(300, 25), **how) for name, how in ways.items()]
+
+
+def check_all(damaged: Sequence[Mutant]) -> dict[str, int]:
+    """Decode damaged files as a run does, and check what each must keep; how many ended how.
+
+    Every file ends, with a sentence if it fails or is damaged; none hangs, and none gives more windows than its source
+    and one. Workers have a memory limit of 0.8 GB.
+    """
+    sources = sorted({mutant.source for mutant in damaged})
+    ends: dict[Path, VideoDone | DecodeFailed] = {}
+    windows: Counter[Path] = Counter()
+    files = [_as_file(path) for path in (*sources, *(mutant.path for mutant in damaged))]
+    with DecodePool(2, _SPEC, WindowSpec(), limits=_LIMITS, buffered_events=8) as pool:
+        for event in pool.decode(files):
+            windows[event.file.path] += isinstance(event, WindowDecoded)
+            if isinstance(event, VideoDone | DecodeFailed):
+                assert event.file.path not in ends
+                ends[event.file.path] = event
+    for source in sources:
+        assert isinstance(ends[source], VideoDone), source
+    found: Counter[str] = Counter()
+    for mutant in damaged:
+        end = ends[mutant.path]
+        kind = end.error.kind if isinstance(end, DecodeFailed) else "partial" if end.facts.damage else "whole"
+        said = str(end.error) if isinstance(end, DecodeFailed) else end.facts.damage
+        assert kind != "timeout", mutant
+        assert windows[mutant.path] <= windows[mutant.source] + 1, (mutant, windows[mutant.path])
+        assert said is None or (said.endswith(".") and "\n" not in said and mutant.path.name in said), said
+        found[kind] += 1
+    return dict(found)
+
+
+def _as_file(path: Path) -> VideoFile:
+    status = path.stat()
+    return VideoFile(path, status.st_size, status.st_mtime_ns)

@@ -40,6 +40,7 @@ class Movie:
 
     length_s: float | None
     tracks: tuple[Track, ...]
+    fragmented: bool = False  # its pictures are listed elsewhere, in fragments (`mvex`, section 8.8.1)
 
     @property
     def longest_s(self) -> float:
@@ -57,14 +58,15 @@ def movie(path: Path) -> Movie | None:
 
 
 def _movie(file: BinaryIO, start: int, end: int) -> Movie:
-    length_s, scale = None, 0
+    length_s, scale, fragmented = None, 0, False
     tracks: list[Track] = []
     for name, inner_start, inner_end in _boxes(file, start, end):
         if name == b"mvhd":
             scale, length_s = _header_length(_content(file, inner_start))
         elif name == b"trak" and len(tracks) < _MOST_TRACKS:
             tracks.append(_track(file, inner_start, inner_end, scale))
-    return Movie(length_s, tuple(tracks))
+        fragmented = fragmented or name == b"mvex"
+    return Movie(length_s, tuple(tracks), fragmented)
 
 
 def _track(file: BinaryIO, start: int, end: int, scale: int) -> Track:

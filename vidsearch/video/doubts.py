@@ -135,6 +135,11 @@ def _misses_its_end(header: Header, table: Timetable) -> bool:
     return bool(abs(table.ends_s[-1] + header.start_s - stated_s) > max(1.0, 0.02 * stated_s))
 
 
+def _jumps(_: Header, table: Timetable) -> bool:
+    """The length of the last picture counts as a step."""
+    return hole_s(np.append(table.starts_s, table.ends_s[-1])) is not None
+
+
 TIMETABLE_DOUBTS = (
     TimetableDoubt("empty", "decord found no picture", lambda _, table: len(table.starts_s) == 0),
     TimetableDoubt("order", "decord's times do not rise", lambda _, table: _out_of_order(table)),
@@ -144,7 +149,11 @@ TIMETABLE_DOUBTS = (
         lambda header, table: header.container == "mov" and len(table.starts_s) != header.index_packets,
     ),
     TimetableDoubt("hole", "packets are missing in the middle, and decord fills in neighbours", _has_hole),
-    TimetableDoubt("jump", "a step is too long to be trusted", lambda _, table: hole_s(table.starts_s) is not None),
+    TimetableDoubt(
+        "jump",
+        "a step is too long to be trusted",
+        _jumps,
+    ),
     TimetableDoubt("end", "decord's end is not the file's", _misses_its_end),
 )
 

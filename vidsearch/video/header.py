@@ -18,7 +18,7 @@ from vidsearch.errors import VideoError
 from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
 from vidsearch.video.ebml import has_encrypted_video
 from vidsearch.video.messages import os_refusal, shown
-from vidsearch.video.structure import promised_end
+from vidsearch.video.structure import avi_length_s, promised_end
 from vidsearch.video.timeline import StatedLengths
 
 # One line per damaged macroblock would bury everything else; damage is reported once, in VideoFacts.damage.
@@ -135,11 +135,11 @@ def probe(path: Path) -> Header:
             starts_clean=first is not None and not first.is_corrupt,
             start_s=start_s,
             claimed_s=claimed_s,
-            stated=_stated_lengths(container, stream, index),
+            stated=_stated_lengths(path, container, stream, index),
             stated_s=_stated_length(index, container, start_s + (claimed_s or 0.0)),
             index_packets=len(entries),
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
-            fragmented=kind == "mov" and stream.frames == 0,
+            fragmented=kind == "mov" and (stream.frames == 0 or (index is not None and index.fragmented)),
             video_streams=sum(1 for other in container.streams.video if not _is_cover(other)),
             false_key_frames=first_packets.false_key_frames,
             leading_pictures=first_packets.leading_pictures,
@@ -214,7 +214,11 @@ def _overstates(index: Movie) -> bool:
     return index.length_s is not None and 0 < 2 * index.longest_s + 10.0 < index.length_s
 
 
-def _stated_lengths(container: av.container.InputContainer, stream: VideoStream, index: Movie | None) -> StatedLengths:
+def _stated_lengths(
+    path: Path, container: av.container.InputContainer, stream: VideoStream, index: Movie | None
+) -> StatedLengths:
+    if container.format.name == "avi":
+        return StatedLengths(avi_length_s(path))
     if index is None:
         return StatedLengths()
     videos = [track for track in index.tracks if track.kind == b"vide"]

@@ -66,7 +66,7 @@ class _Damage:
         if header.unfinished and header.claimed_s is None:
             return f"{shown(path)} was never finished by its recorder and states no length: {length} were found."
         claimed_s = header.claimed_s
-        if header.stated.movie_s is not None:
+        if header.container == "mov" and header.stated.movie_s is not None:
             claimed_s = header.stated.overstated_s or header.stated.movie_s
         elif header.container not in ("mov", "matroska"):  # the others' word follows from their time stamps
             claimed_s = None

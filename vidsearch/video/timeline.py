@@ -49,14 +49,16 @@ def trusted(times_s: NDArray[np.float64], stated: StatedLengths) -> NDArray[np.b
 def stretches(starts_s: NDArray[np.float64], end_s: float, gap_s: float) -> list[tuple[float, float]]:
     """(start, end) of each stretch in which no picture stands longer than `gap_s`. `starts_s` (N,) ascending, N > 0.
 
-    The last picture before a gap counts for one usual step, the very last one to its end, both for no longer than
-    `gap_s`.
+    The last picture before a gap counts for one usual step, the very last one to its end but no longer than a second or
+    one usual step; no picture counts for longer than `gap_s`.
     """
     steps = np.diff(starts_s)
     breaks = np.flatnonzero(steps > gap_s)
     firsts = starts_s[np.concatenate([np.zeros(1, dtype=np.int64), breaks + 1])]
     usual_s = min(gap_s, float(np.median(steps))) if len(steps) else gap_s
-    lasts = np.concatenate([starts_s[breaks] + usual_s, [min(end_s, float(starts_s[-1]) + gap_s)]])
+    lasts = np.concatenate(
+        [starts_s[breaks] + usual_s, [min(end_s, float(starts_s[-1]) + min(gap_s, max(1.0, usual_s)))]]
+    )
     return [(float(first), float(last)) for first, last in zip(firsts, lasts, strict=True)]
 
 
