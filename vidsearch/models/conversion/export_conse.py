@@ -31,7 +31,7 @@ def export_query_encoder(state: Mapping[str, Tensor], classes: Tensor, centre: T
     graph = Graph({key: tensor.detach().cpu().float().numpy() for key, tensor in state.items()})
     x = _embed(graph)  # (B, L, W)
     is_padding = graph.op("Equal", IDS, graph.tensor("padding", [PADDING]))  # (B, L)
-    hidden, mask = (graph.op("Cast", value, to=1) for value in (is_padding, graph.op("Not", is_padding)))
+    hidden, mask = (graph.as_float32(value) for value in (is_padding, graph.op("Not", is_padding)))
     padding = graph.op("Mul", hidden, _scalar(graph, _MASKED))
     added = graph.op("Unsqueeze", padding, graph.tensor("axes_1_2", [1, 2]))  # (B, 1, 1, L)
     for number in range(LAYERS):
@@ -52,7 +52,7 @@ def _embed(graph: Graph) -> str:
 def _rows(graph: Graph, name: str, table: Array, numbers: str) -> str:
     """(B, L) → (B, L, W): rows of a table in float16; they are widened, the table is not."""
     graph.tensors[name] = np.ascontiguousarray(table.astype(np.float16))
-    return graph.op("Cast", graph.op("Gather", name, numbers), to=1)
+    return graph.as_float32(graph.op("Gather", name, numbers))
 
 
 def _layer(graph: Graph, x: str, added: str, key: str) -> str:

@@ -49,7 +49,11 @@ class Graph:
     def half(self, name: str, values: Array) -> str:
         """Add a constant that is stored as float16; a node widens it to float32 when the graph is opened."""
         self.tensors.setdefault(name, np.ascontiguousarray(values.astype(np.float16)))
-        return self.op("Cast", name, to=TensorProto.FLOAT)
+        return self.as_float32(name)
+
+    def as_float32(self, x: str) -> str:
+        """Values of another type, true as 1.0."""
+        return self.op("Cast", x, to=TensorProto.FLOAT)
 
     def weight(self, key: str) -> str:
         """A tensor of the state dict as it is."""
