@@ -20,7 +20,7 @@ from pathlib import Path
 
 import library_states
 import pytest
-from library_states import DATABASE, MENDED, MODEL, REFUSED, Spoil
+from library_states import DATABASE, MENDED, MODEL, REBUILT, REFUSED, Spoil
 
 from vidsearch.cli.app import run
 from vidsearch.embedding.embedder import open_text_embedder
@@ -30,7 +30,9 @@ from vidsearch.store.library import Library
 pytestmark = pytest.mark.soak
 
 STATES = 200
-CRAFTED = {name: spoil for name, spoil in (MENDED | REFUSED).items() if "a row" not in name}  # made for another length
+CRAFTED = {
+    name: spoil for name, spoil in (MENDED | REBUILT | REFUSED).items() if "a row" not in name
+}  # made for another length
 PAGE_BYTES = 16384
 STRANGE = (None, "", "text", "a\0b", b"", b"\0\xff", -1, 0, 1, 7, 2**62, -(2**63), 0.5, math.inf, -math.inf, 1e308)
 

@@ -2,7 +2,7 @@
 
 A deleted file leaves the library, a file that is out of reach stays. The sign is the file system: the library remembers
 on which one each video lay, and a video that is missing counts as deleted only if the nearest folder that still exists
-is on that same one. The mount point of an unplugged disk belongs to the disk around it, and so betrays itself.
+is on that same one. The mount point of an unplugged disk lies on the file system around it, so it can be told.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def stat_state(path: Path) -> StatState:
 def device_of(folder: Path) -> str:
     """An identity of the file system that holds an existing folder.
 
-    `f_fsid` where there is one: for most systems it comes from the disk itself and survives a reboot and another port;
+    `f_fsid` if there is one: for most systems it comes from the disk itself and survives a reboot and another port;
     the device number is given out in the order of plugging in.
     """
     if hasattr(os, "statvfs"):

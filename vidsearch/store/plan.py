@@ -1,6 +1,6 @@
 """What a run of `vidsearch index` has to do with a root: what the walk found against what the library remembers.
 
-Nothing is decoded and, for files that look unchanged, nothing is read. A file is fingerprinted only where that can
+Nothing is decoded and, for files that look unchanged, nothing is read. A file is fingerprinted only if that can
 decide something: its time changed but not its size, or it is new and some video in the library has its size.
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import library_states
 import numpy as np
 import pytest
-from library_states import DIM, MENDED, MODEL, REFUSED, VIDEOS, WINDOWS, Spoil
+from library_states import DIM, MENDED, MODEL, REBUILT, REFUSED, VIDEOS, WINDOWS, Spoil
 
 from vidsearch.cli.app import run
 from vidsearch.errors import LibraryError
@@ -33,6 +33,7 @@ def home(sound: Path, own_home: Path) -> Path:
     return own_home
 
 
+ALL = MENDED | REBUILT | REFUSED
 ACTIONS: dict[str, Callable[[Library, Path], object]] = {
     "search": lambda library, folder: [library.search(QUERY, model=MODEL, limit=200) for _ in range(2)],
     "videos": lambda library, folder: library.videos(),
@@ -46,7 +47,9 @@ ACTIONS: dict[str, Callable[[Library, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", [*MENDED.values(), *REFUSED.values()], ids=[*MENDED, *REFUSED])
+@pytest.mark.parametrize(
+    "spoil", [*MENDED.values(), *REBUILT.values(), *REFUSED.values()], ids=[*MENDED, *REBUILT, *REFUSED]
+)
 def test_every_action_works_or_says_what_is_wrong(home: Path, sound: Path, spoil: Spoil) -> None:
     spoil(home)
     with ExitStack() as stack:
@@ -78,6 +81,18 @@ def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> N
     assert len(right) == VIDEOS * WINDOWS
     precious = home.parent / "precious"
     assert not precious.exists() or precious.read_text() == "not ours"
+
+
+@pytest.mark.parametrize("spoil", REBUILT.values(), ids=REBUILT)
+def test_rows_that_cannot_be_read_are_named_and_a_rebuild_drops_them(home: Path, sound: Path, spoil: Spoil) -> None:
+    spoil(home)
+    with Library.open(home, exact_below=100) as library:
+        assert library.check() != []
+        library.rebuild()
+        library_states.index(library, sound / "videos")
+        assert library.check() == []
+        assert {row.path.name for row in library.videos()} >= {"0.mp4", "1.mp4", "2.mp4"}
+        assert len(library.search(QUERY, model=MODEL, limit=200)) == VIDEOS * WINDOWS
 
 
 @pytest.mark.parametrize("name", [name for name in MENDED if name.startswith(("vectors", "checksum"))])
@@ -175,7 +190,7 @@ def test_a_change_to_a_library_that_was_replaced_is_refused(home: Path, sound: P
 def test_a_command_ends_with_the_exit_code_of_what_it_met(
     home: Path, name: str, command: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (MENDED | REFUSED)[name](home)
+    ALL[name](home)
     assert run([command]) == code
     if code and command != "check":
         assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -12,8 +12,8 @@ from typing import Any
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
-from vidsearch.store.sqlite.rows import BadValue
 from vidsearch.store.sqlite.shape import SHAPES, read_shape, shape_version
+from vidsearch.store.sqlite.stored_values import BadValue
 
 FILE_NAME = "library.sqlite3"
 # The blob of an hour's vectors fills 57 pages of this size; smaller pages cost more links, larger ones more leftovers.
@@ -156,7 +156,9 @@ def library_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (BadValue, UnicodeDecodeError) as error:  # sqlite3 may decode even an error's message
-        raise LibraryError(_damaged(folder, error)) from error
+        raise LibraryError(
+            f"the library in {folder} is damaged ({error}): vidsearch rebuild drops what cannot be read"
+        ) from error
     except sqlite3.DatabaseError as error:
         message = _explain(error, folder)
         if message is None:
@@ -166,7 +168,7 @@ def library_errors(folder: Path) -> Iterator[None]:
 
 def _explain(error: sqlite3.DatabaseError, folder: Path) -> str | None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the bits refine it
-    # A constraint is broken only where rows are that vidsearch did not write: it takes care of its own.
+    # A broken constraint is damage: vidsearch keeps to them, so there are rows that it did not write.
     damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
     if code in damage or _NOT_TEXT in str(error):
         return _damaged(folder, error)
@@ -215,7 +217,7 @@ def _connect_unwritable(file: Path) -> sqlite3.Connection:
         if error.sqlite_errorcode & 0xFF not in _CANNOT_WRITE:
             raise
     # WAL wants a file beside the database even for reading. `immutable` does without, but leaves the log out: right
-    # only where the log is empty.
+    # only if the log is empty.
     log = file.with_name(file.name + "-wal")
     if log.exists() and log.stat().st_size > 0:
         raise LibraryError(

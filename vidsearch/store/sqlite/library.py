@@ -31,7 +31,7 @@ from vidsearch.store.sqlite.database import problems as database_problems
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 from vidsearch.store.sqlite.searching import EXACT_BELOW, Searcher
 from vidsearch.store.sqlite.statements import hits as hit_statements
-from vidsearch.store.sqlite.statements import vectors, videos
+from vidsearch.store.sqlite.statements import repair, vectors, videos
 from vidsearch.store.sqlite.writer_lock import WriterLock
 from vidsearch.store.vectors import unit
 
@@ -101,7 +101,7 @@ class SqliteLibrary:
             return [root.path for root in videos.roots(connection)]
 
     def add_root(self, path: Path) -> None:
-        """Remembers a folder or a single file, and how to recognise it; a file below a known folder is no root.
+        """Remembers a folder or a single file, and how to recognise it; a file below a known folder is not a root.
 
         Raises LibraryError if it is not there.
         """
@@ -268,6 +268,9 @@ class SqliteLibrary:
         """One sentence for each thing that is wrong; reads the whole library."""
         with self._database.reading() as connection:
             found = database_problems(connection)
+            unreadable = repair.bad_rows(connection)
+            if unreadable:  # what follows would read them
+                return found + [str(row) for row in unreadable]
             found += [
                 f"{damage.path}: the {damage.what} damaged ({damage.extractor.model}): vidsearch index makes them again"
                 for damage in vectors.damaged(connection, None, None)
@@ -280,10 +283,13 @@ class SqliteLibrary:
         return found
 
     def rebuild(self) -> None:
-        """Makes new index files, drops rows that belong to nothing, and gives free room back to the disk."""
+        """Drops rows that cannot be read, makes new index files, and gives free room back to the disk."""
         with self._lock.held():
             with self._database.transaction() as connection:
-                videos.drop_orphans(connection)
+                bad = repair.bad_rows(connection)
+                repair.drop(connection, bad)
+            if bad:
+                log.warning("%d rows that could not be read were dropped; index again what they spoke of", len(bad))
             self._refresh(anew=True)
             self._database.vacuum()
 

@@ -1,6 +1,6 @@
 """How a path is kept in the database: every name comes back byte for byte, also one that is not valid UTF-8.
 
-`rows.path` is the way back.
+`stored_values.path` is the way back.
 """
 
 from __future__ import annotations

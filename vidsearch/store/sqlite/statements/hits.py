@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from vidsearch.records import Hit
-from vidsearch.store.sqlite import rows as rows_edge
+from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.stored_paths import to_stored
 
 _COLUMNS = tuple(field.name for field in fields(Hit))
@@ -33,5 +33,5 @@ def last(connection: sqlite3.Connection) -> tuple[str, list[Hit]]:
 
 def _hit(row: dict[str, Any]) -> Hit:
     for name in ("start_s", "end_s", "best_s", "score"):
-        rows_edge.number(row[name], f"the {name} of a hit")
-    return Hit(**row | {"path": rows_edge.path(row["path"]), "offline": bool(row["offline"])})
+        stored_values.number(row[name], f"the {name} of a hit")
+    return Hit(**row | {"path": stored_values.path(row["path"]), "offline": bool(row["offline"])})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidsearch.records import Extractor, Filter, VectorExtractor
 from vidsearch.store.interface import ModelInfo
-from vidsearch.store.sqlite import rows as rows_edge
+from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import within_sql
 from vidsearch.store.vector_index import IdRange
@@ -76,10 +76,10 @@ def models(connection: sqlite3.Connection) -> list[ModelRow]:
     return [
         ModelRow(
             id_,
-            rows_edge.text(name, "the name of a model"),
-            rows_edge.dimension(dim),
-            rows_edge.count(changes, f"the number of changes of {name}"),
-            rows_edge.count(windows, f"the number of windows of {name}"),
+            stored_values.text(name, "the name of a model"),
+            stored_values.dimension(dim),
+            stored_values.count(changes, f"the number of changes of {name}"),
+            stored_values.count(windows, f"the number of windows of {name}"),
         )
         for id_, name, dim, changes, windows in rows
     ]
@@ -94,7 +94,7 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
         (model.id,),
     )
     return ModelInfo(
-        model.name, model.dim, videos, model.windows, tuple(rows_edge.window_spec(*spec) for spec in specs)
+        model.name, model.dim, videos, model.windows, tuple(stored_values.window_spec(*spec) for spec in specs)
     )
 
 
@@ -116,7 +116,7 @@ def batches(
     damaged: list[Path] = []
     for embedding, blob, windows, crc32, stored in rows:
         if not is_whole(blob, windows, model.dim, crc32):
-            damaged.append(rows_edge.path(stored))
+            damaged.append(stored_values.path(stored))
             continue
         batch.append((embedding, blob))
         size_bytes += len(blob)
@@ -166,8 +166,8 @@ def window(connection: sqlite3.Connection, embedding: int, ordinal: int, score: 
         {"embedding": embedding, "ordinal": ordinal},
     ).fetchone()
     video_id, stored, device, fingerprint, start_s, end_s = row
-    path = rows_edge.path(stored)
-    if start_s is None or not rows_edge.is_span(start_s, end_s):
+    path = stored_values.path(stored)
+    if start_s is None or not stored_values.is_span(start_s, end_s):
         log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
         return None
     return FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score)
@@ -179,7 +179,10 @@ def id_ranges(connection: sqlite3.Connection, model: ModelRow) -> list[IdRange]:
         "SELECT first_vector_id, windows FROM embeddings WHERE model_id = ? ORDER BY id", (model.id,)
     )
     return [
-        IdRange(rows_edge.count(first, "the id of a vector"), rows_edge.count(count, "the number of a video's windows"))
+        IdRange(
+            stored_values.count(first, "the id of a vector"),
+            stored_values.count(count, "the number of a video's windows"),
+        )
         for first, count in rows
     ]
 
@@ -222,11 +225,13 @@ def damaged(connection: sqlite3.Connection, extractors: Iterable[Extractor] | No
     )
     found = []
     for video_id, stored, model, dim, *spec, windows, blob, crc32, listed, sound in rows:
-        extractor = VectorExtractor(model, rows_edge.window_spec(*spec))
+        extractor = VectorExtractor(model, stored_values.window_spec(*spec))
         if extractors is not None and extractor not in extractors:
             continue
-        if not is_whole(blob, rows_edge.count(windows, "the number of windows"), rows_edge.dimension(dim), crc32):
-            found.append(Damage(video_id, rows_edge.path(stored), extractor, "vectors are"))
+        if not is_whole(
+            blob, stored_values.count(windows, "the number of windows"), stored_values.dimension(dim), crc32
+        ):
+            found.append(Damage(video_id, stored_values.path(stored), extractor, "vectors are"))
         elif not listed == sound == windows:
-            found.append(Damage(video_id, rows_edge.path(stored), extractor, "times of its windows are"))
+            found.append(Damage(video_id, stored_values.path(stored), extractor, "times of its windows are"))
     return found

@@ -21,7 +21,7 @@ from vidsearch.records import (
 )
 from vidsearch.store.availability import Availability, Root, describe_root
 from vidsearch.store.plan import IndexPlan, Known, Moved, is_same_content
-from vidsearch.store.sqlite import rows as rows_edge
+from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements import vectors as vector_statements
 from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
@@ -52,10 +52,10 @@ def roots(connection: sqlite3.Connection) -> list[Root]:
     rows = connection.execute("SELECT path, is_folder, device, inode FROM roots ORDER BY id")
     return [
         Root(
-            rows_edge.path(path),
+            stored_values.path(path),
             bool(is_folder),
-            rows_edge.text(device, f"the file system of {path}"),
-            rows_edge.text(inode, f"the inode of {path}"),
+            stored_values.text(device, f"the file system of {path}"),
+            stored_values.text(inode, f"the inode of {path}"),
         )
         for path, is_folder, device, inode in rows
     ]
@@ -94,7 +94,7 @@ def known_videos(connection: sqlite3.Connection, extractors: Iterable[Extractor]
         """SELECT video_id, window_length_s, window_stride_s, window_frames, m.name
         FROM embeddings e JOIN models m ON m.id = e.model_id"""
     ):
-        done.setdefault(video_id, set()).add(VectorExtractor(model, rows_edge.window_spec(*spec)))
+        done.setdefault(video_id, set()).add(VectorExtractor(model, stored_values.window_spec(*spec)))
     for damage in vector_statements.damaged(connection, frozenset(extractors), place):
         done[damage.video_id].discard(damage.extractor)
     rows = connection.execute(
@@ -110,7 +110,7 @@ def paths_of(connection: sqlite3.Connection, fingerprint: str) -> list[Path]:
         {"ends": fingerprint.partition("-")[0]},
     )
     return [
-        rows_edge.path(path)
+        stored_values.path(path)
         for path, stored in rows
         if is_same_content(stored, fingerprint) or is_same_content(fingerprint, stored)
     ]
@@ -137,8 +137,12 @@ def totals(connection: sqlite3.Connection, availability: Availability) -> dict[s
     return {
         "indexed": sum(state == "indexed" for _, _, state, _ in rows),
         "failed": sum(state == "failed" for _, _, state, _ in rows),
-        "offline": sum(availability.where_is(rows_edge.path(path), device) == "offline" for path, device, _, _ in rows),
-        "duration_s": sum(rows_edge.seconds(length_s, "the length of a video") or 0.0 for _, _, _, length_s in rows),
+        "offline": sum(
+            availability.where_is(stored_values.path(path), device) == "offline" for path, device, _, _ in rows
+        ),
+        "duration_s": sum(
+            stored_values.seconds(length_s, "the length of a video") or 0.0 for _, _, _, length_s in rows
+        ),
     }
 
 
@@ -263,16 +267,6 @@ def remove_model(connection: sqlite3.Connection, model_id: int) -> None:
     )
 
 
-def drop_orphans(connection: sqlite3.Connection) -> None:
-    """Deletes the rows whose video, model or embedding is missing: only another program, or damage, leaves such."""
-    connection.execute(
-        """DELETE FROM embeddings
-        WHERE video_id NOT IN (SELECT id FROM videos) OR model_id NOT IN (SELECT id FROM models)"""
-    )
-    for table in ("windows", "checksums"):
-        connection.execute(f"DELETE FROM {table} WHERE embedding_id NOT IN (SELECT id FROM embeddings)")
-
-
 def _move(
     connection: sqlite3.Connection, moved: Iterable[Moved], gone: Iterable[Path], availability: Availability
 ) -> None:
@@ -296,34 +290,34 @@ def _move(
 
 def _known(row: tuple[Any, ...], done: frozenset[Extractor]) -> Known:
     id_, stored, size_bytes, mtime_ns, device, fingerprint, failed, error_kind = row
-    path = rows_edge.path(stored)
+    path = stored_values.path(stored)
     return Known(
         id_,
         path,
-        rows_edge.count(size_bytes, f"the size of {path}"),
+        stored_values.count(size_bytes, f"the size of {path}"),
         mtime_ns,
-        rows_edge.text(device, f"the file system of {path}"),
-        rows_edge.optional_text(fingerprint, f"the fingerprint of {path}"),
+        stored_values.text(device, f"the file system of {path}"),
+        stored_values.optional_text(fingerprint, f"the fingerprint of {path}"),
         bool(failed),
-        rows_edge.optional_text(error_kind, f"the error of {path}"),
+        stored_values.optional_text(error_kind, f"the error of {path}"),
         done,
     )
 
 
 def _video_row(row: tuple[Any, ...], availability: Availability) -> VideoRow:
     stored, device, error_kind, error, duration_s, windows, reader, model = row
-    path = rows_edge.path(stored)
+    path = stored_values.path(stored)
     offline = availability.where_is(path, device) == "offline"
     state: VideoState = "offline" if offline else "failed" if error_kind else "indexed"
     return VideoRow(
         path,
         state,
-        rows_edge.optional_text(error_kind, f"the error of {path}"),
-        rows_edge.optional_text(error, f"the note of {path}"),
-        rows_edge.seconds(duration_s, f"the length of {path}"),
-        rows_edge.count(windows, f"the number of windows of {path}"),
-        rows_edge.reader(reader),
-        rows_edge.optional_text(model, "the name of a model"),
+        stored_values.optional_text(error_kind, f"the error of {path}"),
+        stored_values.optional_text(error, f"the note of {path}"),
+        stored_values.seconds(duration_s, f"the length of {path}"),
+        stored_values.count(windows, f"the number of windows of {path}"),
+        stored_values.reader(reader),
+        stored_values.optional_text(model, "the name of a model"),
     )
 
 
