@@ -67,6 +67,10 @@ def test_a_second_model_is_built_listed_and_freed(clips_library: Path, vidsearch
     assert windows_by_model(vidsearch) == {"mobileviclip-nano": 40, OTHER: 40}
     hits = json.loads(vidsearch("query", QUERY, "--model", OTHER, "--json").stdout)["hits"]
     assert {hit["model"] for hit in hits} == {OTHER}
+    assert {hit["level"] for hit in hits} == {None} and len(hits) == 10  # nobody measured its levels: all are shown
+    said = vidsearch("query", QUERY, "--model", OTHER).stderr.decode()
+    assert f"Every moment is shown, however weak: what a score of {OTHER} means was never measured" in said
+    assert vidsearch("query", QUERY, "--model", OTHER, "--min-score", "-1").stderr == b""
 
     freed = vidsearch("remove", "--model", OTHER, "--json")
     assert json.loads(freed.stdout) == {"version": 1, "model": OTHER, "windows": 40}

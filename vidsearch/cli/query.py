@@ -97,11 +97,14 @@ def query(
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     filters = (Under(options.absolute(under)),) if under else ()
     wanted = Query((Term(_words(text)),), filters, top, per_video, min_score, exact)
-    hits, left_out, levels = _find(wanted, model, only_matching=not show_all and min_score is None)
+    only_matching = not show_all and min_score is None
+    hits, left_out, levels = _find(wanted, model, only_matching=only_matching)
     if page is not None:
         _write_page(page, wanted.text, hits)
     HitsShown(wanted.text, model, hits, levels, left_out, time_format, asker).write(form)
-    _say_what_is_left_out(wanted.text, model, hits, left_out, levels)
+    _say_what_is_left_out(wanted.text, hits, left_out)
+    if hits and only_matching and levels is None:
+        _say_that_nobody_measured(model)
     if not hits:
         raise typer.Exit(1)
     if asker and asker.failed:
@@ -161,17 +164,19 @@ def _find(query: Query, model: str, *, only_matching: bool) -> tuple[list[Hit], 
     return hits, len(found) - len(hits), levels
 
 
-def _say_what_is_left_out(text: str, model: str, hits: Sequence[Hit], left_out: int, levels: Levels) -> None:
+def _say_what_is_left_out(text: str, hits: Sequence[Hit], left_out: int) -> None:
     weaker = f"{left_out} weaker {'moment is' if left_out == 1 else 'moments are'} not shown; --all shows them"
     if not hits:
         show.say(f"Nothing matches {text!r}; {weaker}." if left_out else f"Nothing found for {text!r}.")
     elif left_out:
         show.say(f"{weaker[0].upper()}{weaker[1:]}.")
-    elif levels is None:
-        show.say(
-            f"Every moment is shown, however weak: what a score of {model} means was never measured "
-            "(vidsearch train calibrate --help)."
-        )
+
+
+def _say_that_nobody_measured(model: str) -> None:
+    show.say(
+        f"Every moment is shown, however weak: what a score of {model} means was never measured "
+        "(vidsearch train calibrate --help)."
+    )
 
 
 def _check_places(library: Library, query: Query) -> None:
