@@ -90,6 +90,16 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(tmp_path: Path, sett
     assert all(torch.equal(wanted[key], got[key]) for key in wanted)
 
 
+def test_validating_leaves_no_trace_in_what_is_trained(settings: TrainSettings) -> None:
+    plain, validated = _trainer(settings, steps=2), _trainer(settings, steps=2)
+    plain.run()
+    lines: list[Metrics] = []
+    validated.run(every=1, report=lines.append, validate_every=1)
+    assert all("validation_loss" in line for line in lines) and len(lines) == 2
+    wanted, got = plain.task.state(), validated.task.state()
+    assert all(torch.equal(wanted[key], got[key]) for key in wanted)
+
+
 def test_training_lowers_the_loss_and_reports_lines(settings: TrainSettings) -> None:
     lines: list[Metrics] = []
     trainer = _trainer(settings, steps=12)
