@@ -23,10 +23,15 @@ KILLS = 24
 SCRIPT = """
 import json, os, shutil, signal, sys, time
 from pathlib import Path
+import vidsearch.models.onnx_check
 from vidsearch.errors import ModelError
+from vidsearch.models.families import FAMILIES
 from vidsearch.models.folder import find_model
 from vidsearch.models.conversion.install import install
 from vidsearch.models.hashes import wrong_files
+
+for part in FAMILIES["mobileviclip"].parts.named():
+    FAMILIES["mobileviclip"].part(part)
 
 name, source, models, kills = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 
