@@ -229,6 +229,7 @@ REFUSED: dict[str, Spoil] = {
     "table hits missing": sql("DROP TABLE hits"),
     "table windows missing": sql("DROP TABLE windows"),
     "table checksums missing": sql("DROP TABLE checksums", "PRAGMA user_version = 3"),
+    "a part of a later schema": sql("DROP TABLE checksums", "PRAGMA user_version = 2"),
     "column missing": sql("ALTER TABLE videos DROP COLUMN damage"),
     "trigger missing": sql("DROP TRIGGER embedding_comes"),
     "all tables missing": sql(

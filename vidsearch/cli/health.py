@@ -54,7 +54,7 @@ def check(as_json: options.Json = False) -> None:
 
 
 def rebuild() -> None:
-    """Make the search index anew from the database, and give the room of removed videos back to the disk."""
+    """Make the search index anew, drop rows that cannot be read, and give unused room back to the disk."""
     with options.open_library() as library:
         library.rebuild()
         facts = library.info()

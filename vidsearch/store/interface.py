@@ -155,4 +155,4 @@ class Library(Protocol):
         """One sentence for each thing that is wrong; reads the whole library."""
 
     def rebuild(self) -> None:
-        """Makes a new search index and gives the room of removed videos back to the disk."""
+        """Drops rows that cannot be read, makes a new search index, and gives free room back to the disk."""

@@ -241,9 +241,8 @@ def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file alone
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a lost power supply may cost the last commit only
-        connection.execute(
-            "PRAGMA user_version"
-        ).fetchone()  # the first touch of the file: whatever is wrong shows here
+        # The first touch of the file: whatever is wrong with it shows here.
+        connection.execute("PRAGMA user_version").fetchone()
     except BaseException:
         connection.close()
         raise
@@ -277,8 +276,8 @@ def _version(connection: sqlite3.Connection, shape: frozenset[str], folder: Path
         )
     version = shape_version(shape)
     if version is None:
-        missing = sorted(SHAPES[number if number in SHAPES else SCHEMA_VERSION] - shape)
-        raise LibraryError(_damaged(folder, f"its schema lacks {missing[0]}"))
+        missing = SHAPES.get(number, frozenset()) - shape or SHAPES[SCHEMA_VERSION] - shape
+        raise LibraryError(_damaged(folder, f"its schema lacks {min(missing)}"))
     return version
 
 
