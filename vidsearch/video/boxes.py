@@ -154,5 +154,5 @@ def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int
             size = end - position
         if size < 8 or not name.isalnum():
             return
-        yield name, content, position + size
+        yield name, content, min(position + size, end)
         position += size

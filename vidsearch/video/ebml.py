@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -39,8 +40,10 @@ def has_encrypted_video(path: Path) -> bool:
 
 def _tracks(file: BinaryIO) -> bytes:
     """The content of the Tracks element, which stands before the first cluster; empty if it is not found there."""
-    position = 0
+    position, end = 0, file.seek(0, os.SEEK_END)
     for _ in range(_MOST_ELEMENTS):
+        if position >= end:  # a size may state anything
+            return b""
         file.seek(position)
         head = file.read(_HEAD_BYTES)
         found = _element(head, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _BYTES_LOOKED_AT = 64 << 20
 # What decord may read, and which of its codecs show pictures in another order than they are decoded in.
 TRUSTED_CONTAINERS = frozenset({"mov", "matroska"})
 _REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
+_SYSTEM_ERRORS = {errno.EIO, errno.EACCES, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EISDIR}
 _MOST_STORED_PIXELS = 150_000_000  # somewhat more than 16K
 _ODDEST_PIXEL = 8.0  # width : height, or height : width
 
@@ -286,10 +288,17 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & stream.disposition.attached_pic)
 
 
+def refused(path: Path, error: OSError) -> VideoError:
+    """The error for an OSError: PyAV's may be a demuxer's word on what it read, not the system's."""
+    if isinstance(error, av.FFmpegError) and error.errno not in _SYSTEM_ERRORS:
+        return VideoError("corrupt", f"{shown(path)} is damaged where it describes its content; copy it again.")
+    return os_refusal(path, error)
+
+
 def _not_opened(path: Path, error: av.FFmpegError) -> VideoError:
     """Why no demuxer took the file, as the user should hear it."""
     if isinstance(error, OSError):
-        return os_refusal(path, error)
+        return refused(path, error)
     if path.stat().st_size == 0:
         return VideoError("empty-file", f"{shown(path)} is empty; copy or record it again.")
     if is_mp4_without_index(path):

@@ -295,8 +295,11 @@ class PyavReader:
         packets = self._packets
         ticks = packets.decoded_at if self._by_decoding_time else packets.shown_at
         judged = ~packets.is_hidden & (ticks != _NO_TIME)
+        stated = self._header.stated
+        if self._by_decoding_time:  # at a constant rate the number of pictures is a length, too
+            stated = replace(stated, media_s=int(judged.sum()) * _usual_step(packets) * self._time_base)
         mask = np.ones(len(ticks), dtype=np.bool_)
-        mask[judged] = trusted(ticks[judged] * self._time_base, self._header.stated)
+        mask[judged] = trusted(ticks[judged] * self._time_base, stated)
         self._damage.times = int((~mask).sum())
         return mask
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, WindowSpec
 from vidsearch.video.doubts import doubts
-from vidsearch.video.header import Header, probe
+from vidsearch.video.header import Header, probe, refused
 from vidsearch.video.interface import VideoReader
-from vidsearch.video.messages import os_refusal, shown
+from vidsearch.video.messages import shown
 from vidsearch.video.windows import windows_of
 
 _MICROSECOND = 1e-6
@@ -54,7 +54,7 @@ def _probe(path: Path) -> Header:
             pass
         return probe(path)
     except OSError as error:
-        raise os_refusal(path, error) from error
+        raise refused(path, error) from error
 
 
 def read_windows(reader: VideoReader, window_spec: WindowSpec) -> Iterator[ClipFrames]:

@@ -145,6 +145,9 @@ def test_encryption_of_a_matroska_track_is_seen(tmp_path: Path, kind: int, found
     assert has_encrypted_video(path) is found
     path.write_bytes(path.read_bytes()[:60])
     assert has_encrypted_video(path) is False
+    sizes = b"\x01" + b"\xff" * 6 + b"\xfe"  # as large as a size can be, twice: beyond what a file can seek to
+    path.write_bytes(element(0x1A45DFA3, element(0x4282, b"matroska")) + (b"\xec" + sizes) * 200)
+    assert has_encrypted_video(path) is False
 
 
 def test_a_matroska_file_with_encrypted_video_is_refused(tmp_path: Path) -> None:
@@ -179,6 +182,13 @@ def test_a_stream_that_begins_in_the_middle_does_not_stop_the_others(tmp_path: P
     path.write_bytes(one.read_bytes() + other.read_bytes())
     with open_reader(path, SPEC) as reader:
         assert [number_in(picture) for picture in reader.frames_at([reader.facts.start_s + 1.0])] == [25]
+
+
+def test_a_demuxers_refusal_is_damage_and_not_a_matter_of_permissions(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.wmv", even_times(50, 25), codec="wmv2", own_rate=True)
+    video = bytes.fromhex("c0ef19bc4d5bcf11")  # how ASF names the kind of a stream: FFmpeg "may not" open another
+    path.write_bytes(path.read_bytes().replace(video, b"\xff" + video[1:]))
+    assert refusal(path).kind == "corrupt"
 
 
 def test_a_name_cannot_command_the_terminal_through_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
