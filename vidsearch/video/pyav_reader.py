@@ -88,6 +88,7 @@ class _Packets:
     encrypted: bool
     cut_short: bool
     read_s: float  # the end of the last packet of any stream
+    rate_step: int  # by the frame rate that the demuxer tells or supposes; 0 if it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +342,9 @@ class PyavReader:
             late = int(np.searchsorted(times, first))
             times = np.concatenate([times[late:], times[-1] + step * np.arange(1, late + 1)])
             return _Timetable(times, int(times[-1]) + step, step)
+        if bool((packets.shown_at == _NO_TIME).all()):  # a bare stream: pictures follow each other at its rate
+            times = first + step * np.arange(int(visible.sum()), dtype=np.int64)
+            return _Timetable(times, int(times[-1]) + step, step)
         visible &= packets.shown_at >= first
         times, where = np.unique(packets.shown_at[visible], return_index=True)
         if not len(times):
@@ -418,6 +422,7 @@ def _scan(path: Path) -> tuple[_Packets, float]:
         except av.FFmpegError:
             cut_short = True
         time_base = float(stream.time_base or 1 / av.time_base)
+        rate = stream.average_rate or stream.guessed_rate
     marks = np.frombuffer(bytes(flags), dtype=np.uint8)
     packets = _Packets(
         shown_at=np.array(shown_at, dtype=np.int64),
@@ -429,6 +434,7 @@ def _scan(path: Path) -> tuple[_Packets, float]:
         encrypted=coded,
         cut_short=cut_short,
         read_s=read_s,
+        rate_step=round(1 / (float(rate) * time_base)) if rate else 0,
     )
     return packets, time_base
 
@@ -450,7 +456,7 @@ def _usual_step(packets: _Packets) -> int:
     steps = np.diff(np.unique(times[times != _NO_TIME]))
     if len(steps):
         return max(int(np.median(steps)), 1)
-    return max(int(packets.lasts.max(initial=0)), 1)
+    return max(int(packets.lasts.max(initial=0)) or packets.rate_step, 1)
 
 
 def _nothing_shown(path: Path, header: Header, packets: _Packets) -> VideoError:

@@ -214,3 +214,15 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     with open_reader(path, SPEC) as reader:
         assert reader.facts.reader == "pyav"  # decord takes names in UTF-8 alone
         assert [number_in(picture) for picture in reader.frames_at([2.0])] == [50]
+
+
+def test_a_bare_stream_is_read_to_its_end_through_a_change_of_its_size(tmp_path: Path) -> None:
+    """It has no container and no times: pictures follow each other at the rate that the stream states."""
+    one = make_video(tmp_path / "one.h264", even_times(50, 25))
+    two = make_video(tmp_path / "two.h264", even_times(50, 25), width_px=3 * SIDE_PX, height_px=2 * SIDE_PX)
+    path = tmp_path / "both.h264"
+    path.write_bytes(one.read_bytes() + two.read_bytes())
+    with open_reader(path, SPEC) as reader:
+        shown = [number_in(picture) for picture in reader.frames_at([0.02, 1.02, 2.02, 3.02])]
+        assert (reader.facts.frames, reader.facts.picture_s) == (100, pytest.approx(4.0, abs=0.01))
+    assert shown == [0, 25, 0, 25]
