@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from support import CLIPS, RunVidsearch, environment, library_content
 
-KILLS = 20
+# How often the run is killed; a whole run takes some seconds.
+KILLS = [
+    pytest.param(8, marks=pytest.mark.timeout(400)),
+    pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(5400)]),
+]
 
 
 def change_folder(folder: Path, clips: list[Path], step: int) -> None:
@@ -29,8 +33,8 @@ def change_folder(folder: Path, clips: list[Path], step: int) -> None:
         shutil.copy(clips[(step + 7) % len(clips)], names[2])
 
 
-@pytest.mark.timeout(400)
-def test_killed_at_random_moments(tmp_path: Path, vidsearch: RunVidsearch) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_at_random_moments(tmp_path: Path, vidsearch: RunVidsearch, kills: int) -> None:
     clips = sorted(CLIPS.glob("*.mp4"))
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -42,7 +46,7 @@ def test_killed_at_random_moments(tmp_path: Path, vidsearch: RunVidsearch) -> No
 
     moments = random.Random(20)
     killed = 0
-    for step in range(3 * KILLS):
+    for step in range(3 * kills):
         change_folder(folder, clips, step)
         run = subprocess.Popen(
             [sys.executable, "-m", "vidsearch", "index", str(folder)], env=environment(), stderr=subprocess.DEVNULL
@@ -50,9 +54,9 @@ def test_killed_at_random_moments(tmp_path: Path, vidsearch: RunVidsearch) -> No
         time.sleep(moments.uniform(0.0, whole_run_s))
         run.send_signal(signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
-        if killed == KILLS:
+        if killed == kills:
             break
-    assert killed == KILLS
+    assert killed == kills
 
     assert vidsearch("index", folder).returncode == 0
     undisturbed = tmp_path / "undisturbed"

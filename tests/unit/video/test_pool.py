@@ -133,8 +133,8 @@ def test_a_worker_that_dies_is_replaced_and_its_file_crashed(folder: Path, caplo
 
 
 def test_time_in_which_nobody_takes_the_windows_does_not_count(folder: Path) -> None:
-    limits = DecodeLimits(base_s=60.0, silent_s=3.0)
-    events, _ = interrupted(folder, limits, lambda _: time.sleep(5.0))
+    limits = DecodeLimits(base_s=60.0, silent_s=2.0)
+    events, _ = interrupted(folder, limits, lambda _: time.sleep(2.5))
     assert kinds(events, folder / "long.mp4") == ["VideoOpened", "WindowDecoded", "VideoDone"]
 
 
