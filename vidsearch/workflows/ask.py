@@ -23,6 +23,7 @@ _ADVICE = {
     "changing": "is still being written; ask again when it is complete",
     "timeout": "kept the decoder busy for too long and was given up; ask about a part of it with --start and --end",
     "crashed": "made the decoder crash; convert it to another format and ask again",
+    "memory": "needs more memory than a decoder may take; allow more with --decoder-memory",
 }
 
 
