@@ -146,8 +146,10 @@ def test_a_repository_of_the_other_size_is_told_before_anything_is_fetched(
 def test_the_first_question_offers_the_model(hosts: Mapping[str, str], server: HubServer) -> None:
     code, shown = run_on_terminal([sys.executable, "-c", SMALL_SIZE, *ANSWER], b"n\n", hosts)
     assert code == 5
-    assert f"{NAME} (answers about real videos; the default of ask) is not on this machine." in shown
-    assert "Fetch it now, about 2.3 GB? [y/N]" in shown
+    assert f"{NAME} is not on this machine." in shown
+    assert f"{NAME}: answers about real videos; the default of ask" in shown
+    assert "size     about 2.3 GB" in shown
+    assert "Fetch it now? [y/N]" in shown
     assert server.requests == []
     code, shown = run_on_terminal([sys.executable, "-c", SMALL_SIZE, *ANSWER], b"y\n", hosts)
     assert code == 0, shown
@@ -159,5 +161,5 @@ def test_without_a_terminal_the_question_says_which_command_to_run(
 ) -> None:
     asked = vidsearch(*ANSWER, env=hosts)
     assert (asked.returncode, asked.stdout) == (5, b"")
-    assert f"fetch them with vidsearch models pull {NAME} --yes (about 2281 MB, " in asked.stderr.decode()
+    assert f"  vidsearch models pull {NAME} --yes    (about 2281 MB, " in asked.stderr.decode()
     assert server.requests == []

@@ -418,7 +418,7 @@ def test_each_failure_is_one_sentence_and_leaves_nothing(
     server.trouble(f"/{REPOSITORY}/resolve/main/model.safetensors", trouble)
     pulled = vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts)
     assert pulled.returncode == 5
-    last = pulled.stderr.decode().splitlines()[-1]
+    last = [line for line in pulled.stderr.decode().splitlines() if not line.startswith("  ")][-1]  # ways are indented
     assert last.startswith("vidsearch: ") and words in last
     assert "Traceback" not in pulled.stderr.decode()
     assert {Path(name).name for name in files_below(own_home / "models")} <= {"config.json", "config.json.json"}

@@ -1,6 +1,6 @@
 """200 damaged libraries, each met by every command: no traceback, no answer that is not a number.
 
-    make soak                               or: pytest -m soak tests/soak/test_library_states.py
+    make soak                               or: pytest -m soak tests/soak/test_soak_library_states.py
 
 The crafted states of library_states.py, and as many made by chance: bytes of the database changed, pages exchanged or
 emptied, its end cut off, and values of other types in any column of any row. Seeds are fixed.
