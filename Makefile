@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test soak setup lint clean
+.PHONY: demo test test-slow soak setup lint clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# What is slow and rarely breaks: the bundled models' figures, an installation that is killed many times.
+test-slow: setup
+	$(BIN)/pytest -m slow -n 2 --dist worksteal
 
 # The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from seeded import TEXT_PRUNED, seeded, small_config
 from support import environment
 
@@ -65,6 +66,7 @@ print(json.dumps([states, cut]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_installation_leaves_the_model_absent_or_whole(tmp_path: Path) -> None:
     source, models = tmp_path / "source", tmp_path / "models"
     write_model_folder(seeded(small_config(NAME, TEXT_PRUNED)), source, provenance={})

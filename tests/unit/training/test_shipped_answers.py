@@ -19,6 +19,8 @@ from vidsearch.training.ask.questions import QuestionGenerator
 from vidsearch.training.ask.vocabulary import build_tokenizer
 from vidsearch.training.world.scene import TURNS, sample_meaning
 
+pytestmark = pytest.mark.slow
+
 FOLDER = BUNDLED_DIR / "mobilevideogpt-nano"
 SEED = 4711  # not the seed of the model card
 
