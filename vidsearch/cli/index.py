@@ -74,6 +74,7 @@ def index(
     """
     roots = [options.absolute(path) for path in paths]
     from vidsearch.cli.index_report import IndexReport
+    from vidsearch.cli.memory import keep_freed_memory
     from vidsearch.machine import cores
     from vidsearch.models.folder import find_model
     from vidsearch.records import WindowSpec
@@ -102,6 +103,7 @@ def index(
         device=device,
     )
 
+    keep_freed_memory()
     report = IndexReport(window_spec=wanted.window_spec, dry_run=dry_run, live=not as_json)
     with _library(dry_run=dry_run) as library, report:
         for outcome in index_folders(roots, library, wanted.embed_spec.open_embedder, wanted):

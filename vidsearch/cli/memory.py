@@ -1,7 +1,8 @@
 """Freed memory stays with the process.
 
 glibc gives every large block back to the kernel when it is freed, and the kernel zeroes it again, page by page, for the
-next tensor of the same size: two fifths of the time that both encoders take (benchmarks/ask.py).
+next tensor of the same size: two fifths of the time that both encoders of `ask` take (benchmarks/ask.py), a third of
+that of `index` with conse-lite2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def keep_freed_memory() -> bool:
     """
     if sys.platform != "linux":
         return False
-    import ctypes  # late: only asking needs it
+    import ctypes  # late: only asking and indexing need it
 
     try:
         mallopt = ctypes.CDLL(None).mallopt
