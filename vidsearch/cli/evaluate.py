@@ -53,10 +53,11 @@ def retrieval(
     as_json: Json = False,
 ) -> None:
     """Find each video by its text, and each text by its video: recall at 1, 5, 10, median and mean rank."""
-    from vidsearch.evaluation.run_retrieval import RetrievalRequest, evaluate_retrieval
+    from vidsearch.evaluation.run_retrieval import evaluate_retrieval
+    from vidsearch.evaluation.video_vectors import SetRequest
 
     opened = _open(model, device)
-    result = _watched(evaluate_retrieval(RetrievalRequest(benchmark, data, limit, annotations), *opened))
+    result = _watched(evaluate_retrieval(SetRequest(benchmark, data, limit, annotations), *opened))
     show.write_json(result.as_dict()) if as_json else _show_retrieval(result)
     _end(result)
 
@@ -72,10 +73,11 @@ def actions(
     as_json: Json = False,
 ) -> None:
     """Name what is done in each video, of all classes of the set, zero-shot: top-1, top-5 and their mean."""
-    from vidsearch.evaluation.run_actions import ActionRequest, evaluate_actions
+    from vidsearch.evaluation.run_actions import evaluate_actions
+    from vidsearch.evaluation.video_vectors import SetRequest
 
     opened = _open(model, device)
-    result = _watched(evaluate_actions(ActionRequest(benchmark, data, limit, annotations), *opened))
+    result = _watched(evaluate_actions(SetRequest(benchmark, data, limit, annotations), *opened))
     show.write_json(result.as_dict()) if as_json else _show_actions(result)
     _end(result)
 

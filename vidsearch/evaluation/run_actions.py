@@ -15,7 +15,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.action_sets import ActionVideo, read_actions
 from vidsearch.evaluation.actions import class_scores, prompts, top
 from vidsearch.evaluation.published import Published, published
-from vidsearch.evaluation.video_vectors import Gathered, Progress, VectorCache, gather
+from vidsearch.evaluation.video_vectors import Progress, SetRequest, VectorCache, gather
 
 PROTOCOL = "8 middle frames of a video; a class scores as the mean of its cosines with 16 prompts"
 
@@ -51,18 +51,8 @@ class ActionResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRequest:
-    """Which set, where its data are, and how many of its videos; `annotations` if the lists are elsewhere."""
-
-    set: str
-    data: Path
-    limit: int | None = None
-    annotations: Path | None = None
-
-
 def evaluate_actions(
-    request: ActionRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
+    request: SetRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
 ) -> Iterator[Progress | ActionResult]:
     """Progress, and last the result; see `run_retrieval.evaluate_retrieval`."""
     test = read_actions(request.set, request.data, request.annotations)
@@ -71,12 +61,7 @@ def evaluate_actions(
     if not present:
         raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
     cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first None")
-    gathered = Gathered({}, {})
-    for event in gather([path for _, path in present], clips, cache):
-        if isinstance(event, Gathered):
-            gathered = event
-        else:
-            yield event
+    gathered = yield from gather([path for _, path in present], clips, cache)
     ranked = [present[number][0] for number in sorted(gathered.vectors)]
     splits = _figures(ranked, gathered.stacked(), _prompt_vectors(test.classes, texts))
     yield ActionResult(

@@ -14,7 +14,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.retrieval import retrieval
 from vidsearch.evaluation.retrieval_sets import Listed, RetrievalSet, read_set, retrieval_set
-from vidsearch.evaluation.video_vectors import Gathered, Progress, VectorCache, gather
+from vidsearch.evaluation.video_vectors import Progress, SetRequest, VectorCache, gather
 
 PROTOCOL = "8 middle frames of a video; cosine in float32; of equal scores that with the lower number first"
 
@@ -49,18 +49,8 @@ class RetrievalResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class RetrievalRequest:
-    """Which set, where its data are, and how many of its videos; `annotations` if they are elsewhere."""
-
-    set: str
-    data: Path
-    limit: int | None = None
-    annotations: Path | None = None
-
-
 def evaluate_retrieval(
-    request: RetrievalRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
+    request: SetRequest, clips: ClipEmbedder, texts: TextEmbedder, cache_folder: Path, weights: Path
 ) -> Iterator[Progress | RetrievalResult]:
     """Progress, and last the result. Vectors are kept in `cache_folder`, so that a run that was cut off goes on.
 
@@ -72,12 +62,7 @@ def evaluate_retrieval(
     if not present:
         raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
     cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first {known.first_s}")
-    gathered = Gathered({}, {})
-    for event in gather([path for _, path in present], clips, cache, known.first_s):
-        if isinstance(event, Gathered):
-            gathered = event
-        else:
-            yield event
+    gathered = yield from gather([path for _, path in present], clips, cache, known.first_s)
     ranked = [present[number][0] for number in sorted(gathered.vectors)]
     metrics = _metrics(ranked, gathered.stacked(), texts)
     missing = tuple(video.name for video in listed if video.path is None)

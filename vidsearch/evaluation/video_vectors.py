@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,16 @@ def _embed(
 
 
 @dataclass(frozen=True, slots=True)
+class SetRequest:
+    """Which set, where its data are, and how many of its videos; `annotations` if the lists are elsewhere."""
+
+    set: str
+    data: Path
+    limit: int | None = None
+    annotations: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """So many of all videos have been looked at."""
 
@@ -151,8 +161,8 @@ class Gathered:
 
 def gather(
     videos: Sequence[Path], embedder: ClipEmbedder, cache: VectorCache, first_s: float | None = None
-) -> Iterator[Progress | Gathered]:
-    """Progress, and last what was found. VidsearchError if no video can be read."""
+) -> Generator[Progress, None, Gathered]:
+    """Yields progress and returns what was found. VidsearchError if no video can be read."""
     gathered = Gathered({}, {})
     yield Progress(0, len(videos))
     for event in embed_videos(videos, embedder, cache, first_s):
@@ -165,4 +175,4 @@ def gather(
     if not gathered.vectors:
         first = next(iter(gathered.unreadable.values()))
         raise VidsearchError(f"None of the {len(videos)} videos can be read; the first one: {first}")
-    yield gathered
+    return gathered

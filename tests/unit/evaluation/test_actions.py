@@ -12,7 +12,8 @@ from test_retrieval_run import colour_video
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.action_sets import ActionVideo, class_text, read_actions
 from vidsearch.evaluation.actions import class_scores, top
-from vidsearch.evaluation.run_actions import ActionRequest, ActionResult, evaluate_actions
+from vidsearch.evaluation.run_actions import ActionResult, evaluate_actions
+from vidsearch.evaluation.video_vectors import SetRequest
 
 
 def touch(path: Path) -> Path:
@@ -21,7 +22,7 @@ def touch(path: Path) -> Path:
     return path
 
 
-def run(request: ActionRequest, folder: Path) -> ActionResult:
+def run(request: SetRequest, folder: Path) -> ActionResult:
     weights = touch(folder / "weights")
     embedder = ColourEmbedder()
     *_, result = evaluate_actions(request, embedder, embedder, folder / "cache", weights)
@@ -110,7 +111,7 @@ def test_a_folder_has_a_class_a_subfolder(tmp_path: Path) -> None:
     ):
         colour_video(data / label / f"{name}.mp4", colour)
     (data / "green" / "broken.mp4").write_bytes(b"no video")
-    result = run(ActionRequest("folder", data), tmp_path)
+    result = run(SetRequest("folder", data), tmp_path)
     assert (result.items, result.classes, result.missing) == (4, 3, ())
     assert list(result.unreadable) == ["green/broken.mp4"]
     assert result.metrics == {"top1": 75.0, "top5": 100.0, "avg": 87.5}
@@ -124,7 +125,7 @@ def test_splits_are_measured_apart_and_averaged(tmp_path: Path) -> None:
     (data / "red_test_split1.txt").write_text("right.mp4 2\nwrong.mp4 1\n")
     (data / "red_test_split2.txt").write_text("right.mp4 2\nwrong.mp4 2\n")
     (data / "blue_test_split3.txt").write_text("wrong.mp4 2\n")
-    result = run(ActionRequest("hmdb51", data), tmp_path)
+    result = run(SetRequest("hmdb51", data), tmp_path)
     tops = {name: own["top1"] for name, own in result.as_dict()["metrics"]["splits"].items()}
     assert tops == {"split1": 100.0, "split2": 50.0, "split3": 100.0}
     assert result.metrics["top1"] == pytest.approx(250 / 3)

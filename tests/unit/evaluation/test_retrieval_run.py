@@ -11,8 +11,8 @@ import pytest
 from fakes import ColourEmbedder
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.run_retrieval import RetrievalRequest, RetrievalResult, evaluate_retrieval
-from vidsearch.evaluation.video_vectors import Progress, middle_frames, middle_indices
+from vidsearch.evaluation.run_retrieval import RetrievalResult, evaluate_retrieval
+from vidsearch.evaluation.video_vectors import Progress, SetRequest, middle_frames, middle_indices
 from vidsearch.records import FrameSpec
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
@@ -65,7 +65,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def run(request: RetrievalRequest, embedder: ColourEmbedder, cache: Path, weights: Path) -> RetrievalResult:
+def run(request: SetRequest, embedder: ColourEmbedder, cache: Path, weights: Path) -> RetrievalResult:
     *progress, result = evaluate_retrieval(request, embedder, embedder, cache, weights)
     assert all(isinstance(event, Progress) for event in progress)
     assert isinstance(result, RetrievalResult)
@@ -73,7 +73,7 @@ def run(request: RetrievalRequest, embedder: ColourEmbedder, cache: Path, weight
 
 
 def test_a_set_is_measured_and_what_is_left_out_is_named(data: Path, tmp_path: Path, weights: Path) -> None:
-    result = run(RetrievalRequest("msrvtt-1ka", data), CountingEmbedder(), tmp_path / "cache", weights)
+    result = run(SetRequest("msrvtt-1ka", data), CountingEmbedder(), tmp_path / "cache", weights)
     assert (result.items, result.texts, result.missing) == (3, 3, ("video4",))
     assert list(result.unreadable) == ["video5"]
     for direction in ("t2v", "v2t", "t2v_dual", "v2t_dual"):
@@ -88,7 +88,7 @@ def test_a_set_is_measured_and_what_is_left_out_is_named(data: Path, tmp_path: P
 
 
 def test_vectors_are_kept_by_file_and_model(data: Path, tmp_path: Path, weights: Path) -> None:
-    request, cache = RetrievalRequest("msrvtt-1ka", data), tmp_path / "cache"
+    request, cache = SetRequest("msrvtt-1ka", data), tmp_path / "cache"
     first, second = CountingEmbedder(), CountingEmbedder()
     assert run(request, first, cache, weights) == run(request, second, cache, weights)
     assert (first.clips, second.clips) == (3, 0)
@@ -109,11 +109,11 @@ def test_a_run_that_was_cut_off_embeds_no_video_twice(tmp_path: Path, weights: P
         colour_video(folder / name, list(COLOURS)[number % 3], frames=2)
     (folder / "captions.csv").write_text("file,caption\n" + "".join(f"{name},red\n" for name in names))
     first, second = CountingEmbedder(), CountingEmbedder()
-    events = evaluate_retrieval(RetrievalRequest("folder", folder), first, first, tmp_path / "cache", weights)
+    events = evaluate_retrieval(SetRequest("folder", folder), first, first, tmp_path / "cache", weights)
     for event in events:
         if isinstance(event, Progress) and event.done == 5:
             events.close()
-    result = run(RetrievalRequest("folder", folder), second, tmp_path / "cache", weights)
+    result = run(SetRequest("folder", folder), second, tmp_path / "cache", weights)
     assert result.items == 10 and first.clips == 8 and second.clips <= 5
 
 
@@ -123,11 +123,11 @@ def test_several_captions_of_a_file_and_a_limit(tmp_path: Path, weights: Path) -
     rows = ["file,caption", "a.mp4,blue", "a.mp4,red", "b.mp4,green", "c.mp4,blue"]
     (tmp_path / "captions.csv").write_text("\n".join(rows))
     embedder = CountingEmbedder()
-    result = run(RetrievalRequest("folder", tmp_path), embedder, tmp_path / "cache", weights)
+    result = run(SetRequest("folder", tmp_path), embedder, tmp_path / "cache", weights)
     assert (result.items, result.texts, result.missing) == (2, 3, ("c.mp4",))
     assert result.metrics["v2t"]["r1"] == 100  # one of a video's texts is enough
     assert result.metrics["t2v"]["mnr"] < 1.5
-    limited = run(RetrievalRequest("folder", tmp_path, limit=1), embedder, tmp_path / "cache", weights)
+    limited = run(SetRequest("folder", tmp_path, limit=1), embedder, tmp_path / "cache", weights)
     assert (limited.items, limited.texts, limited.missing) == (1, 2, ())
 
 
@@ -146,10 +146,10 @@ def test_data_that_are_not_there_are_named(tmp_path: Path, weights: Path) -> Non
     embedder = CountingEmbedder()
     (tmp_path / "captions.csv").write_text("file,caption\nnone.mp4,red\n")
     for request, message in (
-        (RetrievalRequest("youcook", tmp_path), "No retrieval set is called 'youcook'; choose one of msrvtt-1ka"),
-        (RetrievalRequest("folder", tmp_path / "nowhere"), "There is no folder .*nowhere"),
-        (RetrievalRequest("lsmdc", tmp_path), "holds no LSMDC16_challenge_1000_publictect.csv"),
-        (RetrievalRequest("folder", tmp_path), "None of the 1 videos of folder is below"),
+        (SetRequest("youcook", tmp_path), "No retrieval set is called 'youcook'; choose one of msrvtt-1ka"),
+        (SetRequest("folder", tmp_path / "nowhere"), "There is no folder .*nowhere"),
+        (SetRequest("lsmdc", tmp_path), "holds no LSMDC16_challenge_1000_publictect.csv"),
+        (SetRequest("folder", tmp_path), "None of the 1 videos of folder is below"),
     ):
         with pytest.raises(VidsearchError, match=message):
             list(evaluate_retrieval(request, embedder, embedder, tmp_path / "cache", weights))
