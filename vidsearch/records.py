@@ -193,3 +193,27 @@ class VideoRow:
     windows: int
     reader: ReaderName | None
     model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEntry:
+    """A video as a surface shows it: `number` names it in the library, and stays while the library holds it.
+
+    What a failed video has not got is None. Width and height are those of the upright picture.
+    """
+
+    number: int
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    fingerprint: str | None
+    state: VideoState
+    error_kind: str | None
+    error: str | None  # for an indexed video: the damage reported, if any
+    start_s: float | None  # presentation time of the first frame
+    duration_s: float | None
+    fps: float | None
+    width_px: int | None
+    height_px: int | None
+    codec: str | None
+    container: str | None

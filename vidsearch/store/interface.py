@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, VideoFile, VideoRow, WindowSpec
+from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, VideoEntry, VideoFile, VideoRow, WindowSpec
 from vidsearch.store.plan import IndexPlan, PlanRequest
 
 if TYPE_CHECKING:
@@ -137,6 +137,17 @@ class Library(Protocol):
 
     def paths_of(self, fingerprint: str) -> list[Path]:
         """Where the library knows a content, by path."""
+
+    # -- videos by number
+
+    def video(self, number: int) -> VideoEntry | None:
+        """The video with a number, if there is one."""
+
+    def videos_at(self, paths: Sequence[Path]) -> dict[Path, VideoEntry]:
+        """The videos at these paths, as far as the library knows them."""
+
+    def newest_videos(self, limit: int, offset: int = 0, *, failed: bool | None = None) -> tuple[int, list[VideoEntry]]:
+        """How many videos there are, and a page of them, latest written first; `failed`: only those that (did not)."""
 
     # -- the last answer
 

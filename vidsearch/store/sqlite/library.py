@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.files import UNFINISHED_SUFFIX, absolute
-from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoFile, VideoRow
+from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoEntry, VideoFile, VideoRow
 from vidsearch.store import vector_index
 from vidsearch.store.availability import Availability, describe_root
 from vidsearch.store.interface import LibraryInfo, RootInfo
@@ -30,8 +30,8 @@ from vidsearch.store.sqlite.database import FILE_NAME, Database
 from vidsearch.store.sqlite.database import problems as database_problems
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 from vidsearch.store.sqlite.searching import EXACT_BELOW, Searcher
+from vidsearch.store.sqlite.statements import entries, repair, vectors, videos
 from vidsearch.store.sqlite.statements import hits as hit_statements
-from vidsearch.store.sqlite.statements import repair, vectors, videos
 from vidsearch.store.sqlite.writer_lock import WriterLock
 from vidsearch.store.vectors import unit
 
@@ -236,6 +236,24 @@ class SqliteLibrary:
         """Where the library knows a content, by path."""
         with self._database.reading() as connection:
             return sorted(videos.paths_of(connection, fingerprint), key=sort_key)
+
+    # -- videos by number --------------------------------------------------------------------------------------------
+
+    def video(self, number: int) -> VideoEntry | None:
+        """The video with a number, if there is one."""
+        with self._database.reading() as connection:
+            return entries.of_number(connection, number, Availability(videos.roots(connection)))
+
+    def videos_at(self, paths: Sequence[Path]) -> dict[Path, VideoEntry]:
+        """The videos at these paths, as far as the library knows them."""
+        with self._database.reading() as connection:
+            return entries.of_paths(connection, paths, Availability(videos.roots(connection)))
+
+    def newest_videos(self, limit: int, offset: int = 0, *, failed: bool | None = None) -> tuple[int, list[VideoEntry]]:
+        """How many videos there are, and a page of them, latest written first; `failed`: only those that (did not)."""
+        state = {None: None, True: "failed", False: "indexed"}[failed]
+        with self._database.reading() as connection:
+            return entries.newest(connection, limit, offset, state, Availability(videos.roots(connection)))
 
     # -- the last answer ---------------------------------------------------------------------------------------------
 
