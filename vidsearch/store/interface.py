@@ -125,8 +125,11 @@ class Library(Protocol):
     ) -> list[ScoredWindow]:
         """The `limit` windows nearest to a vector (E,), best first; equal scores by path and start.
 
-        `filters`: only videos that pass all of them, always exact. `exact`: never ask the index. Empty for a library
-        without vectors; LibraryError if it has those of other models only, or of another length.
+        `filters` restrict the search to the videos that pass all of them. They act before the ranking, whatever way
+        the search takes: `limit` windows come back if that many pass. A kind of filter is a class of records.py and a
+        condition on the row of a video in sqlite/statements/filters.py; no search knows more of it.
+        `exact`: compare with every window. Empty for a library without vectors; LibraryError if it has those of other
+        models only, or of another length.
         """
 
     def videos(self, under: Path | None = None) -> list[VideoRow]:
