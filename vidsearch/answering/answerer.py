@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vidsearch import dirs
 from vidsearch.answering.interface import Answerer, ComputePrecision
+from vidsearch.extras import needing
 from vidsearch.models.folder import find_model
 from vidsearch.models.soundness import require_sound
 
@@ -21,11 +22,12 @@ def open_answerer(
     """The answerer of an installed or bundled model. `cache_dir` None: the folder that `dirs` gives.
 
     `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
-    for a device that this machine lacks or a precision that it cannot run.
+    for a device that this machine lacks, a precision that it cannot run, and an installation without torch.
     """
     folder = find_model(model, models_dir or dirs.models_dir(), "vqa")
     require_sound(folder)
-    from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
+    with needing("answering questions"):
+        from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
     from vidsearch.answering.visual_cache import VisualCache
 
     cache = VisualCache(cache_dir or dirs.cache_dir())

@@ -16,6 +16,7 @@ import typer
 from vidsearch import __version__
 from vidsearch.cli import ask, evaluate, health, index, info, models, query, remove, show, train, videos
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
+from vidsearch.extras import needing
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -74,7 +75,8 @@ class _PrintableFormatter(logging.Formatter):
 def run(arguments: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code; every message for a person goes to stderr."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        with needing("this command"):
+            code = app(args=arguments, standalone_mode=False)
     except VidsearchError as error:
         show.say_error(error)
         return error.exit_code

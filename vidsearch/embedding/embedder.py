@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+from vidsearch.extras import needing
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.soundness import require_sound
 
@@ -20,10 +21,12 @@ def open_clip_embedder(
     """The clip embedder of an installed or bundled model.
 
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
-    Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks.
+    Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine lacks,
+    MissingExtraError without torch.
     """
     folder = _sound_model(model, models_dir)
-    from vidsearch.embedding.torch_clips import TorchClipEmbedder
+    with needing("embedding videos"):
+        from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
     return TorchClipEmbedder(folder, device=device, threads=threads)
 

@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidsearch.errors import ModelError
+from vidsearch.extras import needing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,8 @@ class Family:
         place = self.parts.named().get(name)
         if place is None:
             raise ModelError(f"models of the family {self.name} have no {name.replace('_', ' ')}")
-        return resolve_name(f"vidsearch.models.{place}")
+        with needing(f"this use of {self.name} models"):
+            return resolve_name(f"vidsearch.models.{place}")
 
     def config(self, fields: Mapping[str, Any]) -> Any:
         """The config from the fields that config.json has under "network". ModelError names a wrong field."""

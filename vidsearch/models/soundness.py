@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 
 from vidsearch import dirs
 from vidsearch.errors import ModelError
+from vidsearch.extras import needing
 from vidsearch.files import replacing
 from vidsearch.models.families import TEXT_FILE, TOKENIZER_FILE
 from vidsearch.models.folder import ModelFolder
@@ -46,7 +47,9 @@ def check_files(folder: ModelFolder) -> None:
     """ModelError, which names the file, unless the files that other libraries run may be run."""
     for file in folder.family.files:
         if file in _CHECKS:
-            resolve_name(_CHECKS[file])(folder)
+            with needing(f"examining {folder.path / file} before it is used for the first time"):
+                check = resolve_name(_CHECKS[file])
+            check(folder)
 
 
 def remember_sound(folder: ModelFolder) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from vidsearch.errors import VideoError, VidsearchError
+from vidsearch.extras import installed
 from vidsearch.video.messages import shown
 
 LIMIT_VARIABLE = "VIDSEARCH_DECODER_MB"
@@ -30,9 +31,10 @@ def limit_memory(limit_bytes: int) -> None:
     The libraries that readers need are loaded first, so that they do not count. Does nothing on systems without such a
     limit (macOS takes it and ignores it, Windows has none).
     """
-    import vidsearch.video.decord_reader
-    import vidsearch.video.pyav_reader  # noqa: F401
+    import vidsearch.video.pyav_reader
 
+    if installed("decord"):
+        import vidsearch.video.decord_reader  # noqa: F401
     if sys.platform == "win32":
         return
     import resource

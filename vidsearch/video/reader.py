@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError
+from vidsearch.extras import installed
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, WindowSpec
 from vidsearch.video.doubts import doubts
 from vidsearch.video.header import Header, probe, refused
@@ -21,7 +22,9 @@ _NO_SOUND_PICTURE = "no picture of it can be decoded soundly at its time"
 
 
 def open_reader(path: Path, frame_spec: FrameSpec, stderr_bytes: Callable[[], int] | None = None) -> VideoReader:
-    """The reader that can be trusted with this file: decord, or PyAV if a doubt of `doubts` holds.
+    """The reader that can be trusted with this file: decord, or PyAV if a doubt of `doubts` holds or decord is missing.
+
+    decord has wheels for x86-64 alone; PyAV reads whatever decord reads.
 
     `stderr_bytes`, for a process whose standard error is its own, counts the bytes printed there: decord's FFmpeg tells
     of damaged pictures in no other way.
@@ -29,7 +32,7 @@ def open_reader(path: Path, frame_spec: FrameSpec, stderr_bytes: Callable[[], in
     Raises VideoError with the kind and the sentence for the user if the file cannot be read at all.
     """
     header = _probe(path)
-    if not doubts(header):
+    if installed("decord") and not doubts(header):
         from vidsearch.video.decord_reader import DecordReader, DecordRefusedError
 
         try:

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidsearch.errors import VidsearchError
+from vidsearch.extras import MissingExtraError, installed
 from vidsearch.records import FrameSpec
 from vidsearch.store.library import library_exists, open_library
+
+if TYPE_CHECKING:
+    from vidsearch.video.interface import VideoReader
 
 _SIDE_PX = 64
 _FRAMES = 24
@@ -48,16 +53,16 @@ def _tried(part: str, check: Callable[[], str]) -> Iterator[Checked]:
     """What a check says, or the sentence with which it fails."""
     try:
         yield Checked(part, True, check())
+    except MissingExtraError as error:  # an installation that only searches is not a broken one
+        yield Checked(part, None, str(error))
     except VidsearchError as error:
         yield Checked(part, False, str(error))
 
 
 def _decoders() -> str:
-    """Both readers read a clip that is written here, and its frames are the right ones."""
+    """The readers that are installed read a clip that is written here, and its frames are the right ones."""
     import av
-    import decord
 
-    from vidsearch.video.decord_reader import DecordReader
     from vidsearch.video.header import probe
     from vidsearch.video.pyav_reader import PyavReader
 
@@ -65,13 +70,24 @@ def _decoders() -> str:
         path = Path(folder) / "clip.mp4"
         _write_clip(path)
         header, spec = probe(path), FrameSpec(_SIDE_PX)
-        times = [(number + 0.5) / _RATE for number in range(_FRAMES)]
-        with PyavReader(path, header, spec) as pyav, DecordReader(path, header, spec, lambda: pyav) as from_decord:
-            for name, reader in (("PyAV", pyav), ("decord", from_decord)):
-                brightness = [float(frame.mean()) for frame in reader.frames_at(times)]
-                if not all(np.diff(brightness) > 0):
-                    raise VidsearchError(f"{name} reads wrong frames of a clip made here; install it again")
+        with PyavReader(path, header, spec) as pyav:
+            _require_right("PyAV", pyav)
+            if not installed("decord"):
+                return f"PyAV {av.__version__} reads a clip made here, and every other video: decord is not installed"
+            import decord
+
+            from vidsearch.video.decord_reader import DecordReader
+
+            with DecordReader(path, header, spec, lambda: pyav) as from_decord:
+                _require_right("decord", from_decord)
     return f"decord {decord.__version__} and PyAV {av.__version__} read a clip made here, frame by frame"
+
+
+def _require_right(name: str, reader: VideoReader) -> None:
+    times = [(number + 0.5) / _RATE for number in range(_FRAMES)]
+    brightness = [float(frame.mean()) for frame in reader.frames_at(times)]
+    if not all(np.diff(brightness) > 0):
+        raise VidsearchError(f"{name} reads wrong frames of a clip made here; install it again")
 
 
 def _write_clip(path: Path) -> None:
@@ -99,9 +115,21 @@ def _model(name: str, models_dir: Path) -> str:
     changed = wrong_files(folder)
     if changed:
         raise VidsearchError(f"{'; '.join(changed)} in {folder.path}; install {name} again")
+    if folder.family.task == "embedding" and not installed("torch"):
+        _require_words(name, models_dir)
+        return "files whole, the text encoder answers; torch, which the rest of the self-test needs, is not installed"
     findings = folder.family.self_test(folder)
     require(findings, name)
     return f"files whole, self-test passed; {findings[-1].what}: {findings[-1].note}"
+
+
+def _require_words(name: str, models_dir: Path) -> None:
+    """The text encoder makes unit vectors."""
+    from vidsearch.embedding.embedder import open_text_embedder
+
+    vector = open_text_embedder(name, models_dir=models_dir).embed(["a dog"])[0]
+    if not abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
+        raise VidsearchError(f"the text encoder of {name} gives no unit vector; install the model again")
 
 
 def _device(models_dir: Path) -> str:

@@ -1,0 +1,51 @@
+"""The packages that not every installation has: which extra brings each, and the sentence for one that is missing.
+
+An installation without extras answers queries on a library that exists. What needs more imports it late; where the
+import fails, `needing` turns Python's error into the line that installs the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from vidsearch.errors import VidsearchError
+
+EXTRA_OF = {  # the package that is imported → the extra that brings it
+    "torch": "index",
+    "onnx": "index",
+    "numba": "fast",
+}
+
+
+class MissingExtraError(VidsearchError):
+    """A package of an extra is not installed. `package` is its name, `extra` what to install."""
+
+    def __init__(self, what: str, package: str) -> None:
+        self.package = package
+        self.extra = EXTRA_OF[package]
+        super().__init__(
+            f"{what} needs the package {package}, which is not installed; install it with: "
+            f"pip install 'vidsearch[{self.extra}]'"
+        )
+
+
+@contextmanager
+def needing(what: str) -> Iterator[None]:
+    """Raises MissingExtraError, whose sentence begins with `what`, if a package of an extra is missing in the body.
+
+    Any other failed import stays what it is: a bug, or a broken installation.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        raise MissingExtraError(what, package) from error
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there; it is not imported."""
+    return find_spec(package) is not None
