@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 VideoState = Literal["indexed", "failed", "offline"]
 ReaderName = Literal["decord", "pyav"]
-Fit = Literal["squash", "centre-crop", "as-is"]
+Fit = Literal["squash", "centre-crop", "inside", "as-is"]
 # Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
 # positions (context), or it was left before its end (interrupted).
 FinishReason = Literal["stop", "length", "context", "interrupted"]
@@ -31,7 +31,8 @@ class VideoFile:
 class FrameSpec:
     """The picture a model wants: `side_px` square; `squash` ignores the aspect ratio, `centre-crop` keeps it.
 
-    `as-is` gives the whole picture in its own size, whatever `side_px` says.
+    `inside` gives the whole picture, its longer side at most `side_px` and both sides even; `as-is` gives it in its own
+    size, whatever `side_px` says.
     """
 
     side_px: int

@@ -23,7 +23,7 @@ from typing import Any
 import av
 
 from vidsearch import dirs
-from vidsearch.video.thumbnail import to_jpeg
+from vidsearch.video.jpeg import to_jpeg
 
 HERE = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

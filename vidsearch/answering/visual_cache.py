@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from vidsearch.bounded_folder import shrink
 from vidsearch.errors import VidsearchError
 from vidsearch.files import replacing
 
@@ -68,25 +69,9 @@ class VisualCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             with replacing(self._folder / (key + _SUFFIX), private=True) as partial:
                 partial.write_bytes(data)
-            self._shrink()
+            shrink(self._folder, _SUFFIX, self._limit)
         except OSError as error:
             log.info("the clip is not cached: %s", error)
-
-    def _shrink(self) -> None:
-        """Remove the entries that were read or written longest ago, until the rest is within the limit.
-
-        What a killed process left unfinished counts as an entry; what another one writes now is young, and stays.
-        """
-        entries = []
-        for path in self._folder.iterdir():
-            if path.suffix == _SUFFIX or path.name.startswith("."):
-                status = path.stat()
-                entries.append((status.st_mtime_ns, status.st_size, path))
-        left = self._limit
-        for _, size, path in sorted(entries, reverse=True):
-            left -= size
-            if left < 0:
-                path.unlink(missing_ok=True)
 
 
 def limit_from_environment() -> int:

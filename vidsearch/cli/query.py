@@ -100,7 +100,7 @@ def query(
     only_matching = not show_all and min_score is None
     hits, left_out, levels = _find(wanted, model, only_matching=only_matching)
     if page is not None:
-        _write_page(page, wanted.text, hits)
+        _write_page(page, wanted.text, hits, levels)
     HitsShown(wanted.text, model, hits, levels, left_out, time_format, asker).write(form)
     _say_what_is_left_out(wanted.text, hits, left_out)
     if hits and only_matching and levels is None:
@@ -186,11 +186,11 @@ def _check_places(library: Library, query: Query) -> None:
             raise options.nothing_under(place.path)
 
 
-def _write_page(page: Path, text: str, hits: Sequence[Hit]) -> None:
+def _write_page(page: Path, text: str, hits: Sequence[Hit], levels: Levels) -> None:
     from vidsearch.workflows.page import result_page
 
     try:
-        page.write_text(result_page(text, hits), encoding="utf-8", errors="backslashreplace")
+        page.write_text(result_page(text, hits, levels), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise VidsearchError(f"The result page {page} cannot be written ({error.strerror}).") from error
     show.say(f"Result page: {page}")

@@ -14,7 +14,7 @@ import queue
 import signal
 import sys
 import threading
-from typing import IO
+from typing import IO, get_args
 
 from vidsearch.errors import VideoError
 from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
@@ -79,7 +79,7 @@ def _check_unchanged(file: VideoFile) -> None:
 
 def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
     side, fit, length, stride, frames = arguments
-    fits: dict[str, Fit] = {"squash": "squash", "centre-crop": "centre-crop", "as-is": "as-is"}
+    fits: dict[str, Fit] = {name: name for name in get_args(Fit)}
     return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames))
 
 

@@ -6,16 +6,19 @@ import base64
 import html
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vidsearch.errors import VideoError
-from vidsearch.records import FrameSpec, Hit
+from vidsearch.records import Hit
 from vidsearch.timecode import clock
-from vidsearch.video.reader import open_reader
-from vidsearch.video.thumbnail import to_jpeg
+from vidsearch.video.jpeg import from_jpeg
+from vidsearch.video.thumbnails import Thumbnails
+from vidsearch.workflows.relevance import match_level
+
+if TYPE_CHECKING:
+    from vidsearch.workflows.relevance import Levels
 
 log = logging.getLogger(__name__)
-
-THUMBNAIL = FrameSpec(side_px=320)
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
@@ -29,9 +32,10 @@ video, .missing { width: 100%; background: #8883; border-radius: 6px; display: g
 """
 
 
-def result_page(query: str, hits: Sequence[Hit]) -> str:
-    """The page as text. A video that cannot be opened now keeps its line, without a picture."""
-    items = "\n".join(_item(hit) for hit in hits) or "<li>Nothing found.</li>"
+def result_page(query: str, hits: Sequence[Hit], levels: Levels = None) -> str:
+    """The page as text; `levels` are those of the model. A video that cannot be opened now keeps its line alone."""
+    with Thumbnails() as thumbnails:
+        items = "\n".join(_item(hit, levels, thumbnails) for hit in hits) or "<li>Nothing found.</li>"
     title = html.escape(query)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -41,27 +45,28 @@ def result_page(query: str, hits: Sequence[Hit]) -> str:
     )
 
 
-def _item(hit: Hit) -> str:
+def _item(hit: Hit, levels: Levels, thumbnails: Thumbnails) -> str:
     shown_path = html.escape(_readable(str(hit.path)))
-    facts = f"{clock(hit.start_s)} - {clock(hit.end_s)} · score {hit.score:.3f} · {html.escape(hit.model)}"
+    level = match_level(hit.score, levels)
+    match = f"score {hit.score:.3f}" if level is None else f'match <span class="level">{level}</span> ({hit.score:.3f})'
+    facts = f"{clock(hit.start_s)} - {clock(hit.end_s)} · {match} · {html.escape(hit.model)}"
     return (
-        f'<li>{_picture(hit)}<div class="name" title="{shown_path}">{hit.number}. '
+        f'<li>{_picture(hit, thumbnails)}<div class="name" title="{shown_path}">{hit.number}. '
         f'{html.escape(_readable(hit.path.name))}</div><div class="facts">{facts}</div></li>'
     )
 
 
-def _picture(hit: Hit) -> str:
+def _picture(hit: Hit, thumbnails: Thumbnails) -> str:
     try:
-        with open_reader(hit.path, THUMBNAIL) as reader:
-            [frame] = reader.frames_at([hit.best_s])
-            facts = reader.facts
+        picture = thumbnails.poster(hit.path, hit.start_s, hit.end_s, hit.best_s)
     except VideoError as error:
         log.info("no picture for %s: %s", hit.path, error)
         return '<div class="missing" style="aspect-ratio: 16/9">offline</div>'
-    poster = base64.b64encode(to_jpeg(frame)).decode()
+    poster = base64.b64encode(picture).decode()
+    height_px, width_px, _ = from_jpeg(picture).shape
     source = f"{hit.path.as_uri()}#t={hit.start_s:.3f},{hit.end_s:.3f}"
     return (
-        f'<video controls preload="none" style="aspect-ratio: {facts.width_px}/{facts.height_px}; object-fit: fill" '
+        f'<video controls preload="none" style="aspect-ratio: {width_px}/{height_px}" '
         f'poster="data:image/jpeg;base64,{poster}" src="{html.escape(source)}"></video>'
     )
 
