@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow soak setup lint clean
+.PHONY: demo test test-slow test-without soak setup lint clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' || { \
+		echo "Not installed. If it was hnswlib that could not be built, it needs a C++ compiler and Python's headers:"; \
+		echo "  Debian, Ubuntu: sudo apt install g++ python3-dev"; \
+		echo "  Fedora:         sudo dnf install gcc-c++ python3-devel"; \
+		echo "  macOS:          xcode-select --install"; \
+		echo "  Windows:        winget install Microsoft.VisualStudio.2022.BuildTools, with its C++ workload"; \
+		echo "Then run make again."; exit 1; }
 	touch $@
 
 # make demo                                        the clips in examples/clips, offline
@@ -32,6 +38,11 @@ test: lint
 # What is slow and rarely breaks: the bundled models' figures, an installation that is killed many times.
 test-slow: setup
 	$(BIN)/pytest -m slow -n 2 --dist worksteal
+
+# What reads and searches, where decord and hnswlib are not installed, as on ARM and without a compiler.
+test-without: setup
+	$(BIN)/python tests/install/run_without.py decord hnswlib -- -q -p no:cacheprovider -n 2 \
+		tests/unit/video tests/unit/store tests/cli/test_index_command.py tests/cli/test_query_command.py
 
 # The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup

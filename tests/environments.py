@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+SETTINGS = {"VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1"}  # tests share the cores
 PACKAGES = Path(sysconfig.get_path("purelib"))
 
 
@@ -36,7 +37,7 @@ class Environment:
         return subprocess.run(
             [self.python, "-m", "vidsearch", *arguments],
             cwd=cwd,
-            env={**kept, "VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL": "mobileviclip-nano", **(env or {})},
+            env={**kept, "VIDSEARCH_HOME": str(home), **SETTINGS, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

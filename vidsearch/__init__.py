@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vidsearch.workflows.index import IndexOptions, index_folders
     from vidsearch.workflows.query import QueryOptions, find_moments
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "AnswerLimits": "answering.interface",

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import hnswlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from store_shelf import DIM, Shelf
 from vidsearch.store.library import Library
 from vidsearch.store.vector_index import IdRange, VectorIndex
 
+hnswlib = pytest.importorskip("hnswlib", reason="the index is hnswlib's")
 NAME = "index-1"
 
 Answers = list[list[tuple[Path, float, float]]]
