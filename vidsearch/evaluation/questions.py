@@ -85,23 +85,22 @@ def mvbench_letter(output: str) -> Extracted:
 
 
 def egoschema_letter(output: str, options: Sequence[str]) -> Extracted:
-    """All letters as `(X)`, `X ` or `X.`, else options that are contained; of several the one named earliest."""
+    """All letters as `(X)`, `X ` or `X.`, else options that are contained; of several the one named earliest.
+
+    Each form of a letter counts where it stands last.
+    """
     text = _padded(output)
-    forms = (r"\(%s\)", r"%s\s", r"%s\.")
-    places = {
-        letter: max(match.start() for match in found)
-        for letter in FIVE
-        if (found := [match for form in forms for match in re.finditer(form % letter, text)])
-    }
-    places = places or _contained(text, options)
-    return Extracted(min(places, key=lambda letter: places[letter])) if places else Extracted(None, drawn=True)
+    named = [(form % letter, letter) for form in ("(%s)", "%s ", "%s.") for letter in FIVE]
+    places = [(text.rfind(form), letter) for form, letter in named if form in text]
+    places = places or [(place, letter) for letter, place in _contained(text, options).items()]
+    return Extracted(min(places)[1]) if places else Extracted(None, drawn=True)
 
 
 def nextqa_letter(output: str, options: Sequence[str]) -> Extracted:
     """`(X)`; only if there is none `X `; then `X.`; then answers that are contained. Of several the one named last."""
     text = _padded(output)
     bracketed = {letter: text.rfind(f"({letter})") for letter in FIVE if f"({letter})" in text}
-    blank = {letter: text.rfind(f" {letter} ") for letter in FIVE if re.search(rf"{letter}\s", text)}
+    blank = {letter: text.rfind(f" {letter} ") for letter in FIVE if f"{letter} " in text}
     stopped = {letter: text.rfind(f" {letter} ") for letter in FIVE if f"{letter}." in text}
     places = bracketed or blank or stopped or _contained(text, options)
     return Extracted(max(places, key=lambda letter: places[letter])) if places else Extracted(None, drawn=True)
@@ -118,7 +117,8 @@ def _contained(text: str, options: Sequence[str]) -> dict[str, int]:
     if len(text.split()) <= MORE_WORDS:
         return {}
     low = text.lower()
-    return {x: low.rfind(o.lower()) for x, o in zip(FIVE, options, strict=False) if o.lower() in low}
+    wanted = {letter: option.strip().lower() for letter, option in zip(FIVE, options, strict=False)}
+    return {letter: low.rfind(option) for letter, option in wanted.items() if option in low}
 
 
 def perceptiontest_letter(output: str) -> Extracted:
@@ -179,9 +179,10 @@ def judged(reply: str) -> tuple[bool, int] | None:
     end = reply.find("}", start)
     try:
         verdict = ast.literal_eval(reply[start : end + 1]) if 0 <= start < end else None
-        return "yes" in verdict["pred"].lower(), int(verdict["score"])  # type: ignore[index]
+        said, score = verdict["pred"].lower(), int(verdict["score"])  # type: ignore[index]
     except (ValueError, SyntaxError, TypeError, KeyError, AttributeError):
         return None
+    return ("yes" in said, score) if "yes" in said or "no" in said else None
 
 
 def exact_match(answers: Sequence[str], truth: Sequence[str]) -> Accuracy:

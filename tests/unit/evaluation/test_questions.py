@@ -52,7 +52,7 @@ TABLE = [
     ("BC", "- C C - B ="),
     ("**B**", "B ? ? B B ="),
     ("<B>", "B ? ? B B ="),
-    ("B\n\nC", "B B B B B ="),
+    ("B\n\nC", "B C C B B ="),
     ("e. crawl", "E ? ? - - ="),
     ("E", "E E E - - ="),
     ("USA is shown", "- A A - A ="),
@@ -101,6 +101,12 @@ def test_prompts() -> None:
     )
 
 
+def test_each_form_of_a_letter_counts_where_it_stands_last() -> None:
+    assert egoschema_letter("B. yes, A is near B or so", LETTERED) == Extracted("B")  # "B." before "A " before "B "
+    assert egoschema_letter("A.", LETTERED) == Extracted("A")
+    assert egoschema_letter("clearly I would say A. clap proudly then", (" A. clap proudly ",)) == Extracted("A")
+
+
 def test_an_output_is_cleaned_of_its_end() -> None:
     assert cleaned("  B. yes <|im_end|>\n") == "B. yes"
 
@@ -120,6 +126,7 @@ def test_drawn_answers_are_wrong_and_counted() -> None:
         ("Sure: {'pred': 'No', 'score': 1}", (False, 1)),
         ("yes, 5", None),
         ("{'pred': 'yes', 'score': '4.8'}", None),
+        ("{'pred': 'maybe', 'score': 3}", None),
         ("}{", None),
     ],
 )
