@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import dirs
-from vidsearch.cli import show
-from vidsearch.cli.counting import Counting
-from vidsearch.cli.options import Device, Json, Model, given_path
+from vidsearch.cli import evaluate_questions, show
+from vidsearch.cli.evaluate_common import Annotations, Data, Limit, end, open_embedders, show_published, watched
+from vidsearch.cli.options import Device, Json, Model
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
     from vidsearch.evaluation.run_actions import ActionResult
     from vidsearch.evaluation.run_retrieval import RetrievalResult
-    from vidsearch.evaluation.video_vectors import Progress
 
-Result = TypeVar("Result", "RetrievalResult", "ActionResult")
-
-EXIT_SOME_FAILED = 3
 _DIRECTIONS = {
     "t2v": "text to video",
     "v2t": "video to text",
@@ -31,15 +22,7 @@ _DIRECTIONS = {
     "v2t_dual": "video to text, dual softmax",
 }
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure a model on a public benchmark.")
-
-Data = Annotated[
-    Path, typer.Option("--data", parser=given_path, metavar="DIR", help="The videos and the authors' annotations.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N videos.")]
-Annotations = Annotated[
-    Path | None,
-    typer.Option("--annotations", parser=given_path, metavar="FILE", help="The authors' file, if it is elsewhere."),
-]
+app.command("questions")(evaluate_questions.questions)
 
 
 @app.command("retrieval")
@@ -56,10 +39,10 @@ def retrieval(
     from vidsearch.evaluation.run_retrieval import evaluate_retrieval
     from vidsearch.evaluation.video_vectors import SetRequest
 
-    opened = _open(model, device)
-    result = _watched(evaluate_retrieval(SetRequest(benchmark, data, limit, annotations), *opened))
+    opened = open_embedders(model, device)
+    result = watched(evaluate_retrieval(SetRequest(benchmark, data, limit, annotations), *opened))
     show.write_json(result.as_dict()) if as_json else _show_retrieval(result)
-    _end(result)
+    end(result)
 
 
 @app.command("actions")
@@ -76,40 +59,10 @@ def actions(
     from vidsearch.evaluation.run_actions import evaluate_actions
     from vidsearch.evaluation.video_vectors import SetRequest
 
-    opened = _open(model, device)
-    result = _watched(evaluate_actions(SetRequest(benchmark, data, limit, annotations), *opened))
+    opened = open_embedders(model, device)
+    result = watched(evaluate_actions(SetRequest(benchmark, data, limit, annotations), *opened))
     show.write_json(result.as_dict()) if as_json else _show_actions(result)
-    _end(result)
-
-
-def _open(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
-    """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
-    from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
-    from vidsearch.models.folder import find_model
-    from vidsearch.workflows.index import let_waiting_threads_sleep
-
-    let_waiting_threads_sleep()
-    weights = find_model(model, dirs.models_dir(), "embedding").weights
-    clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
-    return clips, texts, dirs.cache_dir() / "evaluation", weights
-
-
-def _watched(events: Iterator[Progress | Result]) -> Result:
-    """The last event, with the progress before it on a terminal."""
-    from vidsearch.evaluation.video_vectors import Progress
-
-    with Counting("videos") as counting:
-        for event in events:
-            if not isinstance(event, Progress):
-                return event
-            counting.at(event.done, event.total)
-    raise RuntimeError("an evaluation ends with its result")
-
-
-def _end(result: RetrievalResult | ActionResult) -> None:
-    _say_what_is_left_out(result)
-    if result.unreadable:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    end(result)
 
 
 def _show_actions(result: ActionResult) -> None:
@@ -119,10 +72,7 @@ def _show_actions(result: ActionResult) -> None:
     rows = [(split, *(f"{own[name]:.1f}" for name in names)) for split, own in splits.items()]
     headers = ("", "top-1", "top-5", "mean of both")
     show.table_or_lines(headers, rows, right=dict.fromkeys(headers[1:], True))
-    if result.published:
-        show.write("\npublished top-1\n")
-        rows = [(each.model, f"{each.figures['top1']:.1f}", each.note) for each in result.published]
-        show.table_or_lines(("", "top-1", ""), rows, right={"top-1": True})
+    show_published(result.published, {"top1": "top-1"})
     show.write(f"\n{result.protocol}\n")
 
 
@@ -136,30 +86,5 @@ def _show_retrieval(result: RetrievalResult) -> None:
         rows.append((words, *(f"{value:.1f}" for value in values), bounds))
     show.write(f"{result.model} on {result.set}: {result.items} videos, {result.texts} texts\n")
     show.table_or_lines(headers, rows, right=dict.fromkeys(headers[1:], True))
-    if result.published:
-        show.write("\npublished R@1, text to video / video to text\n")
-        show.table_or_lines(
-            ("", "T2V", "V2T", ""),
-            [(each.model, _figure(each.figures, "t2v_r1"), _figure(each.figures, "v2t_r1"), each.note)
-             for each in result.published],
-            right={"T2V": True, "V2T": True},
-        )  # fmt: skip
+    show_published(result.published, {"t2v_r1": "R@1 T2V", "v2t_r1": "R@1 V2T"})
     show.write(f"\n{result.protocol}\n")
-
-
-def _figure(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.1f}" if name in figures else ""
-
-
-def _say_what_is_left_out(result: RetrievalResult | ActionResult) -> None:
-    if result.missing:
-        show.say(f"Left out: {len(result.missing)} videos that are not there: {_some(result.missing)}.")
-    if result.unreadable:
-        show.say(f"Left out: {len(result.unreadable)} videos that cannot be read:")
-        for name, reason in result.unreadable.items():
-            show.say(f"  {name}: {reason}")
-
-
-def _some(names: tuple[str, ...], shown: int = 20) -> str:
-    more = f", and {len(names) - shown} more (all with --json)" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidsearch.errors import VidsearchError
@@ -26,25 +26,57 @@ def read_text(source: Path) -> str:
         raise VidsearchError(f"{source} cannot be read as text ({error}).") from error
 
 
-def files_of(data: Path, names: Iterable[str]) -> dict[str, Path | None]:
-    """The file of each name below `data`: the path itself, else a file of that name, else a video with that stem.
+def version_of(path: Path) -> str:
+    """What changes when a file does: its size and time; of a folder also its number of entries."""
+    state = path.stat()
+    entries = f"-{sum(1 for _ in path.iterdir())}" if path.is_dir() else ""
+    return f"{state.st_size}-{state.st_mtime_ns}{entries}"
 
-    Sets name files with or without an ending, and mirrors change endings; a name may even end in a bare full stop.
-    """
-    by_name: dict[str, Path] = {}
-    by_stem: dict[str, Path] = {}
-    for folder, folders, files in os.walk(data):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(folder, file)
-            by_name.setdefault(file, path)
-            if path.suffix.lower() in VIDEO_SUFFIXES:
-                by_stem.setdefault(path.stem, path)
-    found: dict[str, Path | None] = {}
-    for name in names:
+
+def files_of(data: Path, names: Iterable[str]) -> dict[str, Path | None]:
+    """The file of each name below `data`; see `FilesBelow.find`."""
+    files = FilesBelow(data)
+    return {name: files.find(name) for name in names}
+
+
+class FilesBelow:
+    """All files below a folder, walked once, to be found by the names that annotations use."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._by_name: dict[str, list[Path]] = {}
+        self._by_stem: dict[str, list[Path]] = {}
+        self._folders: dict[str, list[Path]] = {}
+        for folder, folders, files in os.walk(data):
+            folders.sort()
+            for name in folders:
+                self._folders.setdefault(name, []).append(Path(folder, name))
+            for file in sorted(files):
+                path = Path(folder, file)
+                self._by_name.setdefault(file, []).append(path)
+                if path.suffix.lower() in VIDEO_SUFFIXES:
+                    self._by_stem.setdefault(path.stem, []).append(path)
+
+    def find(self, name: str, within: Sequence[str] = (), *, frames: bool = False) -> Path | None:
+        """The path itself, else a file of that name, else a video with that stem; None if there is none.
+
+        Sets name files with or without an ending, and mirrors change endings; a name may even end in a bare full stop.
+        Of several files that whose path has a part of `within` comes first. With `frames` a folder of pictures serves,
+        too.
+        """
         base = PurePosixPath(name).name
         stem = base.rstrip(".") if base.endswith(".") else os.path.splitext(base)[0]  # noqa: PTH122  # of a name
-        whole = data / name
-        here = whole if whole.is_file() else None
-        found[name] = here or by_name.get(base) or by_stem.get(base.rstrip(".")) or by_stem.get(stem)
-    return found
+        whole = self.data / name
+        for found in (
+            [whole] if name and whole.is_file() else [],
+            self._by_name.get(base, []),
+            self._by_stem.get(base.rstrip("."), []),
+            self._by_stem.get(stem, []),
+            self._folders.get(base, []) if frames else [],
+        ):
+            if found:
+                return next((path for part in within for path in found if part in self._below(path)), found[0])
+        return None
+
+    def _below(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self.data).parts

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.errors import VideoError, VidsearchError
+from vidsearch.evaluation.files import version_of
 from vidsearch.files import replacing
 from vidsearch.records import FrameSpec
 from vidsearch.video.reader import open_reader
@@ -67,7 +68,7 @@ class VectorCache:
 
     def __init__(self, folder: Path, model: str, weights: Path, protocol: str) -> None:
         self.folder = folder / model
-        self._about = f"{model}|{_version(weights)}|{protocol}"
+        self._about = f"{model}|{version_of(weights)}|{protocol}"
 
     def load(self, video: Path) -> Vector | None:
         """The kept vector; None if there is none, or its file is damaged."""
@@ -83,13 +84,8 @@ class VectorCache:
             np.save(file, vector, allow_pickle=False)
 
     def _file(self, video: Path) -> Path:
-        about = f"{self._about}|{video.resolve()}|{_version(video)}"
+        about = f"{self._about}|{video.resolve()}|{version_of(video)}"
         return self.folder / f"{hashlib.sha256(about.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"
-
-
-def _version(path: Path) -> str:
-    state = path.stat()
-    return f"{state.st_size}-{state.st_mtime_ns}"
 
 
 def embed_videos(

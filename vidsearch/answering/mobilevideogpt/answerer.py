@@ -17,6 +17,7 @@ from torch import Tensor
 from vidsearch.answering.interface import Clip, ComputePrecision, EncodedClip
 from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
 from vidsearch.answering.mobilevideogpt.lm_backend import LMBackend, open_lm_backend
+from vidsearch.answering.mobilevideogpt.picture_folder import fingerprint_of_pictures
 from vidsearch.answering.mobilevideogpt.session import ChatModel, MobileVideoGPTSession
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer, generation_rules
 from vidsearch.answering.visual_cache import VisualCache, cache_key
@@ -64,7 +65,8 @@ class MobileVideoGPTAnswerer:
     def _key(self, clip: Clip) -> str:
         """The cache's name for what the encoders make of the clip; depends on all that they depend on."""
         where = (self.chat.device.type, str(self.chat.backend.dtype))
-        return cache_key(fingerprint(clip.path), asdict(clip.range), clip.coverage, self._identity, *where)
+        content = fingerprint_of_pictures(clip.path) if clip.path.is_dir() else fingerprint(clip.path)
+        return cache_key(content, asdict(clip.range), clip.coverage, self._identity, *where)
 
     @torch.inference_mode()
     def _visual_tokens(self, pixels: MomentPixels) -> tuple[Tensor, list[int]]:
@@ -99,7 +101,7 @@ def _facts(pixels: MomentPixels, keyframes: list[int]) -> dict[str, Any]:
         "end_s": pixels.end_s,
         "times_s": times,
         "keyframes_s": [times[number] for number in keyframes if number < len(times)],
-        "damage": pixels.facts.damage,
+        "damage": pixels.facts and pixels.facts.damage,
     }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vidsearch.answering.interface import Coverage, TimeRange
 from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside
+from vidsearch.answering.mobilevideogpt.picture_folder import PictureFolder, open_pictures
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.device_pixels import preprocess_on
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
@@ -36,7 +37,7 @@ class MomentPixels:
     `image` and `video` are (F, 3, S, S) float32, frames of zeros after the last one of a short clip.
     """
 
-    facts: VideoFacts
+    facts: VideoFacts | None  # None: a folder of pictures
     start_s: float
     end_s: float
     times_s: tuple[float, ...]
@@ -53,9 +54,12 @@ def read_moment(
 ) -> MomentPixels:
     """Decode and preprocess the frames to look at; the pixels are on `device`.
 
-    Raises VideoError if the file cannot be read, VidsearchError for a range that the clip does not have.
+    A folder of pictures is a clip, too (`picture_folder.py`). Raises VideoError if the file cannot be read,
+    VidsearchError for a range that the clip does not have.
     """
     pixels = _Pixels(config, device)
+    if path.is_dir():
+        return _pixels_of_pictures(open_pictures(path, wanted), pixels)
     facts: VideoFacts | None = None
     times: list[float] = []
     span = (0.0, 0.0)
@@ -74,6 +78,12 @@ def read_moment(
                     raise error
     assert facts is not None  # the pool ends every file with VideoDone or DecodeFailed
     return MomentPixels(facts, *span, tuple(times), *pixels.padded())
+
+
+def _pixels_of_pictures(folder: PictureFolder, pixels: _Pixels) -> MomentPixels:
+    for frame in folder.frames():
+        pixels.add(frame)
+    return MomentPixels(None, folder.start_s, folder.end_s, folder.times_s, *pixels.padded())
 
 
 class _Pixels:

@@ -1,0 +1,103 @@
+"""What the commands of `vidsearch evaluate` share: their options, the bar, and what is said of videos left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+
+import typer
+
+from vidsearch import dirs
+from vidsearch.cli import show
+from vidsearch.cli.counting import Counting
+from vidsearch.cli.options import given_path
+
+if TYPE_CHECKING:
+    from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+    from vidsearch.evaluation.published import Published
+    from vidsearch.evaluation.video_vectors import Progress
+
+EXIT_SOME_FAILED = 3
+_NAMES_SHOWN = 20
+
+
+class LeavesOut(Protocol):
+    """A result that says which videos are not in its figures."""
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...
+
+    @property
+    def unreadable(self) -> dict[str, str]: ...
+
+
+Result = TypeVar("Result", bound=LeavesOut)
+
+Data = Annotated[
+    Path, typer.Option("--data", parser=given_path, metavar="DIR", help="The videos and the authors' annotations.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N items.")]
+Annotations = Annotated[
+    Path | None,
+    typer.Option("--annotations", parser=given_path, metavar="FILE", help="The authors' file, if it is elsewhere."),
+]
+
+
+def cache_folder() -> Path:
+    """Where vectors and answers are kept."""
+    return dirs.cache_dir() / "evaluation"
+
+
+def open_embedders(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
+    """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
+    from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
+    from vidsearch.models.folder import find_model
+    from vidsearch.workflows.index import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
+    weights = find_model(model, dirs.models_dir(), "embedding").weights
+    clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
+    return clips, texts, cache_folder(), weights
+
+
+def watched(events: Iterator[Progress | Result], what: str = "videos") -> Result:
+    """The last event, with the progress before it on a terminal: how many of `what` are done, and the time left."""
+    from vidsearch.evaluation.video_vectors import Progress
+
+    with Counting(what) as counting:
+        for event in events:
+            if not isinstance(event, Progress):
+                return event
+            counting.at(event.done, event.total)
+    raise RuntimeError("an evaluation ends with its result")
+
+
+def end(result: LeavesOut) -> None:
+    """Say what the figures leave out; exit code 3 if some videos could not be read."""
+    if result.missing:
+        show.say(f"Left out: {len(result.missing)} videos that are not there: {_some(result.missing)}.")
+    if result.unreadable:
+        show.say(f"Left out: {len(result.unreadable)} videos that cannot be read:")
+        for name, reason in result.unreadable.items():
+            show.say(f"  {name}: {reason}")
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f", and {len(names) - _NAMES_SHOWN} more (all with --json)" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
+
+
+def show_published(rows: tuple[Published, ...], columns: Mapping[str, str]) -> None:
+    """What others published, a column a figure: its name → its header."""
+    if not rows:
+        return
+    show.write(f"\npublished {', '.join(columns.values())}\n")
+    shown = [(each.model, *(figure(each.figures, name) for name in columns), each.note) for each in rows]
+    show.table_or_lines(("", *columns.values(), ""), shown, right=dict.fromkeys(columns.values(), True))
+
+
+def figure(figures: Mapping[str, float], name: str) -> str:
+    """A figure with one decimal, as papers print it; nothing where there is none."""
+    return f"{figures[name]:.1f}" if name in figures else ""
