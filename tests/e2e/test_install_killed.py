@@ -17,7 +17,10 @@ from vidsearch.models.folder import find_model
 from vidsearch.models.hashes import wrong_files
 
 NAME = "mobileviclip-tiny"
-KILLS = 24
+KILLS = [
+    pytest.param(24, marks=pytest.mark.slow),
+    pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
+]
 
 # Imports once and then forks: each attempt is a process of its own that is killed after a part of the time that a whole
 # installation takes. Every third attempt replaces a model that is there.
@@ -66,15 +69,15 @@ print(json.dumps([states, cut]))
 """
 
 
-@pytest.mark.slow
-def test_a_killed_installation_leaves_the_model_absent_or_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_killed_installation_leaves_the_model_absent_or_whole(tmp_path: Path, kills: int) -> None:
     source, models = tmp_path / "source", tmp_path / "models"
     write_model_folder(seeded(small_config(NAME, TEXT_PRUNED)), source, provenance={})
-    command = [sys.executable, "-c", SCRIPT, NAME, str(source), str(models), str(KILLS)]
-    done = subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=120)
+    command = [sys.executable, "-c", SCRIPT, NAME, str(source), str(models), str(kills)]
+    done = subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr.decode()
     states, cut = json.loads(done.stdout)
-    assert len(states) == KILLS
+    assert len(states) == kills
     assert set(states) == {"absent", "whole"}, states  # both happen, and nothing else
     assert cut > 3  # kills did come in the middle of writing
     install(NAME, source, models)
