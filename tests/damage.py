@@ -5,7 +5,7 @@
 
 Rules: flipped bytes in a box of each kind (MP4, MOV), in the tables of an AVI, before the first cluster of a Matroska
 file, and anywhere; truncation; a field of a table overwritten; two tables exchanged; bytes removed or repeated; one or
-several time stamps moved (the file is remuxed).
+several time stamps moved (the file is remuxed); packets of a transport stream scrambled.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _rules(source: Path) -> dict[str, Callable[[Data, random.Random], bytes]]:
     }
     if source.suffix in {".mp4", ".mov"}:
         return {**anywhere, "box": _flip_in_box, "field": _field_in_box, "swapped": _swapped, "table": _flip_in_table}
+    if source.suffix == ".ts":
+        anywhere |= {"scrambled": _scrambled}
     return {**anywhere, "head": _flip_in_head, "head-field": _field_in_head}
 
 
@@ -142,6 +144,16 @@ def _zeros(data: Data, chance: random.Random) -> bytes:
     start = chance.randrange(len(data))
     end = min(len(data), start + chance.choice((4, 512, 8192)))
     data[start:end] = bytes(end - start)
+    return bytes(data)
+
+
+def _scrambled(data: Data, chance: random.Random) -> bytes:
+    """Some or all packets of a transport stream say that they are scrambled, and are."""
+    part = chance.choice((0.02, 0.3, 1.0))
+    for start in range(0, len(data) - 187, 188):
+        if chance.random() < part:
+            data[start + 3] |= 0xC0
+            data[start + 12 : start + 188] = chance.randbytes(176)
     return bytes(data)
 
 

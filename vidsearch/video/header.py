@@ -19,6 +19,7 @@ from vidsearch.errors import VideoError
 from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
 from vidsearch.video.ebml import has_encrypted_video
 from vidsearch.video.messages import os_refusal, shown
+from vidsearch.video.scrambling import Scrambling, scrambling
 from vidsearch.video.structure import avi_length_s, promised_end
 from vidsearch.video.timeline import StatedLengths
 
@@ -75,6 +76,7 @@ class Header:
     leading_pictures: bool  # pictures shown before the key frame that they follow in the file ("open" groups)
     ends_early: bool  # the structure promises more bytes than the file has
     unfinished: bool  # the writer never came back to fill in the length
+    partly_scrambled: bool  # some packets of its video
     utf8_name: bool
 
 
@@ -112,7 +114,8 @@ def packets_of(container: av.container.InputContainer, stream: VideoStream | Non
 def probe(path: Path) -> Header:
     """The header of one file. Raises VideoError if it holds no video that can be decoded."""
     index = movie(path)
-    _refuse_encrypted(path, index)
+    scrambled = scrambling(path)
+    _refuse_encrypted(path, index, scrambled)
     with opened(path) as (container, stream):
         index = index if container.format.name.startswith("mov") else None
         context = stream.codec_context
@@ -147,6 +150,7 @@ def probe(path: Path) -> Header:
             leading_pictures=first_packets.leading_pictures,
             ends_early=end is not None and end > size,
             unfinished=kind == "matroska" and end is None,
+            partly_scrambled=scrambled.part > 0,
             utf8_name=_is_utf8(path),
         )
 
@@ -232,10 +236,11 @@ def _stated_lengths(
     return StatedLengths(video.shown_s or index.length_s, video.media_s, max(sounds, default=None), overstated_s)
 
 
-def _refuse_encrypted(path: Path, index: Movie | None) -> None:
+def _refuse_encrypted(path: Path, index: Movie | None, scrambled: Scrambling) -> None:
     """Raises VideoError before anything is decoded: a decoder may make grey pictures of encrypted data."""
     tracks: tuple[Track, ...] = index.tracks if index is not None else ()
-    if any(track.kind == b"vide" and track.encrypted for track in tracks) or has_encrypted_video(path):
+    protected = any(track.kind == b"vide" and track.encrypted for track in tracks)
+    if protected or has_encrypted_video(path) or scrambled.whole:
         raise encrypted(path)
 
 

@@ -29,6 +29,7 @@ from vidsearch.records import FrameSpec, VideoFacts
 from vidsearch.video.header import Header, encrypted, opened, packets_of
 from vidsearch.video.messages import shown
 from vidsearch.video.picture import cut_square, scaled_size
+from vidsearch.video.scrambling import names_access_system
 from vidsearch.video.timeline import FAR_S, hole_s, trusted
 
 # Codecs whose key frames reset the decoder, in containers that say which packets they are.
@@ -57,6 +58,8 @@ class _Damage:
         length = f"{picture_s:.1f} s"
         if header.ends_early or self.cut_short:
             return f"{shown(path)} ends too early: {length} of it could be read; copy it again."
+        if header.partly_scrambled:
+            return f"{shown(path)} is encrypted or damaged in parts: some pictures of its {length} are lost or broken."
         if self.packets or self.pictures:
             return f"{shown(path)} is damaged: some pictures of its {length} are lost or broken."
         if self.times:
@@ -461,7 +464,7 @@ def _usual_step(packets: _Packets) -> int:
 
 def _nothing_shown(path: Path, header: Header, packets: _Packets) -> VideoError:
     """Why no picture came out of the whole file."""
-    if packets.encrypted:
+    if packets.encrypted or names_access_system(path):
         return encrypted(path)
     if not len(packets.shown_at) and not header.index_packets:
         return VideoError("no-frames", f"{shown(path)} has a video track without a single picture; record it again.")
