@@ -5,7 +5,7 @@
 Request: `home`, `folder`, `workers` (whether to decode in worker processes, as the program does, or in the run's own,
 which takes a tenth of the time), and when to kill: `outcomes` (that many have come; null: never) and `delay_s` after
 that. Answer: `killed`, `seconds`, `indexed` and `failed` (names of files that the run said are committed), `outcomes`
-(how many came), and `left` (whether a process of the killed run still ran ten seconds later).
+(how many came), and `left` (whether a process of the killed run still ran a minute later).
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def _rest(hearing: int) -> bytes:
 
 
 def _runs_on(group: int) -> bool:
-    """Whether a decoding worker of the killed run is there ten seconds later; orphans come to this process."""
-    until = time.monotonic() + 10.0
+    """Whether a decoding worker of the killed run is there a minute later; orphans come to this process."""
+    until = time.monotonic() + 60.0
     while time.monotonic() < until:
         try:
             os.waitpid(-group, os.WNOHANG)

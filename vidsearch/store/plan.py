@@ -72,7 +72,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Another file with the content of `source`, which stays: its rows are copied."""
+    """Another file with the content of `source`, where it is after all moves: its rows are copied."""
 
     source: Path
     file: VideoFile
@@ -211,19 +211,23 @@ class _Planner:
         for row in sorted(self._known.values(), key=lambda row: sort_key(row.path)):
             if row.fingerprint is not None:
                 donors.setdefault(_ends(row.fingerprint), []).append(row)
+        placed: dict[str | None, Path] = {}  # where contents have moved to: a second file of one is its copy
         for file in self._unmatched:
             content = self._read(file.path) if file.size_bytes in self._sizes else None
             alike = donors.get(_ends(content), []) if content is not None else []
             twins = [row for row in alike if content is not None and is_same_content(row.fingerprint, content)]
             left = next((row for row in twins if self._has_left(row)), None)
             stays = None if left else next((row for row in twins if self._can_be_copied(row, content)), None)
+            source = stays.path if stays is not None else placed.get(content)
             if left is not None:
                 alike.remove(left)
                 self.missing.pop(left.id, None)
                 self.moved.append(Moved(left.id, left.path, file))
+                if self._is_done(left) and not left.failed and left.fingerprint == content:
+                    placed[content] = file.path
                 self._settle(left, file, retry=self._request.retry_failed or _may_work_now(left))
-            elif stays is not None and content is not None:
-                self.copied.append(Copied(stays.path, file, content))
+            elif source is not None and content is not None:
+                self.copied.append(Copied(source, file, content))
             else:
                 self.to_index.append(file)
 

@@ -59,10 +59,11 @@ class _Tables:
             self._sections[pid] = bytearray(payload[1 + payload[0] :] if payload else b"")
         elif pid in self._sections:
             self._sections[pid] += payload
-        section = self._sections.get(pid, b"")
+        section = bytes(self._sections.get(pid, b""))
         length = 3 + _length(section, 1) if len(section) >= 3 else 0
         if 0 < length <= len(section):
-            self._read(pid, bytes(self._sections.pop(pid)[: length - 4]))  # without its CRC
+            del self._sections[pid]
+            self._read(pid, section[: length - 4])  # without its CRC
 
     def _read(self, pid: int, section: bytes) -> None:
         if pid == _PAT_PID and section[0] == _PAT_TABLE:

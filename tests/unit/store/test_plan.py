@@ -207,6 +207,20 @@ def test_a_file_that_an_earlier_version_indexed_moves_with_its_vectors(shelf: Sh
     assert plan_by_beginning(shelf, moved).unchanged == (as_file(moved),)
 
 
+def test_a_second_file_of_a_content_that_has_moved_is_its_copy(shelf: Shelf) -> None:
+    path = shelf.write("a.mp4", "a")
+    shelf.index()
+    path.unlink()
+    moved, copy = shelf.write("b.mp4", "a"), shelf.write("c.mp4", "a")
+    plan = shelf.plan()
+    assert plan.to_index == ()
+    assert [(move.old, move.new.path) for move in plan.moved] == [(path, moved)]
+    assert [(made.source, made.file.path) for made in plan.copied] == [(moved, copy)]
+    shelf.library.apply(plan)
+    assert shelf.paths() == [moved, copy]
+    assert shelf.library.check() == []
+
+
 def test_another_file_is_a_copy_only_if_the_first_one_has_the_same_middle(shelf: Shelf) -> None:
     path = indexed_by_an_earlier_version(shelf, "a.mp4", "head|middle 1")
     other, copy = shelf.write("b.mp4", "head|middle 2"), shelf.write("c.mp4", "head|middle 1")
