@@ -30,7 +30,7 @@ Spoil = Callable[[Path], None]
 def make_library(home: Path, folder: Path, *, dim: int = DIM) -> None:
     """Three indexed videos, one that failed, an index file, and the hits of a query."""
     folder.mkdir()
-    with Library.open(home, exact_below=100) as library, library.writing():
+    with Library.open(home, exact_below=100, graph_from=100) as library, library.writing():
         library.add_root(folder)
         for number in range(VIDEOS):
             library.record_indexed(indexed(_file(folder / f"{number}.mp4", f"video {number}"), dim))

@@ -9,6 +9,7 @@ hnswlib takes any bytes, of any dimension, and may crash on them: it gets only w
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import mmap
@@ -181,6 +182,11 @@ class VectorIndex:
             manifest = IndexManifest(FORMAT, model, self.dim, self.built, self.id_ranges, size, _checksum(partial))
         # The manifest last: until it is there the old one does not fit the new graph, and the index counts as torn.
         _write_manifest(_manifest_file(folder, name), manifest)
+
+
+def is_installed() -> bool:
+    """Whether hnswlib is: it has no wheels, so a machine without a compiler does without it."""
+    return importlib.util.find_spec("hnswlib") is not None
 
 
 def files_of(folder: Path, name: str) -> tuple[Path, Path]:

@@ -17,7 +17,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 @pytest.fixture
 def indexing_shelf(tmp_path: Path) -> Iterator[Shelf]:
     """A library that has an index file from 100 windows on, which a test can make."""
-    yield from _shelf(tmp_path, exact_below=100)
+    yield from _shelf(tmp_path, exact_below=100, graph_from=100)
 
 
 def _shelf(folder: Path, **settings: int) -> Iterator[Shelf]:

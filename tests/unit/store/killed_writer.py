@@ -11,7 +11,7 @@ from vidsearch.store.library import Library
 
 
 def main(root: Path, home: Path) -> None:
-    with Library.open(home, exact_below=200) as library:  # so that the index file is written, too
+    with Library.open(home, exact_below=200, graph_from=200) as library:  # so that the index file is written, too
         shelf = Shelf(root, home, library)
         sys.stdout.write("started\n")
         sys.stdout.flush()

@@ -54,7 +54,7 @@ def test_every_action_works_or_says_what_is_wrong(home: Path, sound: Path, spoil
     spoil(home)
     with ExitStack() as stack:
         try:
-            library = stack.enter_context(Library.open(home, exact_below=100, create=False))
+            library = stack.enter_context(Library.open(home, exact_below=100, graph_from=100, create=False))
         except LibraryError as error:
             assert str(home) in str(error)
             return
@@ -67,12 +67,12 @@ def test_every_action_works_or_says_what_is_wrong(home: Path, sound: Path, spoil
 
 @pytest.mark.parametrize("spoil", MENDED.values(), ids=MENDED)
 def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> None:
-    with Library.open(home, exact_below=100) as library:
+    with Library.open(home, exact_below=100, graph_from=100) as library:
         right = library.search(QUERY, model=MODEL, limit=200)
     spoil(home)
-    with Library.open(home, exact_below=100) as library:
+    with Library.open(home, exact_below=100, graph_from=100) as library:
         library_states.index(library, sound / "videos")
-    with Library.open(home, exact_below=100, warm=True) as library:
+    with Library.open(home, exact_below=100, graph_from=100, warm=True) as library:
         assert library.check() == []
         answers = [library.search(QUERY, model=MODEL, limit=200) for _ in range(2)]
     assert [[(hit.path, hit.start_s, hit.score) for hit in answer] for answer in answers] == [
@@ -86,7 +86,7 @@ def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> N
 @pytest.mark.parametrize("spoil", REBUILT.values(), ids=REBUILT)
 def test_rows_that_cannot_be_read_are_named_and_a_rebuild_drops_them(home: Path, sound: Path, spoil: Spoil) -> None:
     spoil(home)
-    with Library.open(home, exact_below=100) as library:
+    with Library.open(home, exact_below=100, graph_from=100) as library:
         assert library.check() != []
         library.rebuild()
         library_states.index(library, sound / "videos")
@@ -113,16 +113,16 @@ def test_damaged_vectors_are_left_out_of_the_answer_and_named(
 def test_an_index_file_answers_for_vectors_that_were_damaged_after_it_was_made(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Library.open(home, exact_below=100) as library:
+    with Library.open(home, exact_below=100, graph_from=100) as library:
         right = library.search(QUERY, model=MODEL, limit=10)
     MENDED["vectors: a bit flipped"](home)
-    with Library.open(home, exact_below=100, warm=True) as library:
+    with Library.open(home, exact_below=100, graph_from=100, warm=True) as library:
         assert library.search(QUERY, model=MODEL, limit=10) == right
 
 
 def test_no_index_file_is_made_of_damaged_vectors(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     MENDED["vectors: NaN"](home)
-    with Library.open(home, exact_below=100) as library:
+    with Library.open(home, exact_below=100, graph_from=100) as library:
         library.rebuild()
         assert "searches stay exact: the library has damaged vectors" in caplog.text
         library.search(QUERY, model=MODEL, limit=10)

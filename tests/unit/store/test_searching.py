@@ -15,6 +15,8 @@ from vidsearch.errors import LibraryError
 from vidsearch.records import IndexedVideo, Under
 from vidsearch.store.library import Library
 
+WAYS = {"index": (100, 100), "codes": (100, 1000), "matrix": (1000, 1000)}
+
 
 def queries(count: int) -> NDArray[np.float32]:
     return np.random.default_rng(8).standard_normal((count, DIM)).astype(np.float32)
@@ -79,8 +81,8 @@ def test_every_way_to_an_answer_gives_the_same_scores(shelf: Shelf, caplog: pyte
     with (
         caplog.at_level(logging.INFO),
         Library.open(shelf.home) as matrix,
-        Library.open(shelf.home, exact_below=100) as exact,
-        Library.open(shelf.home, exact_below=100, warm=True) as index,
+        Library.open(shelf.home, exact_below=100) as codes,
+        Library.open(shelf.home, exact_below=100, graph_from=100, warm=True) as index,
     ):
         with index.writing():
             pass  # makes the index file
@@ -88,12 +90,14 @@ def test_every_way_to_an_answer_gives_the_same_scores(shelf: Shelf, caplog: pyte
             answers = [
                 matrix.search(query, model="nano", limit=12),
                 matrix.search(query, model="nano", limit=12, filters=everything),
-                exact.search(query, model="nano", limit=12, exact=True),
-                exact.search(query, model="nano", limit=12, filters=everything),
+                codes.search(query, model="nano", limit=12, exact=True),
+                codes.search(query, model="nano", limit=12),
+                codes.search(query, model="nano", limit=12, filters=everything),
                 index.search(query, model="nano", limit=12),
+                index.search(query, model="nano", limit=12, filters=everything),
             ]
-            assert answers == answers[:1] * 5
-            assert routes(caplog) == ["matrix", "matrix", "pass", "pass", "index"]
+            assert answers == answers[:1] * 7
+            assert routes(caplog) == ["matrix", "matrix", "pass", "codes", "codes", "index", "codes"]
 
 
 def test_a_filter_acts_before_the_ranking(shelf: Shelf) -> None:
@@ -109,14 +113,14 @@ def test_a_filter_acts_before_the_ranking(shelf: Shelf) -> None:
     assert none == []  # both must hold
 
 
-def test_the_first_search_is_exact_and_the_next_one_asks_the_index(
+def test_the_first_search_reads_codes_and_the_next_one_asks_the_index(
     indexing_shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(indexing_shelf, 30, 10)
     query = queries(1)[0]
-    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100) as library:
+    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100, graph_from=100) as library:
         first, second = (library.search(query, model="nano", limit=5) for _ in range(2))
-    assert routes(caplog) == ["pass", "index"]
+    assert routes(caplog) == ["codes", "index"]
     assert first == second
 
 
@@ -127,10 +131,10 @@ def test_without_an_index_file_search_is_exact_and_says_so(
     for file in indexing_shelf.home.glob("index-*"):
         file.unlink()
     query = queries(1)[0]
-    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100) as library:
+    with caplog.at_level(logging.INFO), Library.open(indexing_shelf.home, exact_below=100, graph_from=100) as library:
         answers = [library.search(query, model="nano", limit=5) for _ in range(3)]
     assert answers[0] == answers[1] == answers[2]
-    assert "no index in step for nano: searching exactly" in caplog.text
+    assert "no codes in step for nano: searching exactly" in caplog.text
     assert routes(caplog) == ["pass"] * 3
 
 
@@ -138,7 +142,7 @@ def test_a_search_sees_what_another_process_wrote(indexing_shelf: Shelf) -> None
     shelf = indexing_shelf
     fill(shelf, 30, 10)
     query = queries(1)[0]
-    with Library.open(shelf.home, exact_below=100) as reader:
+    with Library.open(shelf.home, exact_below=100, graph_from=100) as reader:
         best = [reader.search(query, model="nano", limit=1)[0] for _ in range(3)][-1]
         shelf.library.remove(best.path)
         assert reader.search(query, model="nano", limit=1)[0].path != best.path
@@ -147,29 +151,29 @@ def test_a_search_sees_what_another_process_wrote(indexing_shelf: Shelf) -> None
         assert reader.search(query, model="nano", limit=1)[0].path == path
 
 
-@pytest.mark.parametrize("exact_below", [100, 1000], ids=["index", "matrix"])
-def test_threads_share_a_library_and_get_the_answers_of_one(shelf: Shelf, exact_below: int) -> None:
+@pytest.mark.parametrize(("exact_below", "graph_from"), WAYS.values(), ids=WAYS)
+def test_threads_share_a_library_and_get_the_answers_of_one(shelf: Shelf, exact_below: int, graph_from: int) -> None:
     fill(shelf, 30, 10)
     asked = queries(24)
-    with Library.open(shelf.home, exact_below=exact_below, warm=True) as library:
+    with Library.open(shelf.home, exact_below=exact_below, graph_from=graph_from, warm=True) as library:
         with library.writing():
             pass
         expected = [library.search(query, model="nano", limit=7) for query in asked]
     with (
-        Library.open(shelf.home, exact_below=exact_below, warm=True) as library,
+        Library.open(shelf.home, exact_below=exact_below, graph_from=graph_from, warm=True) as library,
         ThreadPoolExecutor(6) as threads,
     ):
         assert list(threads.map(lambda query: library.search(query, model="nano", limit=7), asked)) == expected
 
 
-@pytest.mark.parametrize("exact_below", [100, 1000], ids=["index", "matrix"])
-def test_threads_search_while_one_of_them_writes(shelf: Shelf, exact_below: int) -> None:
+@pytest.mark.parametrize(("exact_below", "graph_from"), WAYS.values(), ids=WAYS)
+def test_threads_search_while_one_of_them_writes(shelf: Shelf, exact_below: int, graph_from: int) -> None:
     fill(shelf, 30, 10)
     query = queries(1)[0]
     best = [hit.path for hit in shelf.library.search(query, model="nano", limit=300)]
     leaving = list(dict.fromkeys(best))[:5]
     with (
-        Library.open(shelf.home, exact_below=exact_below, warm=True) as library,
+        Library.open(shelf.home, exact_below=exact_below, graph_from=graph_from, warm=True) as library,
         ThreadPoolExecutor(4) as threads,
     ):
         with library.writing():

@@ -158,7 +158,10 @@ def ask(caplog: pytest.LogCaptureFixture) -> Ask:
 
     def asked(shelf: Shelf) -> tuple[Answers, bool]:
         caplog.clear()
-        with caplog.at_level(logging.INFO), Library.open(shelf.home, exact_below=100, warm=True) as library:
+        with (
+            caplog.at_level(logging.INFO),
+            Library.open(shelf.home, exact_below=100, graph_from=100, warm=True) as library,
+        ):
             queries = np.random.default_rng(5).standard_normal((6, DIM))
             answers = [library.search(query, model="nano", limit=8) for query in queries]
         (route,) = {record.args[2] for record in caplog.records if record.msg.startswith("searched")}  # type: ignore[index]
@@ -266,12 +269,12 @@ def test_an_index_of_an_older_state_is_brought_up(indexed: Shelf, ask: Ask) -> N
 def test_an_index_that_outlived_a_restored_backup_is_not_believed(indexed: Shelf, ask: Ask) -> None:
     indexed.library.close()
     backup = (indexed.home / "library.sqlite3").read_bytes()
-    with Library.open(indexed.home, exact_below=100) as library:
+    with Library.open(indexed.home, exact_below=100, graph_from=100) as library:
         indexed.library = library
         with library.writing():
             indexed.record(indexed.write("after.mp4", "after the backup"), count=10)
     (indexed.home / "library.sqlite3").write_bytes(backup)
-    with Library.open(indexed.home, exact_below=100) as library:
+    with Library.open(indexed.home, exact_below=100, graph_from=100) as library:
         indexed.library = library
         indexed.record(indexed.write("other.mp4", "something else, as often changed"), count=10)
     right, used = ask(indexed)
@@ -299,7 +302,7 @@ def test_leftovers_of_a_killed_save_are_cleared(indexed: Shelf) -> None:
 
 def test_a_library_in_a_folder_whose_name_is_not_text_searches_exactly(tmp_path: Path) -> None:
     home = tmp_path / os.fsdecode(b"\xff home")
-    with Library.open(home, exact_below=10) as library:
+    with Library.open(home, exact_below=10, graph_from=10) as library:
         shelf = Shelf(tmp_path, home, library)
         with library.writing():
             for number in range(4):

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.files import UNFINISHED_SUFFIX, absolute
 from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoEntry, VideoFile, VideoRow
-from vidsearch.store import vector_index
 from vidsearch.store.availability import Availability, describe_root
 from vidsearch.store.interface import LibraryInfo, RootInfo
 from vidsearch.store.paths import is_within, sort_key
@@ -29,7 +28,7 @@ from vidsearch.store.plan import IndexPlan, PlanRequest, make_plan
 from vidsearch.store.sqlite.database import FILE_NAME, Database
 from vidsearch.store.sqlite.database import problems as database_problems
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
-from vidsearch.store.sqlite.searching import EXACT_BELOW, Searcher
+from vidsearch.store.sqlite.searching import EXACT_BELOW, GRAPH_FROM, Searcher
 from vidsearch.store.sqlite.statements import entries, repair, vectors, videos
 from vidsearch.store.sqlite.statements import hits as hit_statements
 from vidsearch.store.sqlite.writer_lock import WriterLock
@@ -48,16 +47,23 @@ class SqliteLibrary:
 
     @classmethod
     def open(
-        cls, folder: Path, *, create: bool = True, exact_below: int = EXACT_BELOW, warm: bool = False
+        cls,
+        folder: Path,
+        *,
+        create: bool = True,
+        exact_below: int = EXACT_BELOW,
+        graph_from: int = GRAPH_FROM,
+        warm: bool = False,
     ) -> SqliteLibrary:
         """Opens the library in `folder`, bringing an older schema forward.
 
         Raises LibraryError if there is none and `create` is False, and for one that is newer than this program,
         damaged or unreadable. A folder that cannot be written can be searched. `exact_below`: with fewer windows a
-        model has no index file; `warm`: the first search already loads what makes later ones quick.
+        model has no file of codes, `graph_from`: no HNSW graph; `warm`: the first search already loads what makes later
+        ones quick.
         """
         database = Database.open(absolute(folder), create=create)
-        return cls(database, Searcher(database.folder, exact_below=exact_below, warm=warm))
+        return cls(database, Searcher(database.folder, exact_below=exact_below, graph_from=graph_from, warm=warm))
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -171,7 +177,7 @@ class SqliteLibrary:
                     names = ", ".join(row.name for row in held) or "none"
                     raise LibraryError(f"the library holds no vectors of {name}; it holds those of: {names}")
                 videos.remove_model(connection, model.id)
-            vector_index.delete(self.folder, model.index_name)
+            self._searcher.delete_files(model)
         return model.windows
 
     # -- questions ---------------------------------------------------------------------------------------------------
@@ -187,8 +193,8 @@ class SqliteLibrary:
     ) -> list[ScoredWindow]:
         """The `limit` windows nearest to a vector (E,), best first; equal scores by path and start.
 
-        `filters`: only videos that pass all of them, always exact. `exact`: never ask the index. Empty for a library
-        without vectors; LibraryError if it has those of other models only, or of another length.
+        `filters`: only videos that pass all of them, before the ranking. `exact`: compare with every window. Empty for
+        a library without vectors; LibraryError if it has those of other models only, or of another length.
         """
         with self._database.reading() as connection:
             found = self._searcher.search(
@@ -228,7 +234,7 @@ class SqliteLibrary:
             roots=tuple(RootInfo(root.path, availability.root_is_offline(root)) for root in roots),
             models=models,
             database_bytes=_bytes_of(self.folder, f"{FILE_NAME}*"),
-            index_bytes=_bytes_of(self.folder, "index-*.hnsw*"),
+            index_bytes=_bytes_of(self.folder, "index-*"),
             **totals,
         )
 

@@ -1,4 +1,4 @@
-"""Which windows are nearest to a query: the exact pass over all vectors, or the index if that is quicker."""
+"""Which windows are nearest to a query: by the exact pass over all vectors, or by what is quicker."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import Filter
-from vidsearch.store import vector_index
+from vidsearch.store import code_file, vector_index
 from vidsearch.store.paths import sort_key
+from vidsearch.store.sqlite.coded_search import CodedSearch
 from vidsearch.store.sqlite.statements import vectors
-from vidsearch.store.sqlite.statements.vectors import FoundWindow, ModelRow
+from vidsearch.store.sqlite.statements.vectors import Candidates, FoundWindow, ModelRow
 from vidsearch.store.sqlite.statements.videos import VECTOR_IDS_PER_VIDEO
 from vidsearch.store.vector_index import IdRange, VectorIndex, can_be_named
 from vidsearch.store.vectors import BYTES_PER_VALUE, candidates, scores_of, unpack
 
 log = logging.getLogger(__name__)
 
-# Below this number of windows a library that stays open answers as quickly from a matrix in memory as from the index
-# (docs/search.md has the figures and the command), and no index file is kept.
+# Below this number of windows a library that stays open answers as quickly from a matrix in memory as from codes
+# (docs/search.md has the figures and the command), and no file of either kind is kept.
 EXACT_BELOW = 20_000
+# From this number on a library that stays open answers more quickly from the HNSW graph than from codes. A graph takes
+# six times the room of codes and much longer to build.
+GRAPH_FROM = 500_000
 # An index that is behind by at most this is brought up in memory by whoever searches; further back, search is exact
 # until a writer has brought the file up.
 CATCH_UP_AT_MOST = 2_000
@@ -44,29 +48,24 @@ class _Matrix:
     starts: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Windows that may be among the best: (n,) embedding and ordinal, (n, E) vectors."""
-
-    embeddings: NDArray[np.int64]
-    ordinals: NDArray[np.int64]
-    rows: NDArray[np.float32]
-
-
 class Searcher:
     """Answers queries for one open library and keeps its index files; any number of threads share one.
 
-    The first search of an open library is a pass over the vectors in the database: it reads half as many bytes as the
-    index file has, and if there is such a file a process that asks once gains nothing by loading it (docs/search.md).
-    One that goes on asking gets the matrix (small libraries) or the index; `warm` says at once that it will.
+    A small library answers by a pass over the vectors in the database or, when it stays open, from a matrix; a larger
+    one from its file of codes. A very large one that stays open gets the HNSW graph at its second search, as a process
+    that asks once gains nothing by loading it (docs/search.md); `warm` says at once that it stays.
 
     A thread whose transaction began before the change that a matrix or an index already holds searches by a pass.
     """
 
-    def __init__(self, folder: Path, *, exact_below: int = EXACT_BELOW, warm: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, exact_below: int = EXACT_BELOW, graph_from: int = GRAPH_FROM, warm: bool = False
+    ) -> None:
         self._folder = folder
         self._exact_below = exact_below
+        self._graph_from = graph_from
         self._warm = warm
+        self._coded = CodedSearch(folder)
         self._matrices: dict[int, _Matrix] = {}
         self._indexes: dict[int, tuple[int, VectorIndex | None]] = {}  # model → (its changes then, index if usable)
         # Around loading, and around every use of an index: hnswlib searches and changes a graph in one thread only.
@@ -88,14 +87,18 @@ class Searcher:
         if chosen is None or limit < 1:
             return []
         warm, self._warm = self._warm, True
-        found: _Candidates | None = None
+        found: Candidates | None = None
         route = "matrix"
         # A matrix takes reading all vectors: too much for one search in a part of the library.
         if chosen.windows < self._exact_below and (not filters or chosen.id in self._matrices):
             found = self._from_matrix(connection, chosen, query, limit, filters)
-        elif chosen.windows >= self._exact_below and not filters and not exact and warm:
-            route = "index"
-            found = self._from_index(connection, chosen, query, limit)
+        elif chosen.windows >= self._exact_below and not exact:
+            if warm and not filters and self._keeps_graph(chosen):
+                route = "index"
+                found = self._from_index(connection, chosen, query, limit)
+            if found is None:
+                route = "codes"
+                found = self._coded.search(connection, chosen, query, limit, filters, at_least=self._exact_below)
         if found is None:
             route = "pass"
             found = _from_pass(connection, chosen, query, limit, filters)
@@ -103,19 +106,42 @@ class Searcher:
         return _rank(connection, found, query, limit)
 
     def is_behind(self, connection: sqlite3.Connection, model: ModelRow) -> bool:
-        """Whether the index file on disk is missing, unusable or not in step, for a model that should have one."""
-        if not self._keeps_index(model):
+        """Whether an index file on disk is missing, unusable or behind, for a model that should have one."""
+        if model.windows < self._exact_below:
+            return False
+        if self._coded.is_behind(connection, model):
+            return True
+        if not self._keeps_graph(model):
             return False
         index = VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         return index is None or set(index.id_ranges) != set(vectors.id_ranges(connection, model))
 
     def refresh(self, connection: sqlite3.Connection, model: ModelRow, *, anew: bool) -> None:
-        """Brings the index file in step. The caller holds the writer's lock. A full disk leaves search exact."""
+        """Brings the index files in step. The caller holds the writer's lock. A full disk leaves search exact."""
         with self._using_index:
             self._indexes.pop(model.id, None)
-        if not self._keeps_index(model):
-            vector_index.delete(self._folder, model.index_name)
-            return
+        try:
+            if model.windows < self._exact_below:
+                self._coded.forget(model)
+                code_file.delete(self._folder, model.index_name)
+            else:
+                self._coded.refresh(connection, model, anew=anew)
+            if model.windows < self._graph_from:
+                vector_index.delete(self._folder, model.index_name)
+            elif self._keeps_graph(model):
+                self._refresh_graph(connection, model, anew=anew)
+        except OSError as error:
+            log.warning("the search index could not be saved, searches stay exact: %s", error)
+        except vectors.DamagedVectors:
+            log.warning("no search index for %s, searches stay exact: the library has damaged vectors", model.name)
+
+    def delete_files(self, model: ModelRow) -> None:
+        """Deletes the index files of a model that leaves the library."""
+        self._coded.forget(model)
+        code_file.delete(self._folder, model.index_name)
+        vector_index.delete(self._folder, model.index_name)
+
+    def _refresh_graph(self, connection: sqlite3.Connection, model: ModelRow, *, anew: bool) -> None:
         ranges = vectors.id_ranges(connection, model)
         loaded = None if anew else VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         if loaded is not None and set(loaded.id_ranges) == set(ranges):
@@ -124,17 +150,12 @@ class Searcher:
         def read(ids: IdRange) -> NDArray[np.float32]:
             return vectors.read_range(connection, model, ids)
 
-        try:
-            if loaded is None or not loaded.catch_up(ranges, read):
-                loaded = VectorIndex.build(model.dim, ranges, read)
-            loaded.save(self._folder, model.index_name, model.name)
-        except OSError as error:
-            log.warning("the search index could not be saved, searches stay exact: %s", error)
-        except vectors.DamagedVectors:
-            log.warning("no search index for %s, searches stay exact: the library has damaged vectors", model.name)
+        if loaded is None or not loaded.catch_up(ranges, read):
+            loaded = VectorIndex.build(model.dim, ranges, read)
+        loaded.save(self._folder, model.index_name, model.name)
 
-    def _keeps_index(self, model: ModelRow) -> bool:
-        return model.windows >= self._exact_below and can_be_named(self._folder)
+    def _keeps_graph(self, model: ModelRow) -> bool:
+        return model.windows >= self._graph_from and can_be_named(self._folder) and vector_index.is_installed()
 
     def _from_matrix(
         self,
@@ -143,7 +164,7 @@ class Searcher:
         query: NDArray[np.float32],
         limit: int,
         filters: Sequence[Filter],
-    ) -> _Candidates | None:
+    ) -> Candidates | None:
         matrix = self._ready_matrix(connection, model)
         if matrix is None:
             return None
@@ -154,7 +175,7 @@ class Searcher:
             searched = np.flatnonzero(np.repeat(allowed, np.diff([*matrix.starts, len(matrix.rows)])))
             positions = searched[candidates(matrix.rows[searched] @ query, limit)]
         owner = np.searchsorted(matrix.starts, positions, side="right") - 1
-        return _Candidates(matrix.ids[owner], positions - matrix.starts[owner], matrix.rows[positions])
+        return Candidates(matrix.ids[owner], positions - matrix.starts[owner], matrix.rows[positions])
 
     def _ready_matrix(self, connection: sqlite3.Connection, model: ModelRow) -> _Matrix | None:
         """The matrix of what this transaction sees; None if another thread's already holds more."""
@@ -166,7 +187,7 @@ class Searcher:
 
     def _from_index(
         self, connection: sqlite3.Connection, model: ModelRow, query: NDArray[np.float32], limit: int
-    ) -> _Candidates | None:
+    ) -> Candidates | None:
         with self._using_index:
             index = self._ready_index(connection, model)
             found = None if index is None else index.search(query, limit + SPARE)
@@ -178,7 +199,7 @@ class Searcher:
         embeddings = {first: vectors.embedding_at(connection, model, first) for first in set(firsts)}
         if None in embeddings.values():  # the manifest names vectors that the graph does not hold
             return None
-        return _Candidates(np.array([embeddings[first] for first in firsts]), ordinals, rows)
+        return Candidates(np.array([embeddings[first] for first in firsts]), ordinals, rows)
 
     def _ready_index(self, connection: sqlite3.Connection, model: ModelRow) -> VectorIndex | None:
         """The index in step with the database, or None: then this search is exact."""
@@ -187,12 +208,12 @@ class Searcher:
             return index
         if changes > model.changes:  # another thread's transaction began later
             return None
-        if index is None and can_be_named(self._folder):
+        if index is None:
             index = VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         if index is not None and not self._bring_up(connection, model, index):
             index = None
         if index is None:
-            log.info("no index in step for %s: searching exactly", model.name)
+            log.info("no index in step for %s: searching without it", model.name)
         self._indexes[model.id] = (model.changes, index)
         return index
 
@@ -237,7 +258,7 @@ def _from_pass(
     query: NDArray[np.float32],
     limit: int,
     filters: Sequence[Filter],
-) -> _Candidates:
+) -> Candidates:
     """Reads every vector once and keeps only its rough score, so that memory stays flat however large the library."""
     ids: list[int] = []
     counts: list[int] = []
@@ -251,7 +272,7 @@ def _from_pass(
     owner = np.searchsorted(starts, positions, side="right") - 1
     ordinals = positions - starts[owner]
     embeddings = np.array(ids, dtype=np.int64)[owner]
-    return _Candidates(embeddings, ordinals, vectors.rows_of(connection, model, embeddings, ordinals))
+    return Candidates(embeddings, ordinals, vectors.rows_of(connection, model, embeddings, ordinals))
 
 
 def _load_matrix(connection: sqlite3.Connection, model: ModelRow) -> _Matrix:
@@ -263,7 +284,7 @@ def _load_matrix(connection: sqlite3.Connection, model: ModelRow) -> _Matrix:
 
 
 def _rank(
-    connection: sqlite3.Connection, found: _Candidates, query: NDArray[np.float32], limit: int
+    connection: sqlite3.Connection, found: Candidates, query: NDArray[np.float32], limit: int
 ) -> list[FoundWindow]:
     scores = scores_of(found.rows, query)
     if len(scores) > limit:

@@ -17,7 +17,7 @@ from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import within_sql
 from vidsearch.store.vector_index import IdRange
-from vidsearch.store.vectors import BYTES_PER_VALUE, is_whole, unpack
+from vidsearch.store.vectors import BYTES_PER_VALUE, checksum, is_whole, unpack
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,31 @@ class FoundWindow:
     start_s: float
     end_s: float
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Windows that may be among the best: (n,) embedding and ordinal, (n, E) vectors."""
+
+    embeddings: NDArray[np.int64]
+    ordinals: NDArray[np.int64]
+    rows: NDArray[np.float32]
+
+    def and_also(self, others: Candidates) -> Candidates:
+        return Candidates(
+            np.concatenate([self.embeddings, others.embeddings]),
+            np.concatenate([self.ordinals, others.ordinals]),
+            np.concatenate([self.rows, others.rows]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CodedWindows:
+    """Windows that their codes name: (n,) first vector id of the video, ordinal, and CRC-32 of the stored vector."""
+
+    firsts: NDArray[np.int64]
+    ordinals: NDArray[np.int64]
+    checksums: NDArray[np.uint32]
 
 
 class DamagedVectors(Exception):  # noqa: N818 - caught by whoever can do without these vectors
@@ -145,6 +170,17 @@ def embeddings_passing(connection: sqlite3.Connection, model: ModelRow, filters:
     return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
 
+def ids_passing(connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter]) -> list[IdRange]:
+    """The ids of the vectors of the videos that pass the filters."""
+    passes, parameters = condition(filters)
+    rows = connection.execute(
+        f"""SELECT e.first_vector_id, e.windows FROM embeddings e JOIN videos v ON v.id = e.video_id
+        WHERE e.model_id = :model AND {passes}""",
+        parameters | {"model": model.id},
+    )
+    return [_id_range(*row) for row in rows]
+
+
 def rows_of(
     connection: sqlite3.Connection, model: ModelRow, embeddings: NDArray[np.int64], ordinals: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -178,13 +214,113 @@ def id_ranges(connection: sqlite3.Connection, model: ModelRow) -> list[IdRange]:
     rows = connection.execute(
         "SELECT first_vector_id, windows FROM embeddings WHERE model_id = ? ORDER BY id", (model.id,)
     )
-    return [
-        IdRange(
-            stored_values.count(first, "the id of a vector"),
-            stored_values.count(count, "the number of a video's windows"),
-        )
-        for first, count in rows
-    ]
+    return [_id_range(*row) for row in rows]
+
+
+def _id_range(first: object, count: object) -> IdRange:
+    return IdRange(
+        stored_values.count(first, "the id of a vector"), stored_values.count(count, "the number of a video's windows")
+    )
+
+
+def id_sums(connection: sqlite3.Connection, model: ModelRow) -> tuple[int, int, int, int]:
+    """What two sets of ids differ in: how many videos and windows, and the sums of the upper and lower halves of ids.
+
+    First ids are drawn at random (see m001), so that equal sums mean equal sets.
+    """
+    row = connection.execute(
+        """SELECT count(*), total(windows), total(first_vector_id >> 32), total(first_vector_id & 4294967295)
+        FROM embeddings WHERE model_id = ?""",
+        (model.id,),
+    ).fetchone()
+    videos, windows, upper, lower = (int(value) for value in row)  # below 2^53, as long as there are 2^21 videos
+    return videos, windows, upper, lower
+
+
+def read_coded(connection: sqlite3.Connection, model: ModelRow, coded: CodedWindows) -> Candidates | None:
+    """The vectors of windows, of each only what is wanted; None if the codes are not those of the library's vectors.
+
+    Damaged vectors are left out, with a warning.
+    """
+    order = np.argsort(coded.firsts, kind="stable")
+    edges = np.flatnonzero(np.diff(coded.firsts[order])) + 1
+    embeddings: list[int] = []
+    ordinals: list[NDArray[np.int64]] = []
+    rows: list[bytes] = []
+    damaged: list[Path] = []
+    for mine in np.split(order, edges) if len(order) else []:
+        first = int(coded.firsts[mine[0]])
+        embedding = embedding_at(connection, model, first)
+        if embedding is None:
+            return None
+        found = _read_rows(connection, model, embedding, coded.ordinals[mine].tolist())
+        if [checksum(row) for row in found] != coded.checksums[mine].tolist():
+            path = _path_if_damaged(connection, model, embedding)
+            if path is None:
+                return None
+            damaged.append(path)
+            continue
+        embeddings += [embedding] * len(mine)
+        ordinals.append(coded.ordinals[mine])
+        rows += found
+    if damaged:
+        log.warning("%s", _not_searched(damaged))
+    return Candidates(
+        np.array(embeddings, dtype=np.int64),
+        np.concatenate([np.empty(0, dtype=np.int64), *ordinals]),
+        unpack(b"".join(rows), model.dim),
+    )
+
+
+def _read_rows(connection: sqlite3.Connection, model: ModelRow, embedding: int, ordinals: list[int]) -> list[bytes]:
+    """The packed vectors of some windows; fewer bytes, or none, where the library holds something else."""
+    size = model.dim * BYTES_PER_VALUE
+    first = min(ordinals)
+    try:
+        with connection.blobopen("embeddings", "vectors", embedding, readonly=True) as blob:
+            blob.seek(first * size)
+            content = blob.read((max(ordinals) + 1 - first) * size)
+    except (ValueError, sqlite3.OperationalError) as error:  # beyond its end; not a blob
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+            raise
+        content = b""
+    return [content[(ordinal - first) * size : (ordinal - first + 1) * size] for ordinal in ordinals]
+
+
+def _path_if_damaged(connection: sqlite3.Connection, model: ModelRow, embedding: int) -> Path | None:
+    blob, windows, crc32, stored = connection.execute(
+        """SELECT e.vectors, e.windows, c.crc32, v.path FROM embeddings e JOIN videos v ON v.id = e.video_id
+        LEFT JOIN checksums c ON c.embedding_id = e.id WHERE e.id = ?""",
+        (embedding,),
+    ).fetchone()
+    return None if is_whole(blob, windows, model.dim, crc32) else stored_values.path(stored)
+
+
+def read_videos(connection: sqlite3.Connection, model: ModelRow, firsts: Iterable[int]) -> Candidates:
+    """All windows of the videos whose vectors have the ids from these on; damaged ones are left out, with a warning."""
+    embeddings: list[int] = []
+    counts: list[int] = []
+    blobs: list[bytes] = []
+    damaged: list[Path] = []
+    for first in firsts:
+        embedding, blob, windows, crc32, stored = connection.execute(
+            """SELECT e.id, e.vectors, e.windows, c.crc32, v.path FROM embeddings e JOIN videos v ON v.id = e.video_id
+            LEFT JOIN checksums c ON c.embedding_id = e.id WHERE e.model_id = ? AND e.first_vector_id = ?""",
+            (model.id, first),
+        ).fetchone()
+        if not is_whole(blob, windows, model.dim, crc32):
+            damaged.append(stored_values.path(stored))
+            continue
+        embeddings.append(embedding)
+        counts.append(windows)
+        blobs.append(blob)
+    if damaged:
+        log.warning("%s", _not_searched(damaged))
+    return Candidates(
+        np.repeat(np.array(embeddings, dtype=np.int64), counts),
+        np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(count) for count in counts)]),
+        unpack(b"".join(blobs), model.dim),
+    )
 
 
 def read_range(connection: sqlite3.Connection, model: ModelRow, ids: IdRange) -> NDArray[np.float32]:
