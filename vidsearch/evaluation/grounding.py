@@ -1,4 +1,4 @@
-"""Moment retrieval: R1 and mAP at intersections over union, as moment_detr evaluates QVHighlights."""
+"""Moment retrieval: R1 and mAP at intersections over union, and highlights, as moment_detr evaluates QVHighlights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Window = tuple[float, float]  # start and end in seconds
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 LISTED = 10  # windows of a prediction that mAP looks at
+RATINGS = {"fair": 2, "good": 3, "very_good": 4}  # from which score of an annotator a clip is a highlight
 LENGTHS = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, 150.0)}  # (more than, up to) seconds
 
 
@@ -95,3 +96,40 @@ def _average_precision(overlaps: NDArray[np.float64], threshold: float, windows:
     steps = np.diff(np.concatenate([[0.0], found / windows]))
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     return float((best_from_here * steps).sum())
+
+
+def highlights(rated: Sequence[tuple[NDArray[np.integer], NDArray[np.floating]]]) -> dict[str, float]:
+    """In percent, for each level of `RATINGS`: hit@1 and mAP of the clips' scores. Each query: (L, A), (L',).
+
+    The annotators' scores of each clip of 2 s, 0 to 4, and the predicted scores, which are cut to L or filled up with
+    0. A hit is a best clip that any annotator finds good enough; mAP is the mean over queries and annotators.
+    """
+    figures = {}
+    for name, least in RATINGS.items():
+        good = [(scores >= least, _of_length(predicted, len(scores))) for scores, predicted in rated]
+        hits = [_is_hit(scores >= least, predicted) for scores, predicted in rated]
+        precisions = [_clip_precision(own, predicted) for positive, predicted in good for own in positive.T]
+        figures[f"hit1_{name}"] = float(100 * np.mean(hits))
+        figures[f"highlight_map_{name}"] = float(100 * np.mean(precisions))
+    return figures
+
+
+def _is_hit(positive: NDArray[np.bool_], predicted: NDArray[np.floating]) -> bool:
+    best = int(np.argmax(predicted))
+    return best < len(positive) and bool(positive[best].any())
+
+
+def _of_length(predicted: NDArray[np.floating], length: int) -> NDArray[np.floating]:
+    return np.pad(predicted, (0, max(0, length - len(predicted))))[:length]
+
+
+def _clip_precision(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+    """Interpolated average precision of clips (L,), equal scores taken together; 0 without a positive, 1 if all are."""
+    if not positive.any() or positive.all():
+        return float(positive.any())
+    order = np.argsort(-scores, kind="stable")
+    last_of_equal = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    found = np.cumsum(positive[order])[last_of_equal]
+    precision = np.maximum.accumulate((found / (last_of_equal + 1))[::-1])[::-1]
+    _, first = np.unique(found, return_index=True)
+    return float(precision[first[found[first] > 0]].mean())

@@ -73,19 +73,20 @@ class VectorCache:
     def load(self, video: Path) -> Vector | None:
         """The kept vector; None if there is none, or its file is damaged."""
         try:
-            return np.load(self._file(video), allow_pickle=False)
+            return np.load(self.file(video), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
 
     def store(self, video: Path, vector: Vector) -> None:
         """Keep the vector of a video."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._file(video)) as partial, partial.open("wb") as file:
+        with replacing(self.file(video)) as partial, partial.open("wb") as file:
             np.save(file, vector, allow_pickle=False)
 
-    def _file(self, video: Path) -> Path:
+    def file(self, video: Path, suffix: str = ".npy") -> Path:
+        """Where what belongs to a video is kept."""
         about = f"{self._about}|{video.resolve()}|{version_of(video)}"
-        return self.folder / f"{hashlib.sha256(about.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"
+        return self.folder / f"{hashlib.sha256(about.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}{suffix}"
 
 
 def embed_videos(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from vidsearch.evaluation.grounding import Predicted, by_length, iou, mean_average_precision, mean_iou, r1
+from vidsearch.evaluation.grounding import Predicted, by_length, highlights, iou, mean_average_precision, mean_iou, r1
 
 TRUTH = {"q1": [(4, 10)], "q2": [(0, 8), (20, 34)], "q3": [(10, 50)]}
 LISTED = {
@@ -43,3 +44,26 @@ def test_one_truth_window_is_found_once() -> None:
     assert mean_average_precision({"q": [(0, 10), (20, 30)]}, twice)["0.5"] == 50.0
     many = {"q": [Predicted(50, 60, 1 - number / 100) for number in range(10)] + [Predicted(0, 10, 0.1)]}
     assert mean_average_precision({"q": [(0, 10)]}, many)["0.5"] == 0  # the eleventh is not looked at
+
+
+def test_highlights_by_hand() -> None:
+    scores = np.array([[0, 0, 0], [2, 3, 4], [4, 4, 4], [0, 0, 0], [1, 2, 3]])
+    predicted = np.array([0.9, 0.5, 0.6, 0.1])  # one clip too few: the last one counts as 0
+    figures = highlights([(scores, predicted)])
+    # The best clip, 0, is no highlight for anybody.
+    assert [figures[f"hit1_{name}"] for name in ("fair", "good", "very_good")] == [0, 0, 0]
+    # Ranks: clips 0, 2, 1, 3, 4. fair: positives {1, 2}, {1, 2, 4}, {1, 2, 4}; at 2, 3 and 5: the best precision from
+    # there on is 2/3, 2/3 and 3/5.
+    assert figures["highlight_map_fair"] == pytest.approx(100 * (2 / 3 + 2 * (2 / 3 + 2 / 3 + 3 / 5) / 3) / 3)
+    # very good: {2}, {2}, {1, 2}.
+    assert figures["highlight_map_very_good"] == pytest.approx(100 * (1 / 2 + 1 / 2 + 2 / 3) / 3)
+    best = highlights([(scores, np.array([0.0, 0.2, 0.9, 0.1, 0.1, 5.0]))])  # the best is beyond the last clip
+    assert best["hit1_fair"] == 0
+    assert highlights([(scores, np.array([0.0, 0.2, 0.9]))])["hit1_very_good"] == 100
+
+
+def test_highlights_of_equal_scores_are_taken_together() -> None:
+    scores = np.array([[4], [0], [4], [0]])
+    assert highlights([(scores, np.array([0.5, 0.5, 0.5, 0.5]))])["highlight_map_fair"] == 50
+    assert highlights([(scores[:1], np.array([0.5]))])["highlight_map_fair"] == 100
+    assert highlights([(scores[1:2], np.array([0.5]))])["highlight_map_fair"] == 0
