@@ -108,3 +108,45 @@ def make_colour_video(path: Path, *scenes: tuple[str, float], fps: int = 5) -> P
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def make_film(path: Path, length_s: float = 4.0, *, tags: dict[str, str] | None = None, sounds: int = 2) -> Path:
+    """Numbered pictures at 25 a second, a key frame every second, colour tags, sound tracks and a line of subtitles.
+
+    Sound track i is silent but for a click at each whole second i, i + 1, …; the line is read from 0.5 to 2.5 s.
+    """
+    with av.open(str(path), "w") as container:
+        container.metadata.update(tags or {})
+        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = SIDE_PX, SIDE_PX, "yuv420p"
+        context = video.codec_context
+        context.gop_size, context.max_b_frames, context.thread_count = 25, 2, 1
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
+        tracks = [container.add_stream("aac", rate=16_000) for _ in range(sounds)]
+        for number, track in enumerate(tracks):
+            track.codec_context.layout = "mono"
+            track.metadata["language"] = ("eng", "fra", "deu")[number]
+        lines = container.add_stream("subrip") if path.suffix == ".mkv" else None
+        if lines is not None:
+            lines.codec_context.subtitle_header = b"[Script Info]\n[V4+ Styles]\n[Events]\n"  # its encoder wants one
+        container.start_encoding()
+        if lines is not None:
+            line = av.Packet(b"What is read.")
+            line.stream, line.time_base = lines, Fraction(1, _TICKS)
+            line.pts = line.dts = 500
+            line.duration = 2000
+            container.mux(line)
+        for number in range(round(length_s * 25)):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+            for track in tracks:
+                sound = np.zeros((1, 640), np.float32)
+                if number % 25 == 0:
+                    sound[0, :80] = 0.5
+                samples = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
+                samples.sample_rate, samples.pts, samples.time_base = 16_000, number * 640, Fraction(1, 16_000)
+                container.mux(track.encode(samples))
+        for stream in (video, *tracks):
+            container.mux(stream.encode(None))
+    return path

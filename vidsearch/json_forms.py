@@ -5,17 +5,21 @@ Fields are added, never renamed or removed within one VERSION. Times are seconds
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidsearch.errors import VidsearchError
+from vidsearch.records import Hit
 from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
     from vidsearch.answering.interface import EncodedClip
-    from vidsearch.records import Hit, VideoRow
+    from vidsearch.records import VideoRow
     from vidsearch.store.interface import LibraryInfo, ModelInfo
     from vidsearch.workflows.ask import AskOutcome
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
@@ -42,6 +46,51 @@ def hit(found: Hit, levels: Levels) -> dict[str, Any]:
         "model": found.model,
         "offline": found.offline,
     }
+
+
+def read_hits(text: str) -> list[Hit]:
+    """The hits of JSON lines as `query --jsonl` prints them, or of the object of `query --json`; the inverse of `hit`.
+
+    A moment needs `path`, `start_s` and `end_s`; the rest has defaults. Raises VidsearchError that names the line.
+    """
+    hits: list[Hit] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            form = json.loads(line)
+            hits += [_read_hit(it, len(hits) + place) for place, it in enumerate(form.get("hits", [form]), start=1)]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise VidsearchError(
+                f"Line {number} of the hits is none that vidsearch query --jsonl prints ({_why(error)})."
+            ) from error
+    return hits
+
+
+def _read_hit(form: dict[str, Any], number: int) -> Hit:
+    start_s, end_s = float(form["start_s"]), float(form["end_s"])
+    if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
+        raise ValueError("start_s is to be less than end_s")
+    given = os.fsdecode(form["path"].encode("utf-8", "surrogateescape"))
+    if not given or "\0" in given:
+        raise ValueError("path names no file")
+    return Hit(
+        number=int(form.get("number", number)),
+        path=Path(given).absolute(),
+        start_s=start_s,
+        end_s=end_s,
+        best_s=float(form.get("best_s", (start_s + end_s) / 2)),
+        score=float(form.get("score", 0.0)),
+        model=str(form.get("model", "")),
+    )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    if isinstance(error, (json.JSONDecodeError, AttributeError)):
+        return "it is no JSON object"
+    return str(error)
 
 
 def video(row: VideoRow) -> dict[str, Any]:

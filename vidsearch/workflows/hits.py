@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,15 @@ class FoundHit:
 
     hit: Hit
     moved_from: Path | None = None
+
+
+def hits_of_numbers(library: Library, numbers: Sequence[int] | None) -> list[FoundHit]:
+    """The hits of these numbers in their order, each once; None: all of the last query. Raises as `hit_of_number`."""
+    if numbers is None:
+        numbers = [hit.number for hit in library.last_hits()[1]]
+        if not numbers:
+            raise VidsearchError("The last query found nothing, or no query was made yet; query first.")
+    return [hit_of_number(library, number) for number in dict.fromkeys(numbers)]
 
 
 def hit_of_number(library: Library, number: int) -> FoundHit:

@@ -1,0 +1,1 @@
+"""Moments cut into files, and handed on to editing programs as timelines."""
