@@ -62,6 +62,7 @@ def index(
         int | None, typer.Option("--jobs", "-j", min=1, help="Videos decoded at a time; default: one a core.")
     ] = None,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
     decoder_memory: options.DecoderMemory = None,
     as_json: options.Json = False,
 ) -> None:
@@ -101,6 +102,7 @@ def index(
         jobs=jobs or cores(),
         models_dir=dirs.models_dir(),
         device=device,
+        runtime=runtime,
     )
 
     keep_freed_memory()

@@ -92,6 +92,16 @@ def device_of_environment() -> str:
     return _known_device(os.environ.get("VIDSEARCH_DEVICE") or "auto")
 
 
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        envvar="VIDSEARCH_RUNTIME",
+        metavar="auto|torch|onnx",
+        callback=_one_of("auto", "torch", "onnx"),
+        help="What runs the network; onnx needs no torch. auto: torch where it is installed.",
+    ),
+]
 AskModel = Annotated[
     str, typer.Option("--model", "-m", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers.")
 ]

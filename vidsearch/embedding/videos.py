@@ -32,10 +32,11 @@ class EmbedSpec:
     models_dir: Path | None = None  # None: the user's
     device: str = "auto"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    runtime: str = "auto"
 
     def open_embedder(self) -> ClipEmbedder:
         """See `open_clip_embedder`."""
-        return open_clip_embedder(self.model, models_dir=self.models_dir, device=self.device)
+        return open_clip_embedder(self.model, models_dir=self.models_dir, device=self.device, runtime=self.runtime)
 
     def open_pool(self, jobs: int) -> DecodePool:
         """Decoders that may run two batches ahead of the network."""

@@ -1,4 +1,4 @@
-"""May the text encoder of a model folder be run? Its operators, sizes, inputs and outputs, read without running it.
+"""May an ONNX encoder be run, a model folder's or an export? Its operators, sizes and ends, read without running it.
 
 Only operators whose results are about as large as their inputs are known, none of them with a graph of its own, and
 every value in between must have a size that is known beforehand and bounded. Weights lie in the file itself or in the
@@ -27,7 +27,7 @@ OPERATORS = frozenset(
         *("Less", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "Relu", "Sigmoid", "Softmax", "Sqrt", "Sub", "Tanh"),
         *("Concat", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "Split", "Squeeze", "Transpose"),
         *("ArgMax", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "Unsqueeze", "Where"),
-        *("Conv", "DequantizeLinear", "Gemm", "LayerNormalization", "MatMul"),
+        *("Conv", "DequantizeLinear", "Gemm", "GlobalAveragePool", "LayerNormalization", "MatMul", "Pad"),
     )
 )
 BATCH_TEXTS = 32  # texts of one run (`embedding/onnx_text.py`)
@@ -75,7 +75,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
         raise ModelError("it defines functions of its own, or holds more than a graph")
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
-            raise ModelError(f"it has the operator {node.op_type!r:.60}, which a text encoder does not need")
+            raise ModelError(f"it has the operator {node.op_type!r:.60}, which an encoder does not need")
         if any(attribute.HasField("g") or attribute.graphs or attribute.HasField("t") for attribute in node.attribute):
             raise ModelError(f"its operator {node.op_type} has a graph or a tensor of its own")
 
@@ -112,18 +112,19 @@ def _check_ends(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], dim: i
     """The inputs are those that the tokenizer makes, the first output is one vector a text."""
     found = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.input}
     wanted = {name: array.ndim for name, array in inputs.items()}
-    types = {value.type.tensor_type.elem_type for value in model.graph.input}
-    if found != wanted or types != {TensorProto.INT64}:
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    if found != wanted or types != {name: helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in inputs.items()}:
         raise ModelError(f"its inputs are {found!r:.100}, not {', '.join(wanted)}")
     outputs = [[size.dim_value for size in value.type.tensor_type.shape.dim] for value in model.graph.output]
     if len(outputs) != 1 or outputs[0][1:] != [dim]:
-        raise ModelError(f"its output is {outputs!r:.60}, not a vector of {dim} values for each text")
+        raise ModelError(f"its output is {outputs!r:.60}, not a vector of {dim} values for each input")
 
 
 def _check_sizes(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> None:
-    """For the largest batch of the longest texts, every result has a size that is known and bounded."""
+    """For the largest batch of the longest inputs, every result has a size that is known and bounded."""
+    batch = len(next(iter(inputs.values())))
     for value in (*model.graph.input, *model.graph.output):
-        shape = inputs[value.name].shape if value.name in inputs else (BATCH_TEXTS,)
+        shape = inputs[value.name].shape if value.name in inputs else (batch,)
         for size, wanted in zip(value.type.tensor_type.shape.dim, shape, strict=False):
             size.Clear()
             size.dim_value = wanted
@@ -137,7 +138,7 @@ def _check_sizes(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> No
         for name in node.output:
             if name not in known or known[name] > _MOST_VALUES:
                 much = f"{known[name]} values" if name in known else "no known size"
-                raise ModelError(f"its operator {node.op_type} gives {much} for {BATCH_TEXTS} texts")
+                raise ModelError(f"its operator {node.op_type} gives {much} for {batch} inputs")
 
 
 def _forget_weights(model: onnx.ModelProto) -> None:

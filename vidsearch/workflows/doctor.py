@@ -43,6 +43,7 @@ def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
         if entry.path is not None:
             yield from _tried(f"model {entry.known.name}", partial(_model, entry.known.name, models_dir))
     yield from _tried("device", partial(_device, models_dir))
+    yield from _tried("runtime", partial(_runtimes, models_dir))
     if not library_exists(home):  # installed models may lie in the same folder
         yield Checked("library", None, f"none yet in {home}; vidsearch index FOLDER makes one")
         return
@@ -138,6 +139,12 @@ def _device(models_dir: Path) -> str:
     from vidsearch.models.registry import BUNDLED_MODEL
 
     return open_clip_embedder(BUNDLED_MODEL, models_dir=models_dir).device
+
+
+def _runtimes(models_dir: Path) -> str:
+    from vidsearch.workflows.runtimes import indexing_runtimes  # late: it needs ONNX Runtime
+
+    return indexing_runtimes(models_dir)
 
 
 def _library(home: Path) -> Iterator[Checked]:

@@ -42,11 +42,14 @@ class IndexOptions:
     jobs: int = 1
     models_dir: Path | None = None  # None: the user's
     device: str = "auto"
+    runtime: str = "auto"  # torch or onnx: what runs the network
 
     @property
     def embed_spec(self) -> EmbedSpec:
         """What an executor needs to know of it."""
-        return EmbedSpec(self.model, self.frame_spec, self.window_spec, self.models_dir, self.device)
+        return EmbedSpec(
+            self.model, self.frame_spec, self.window_spec, self.models_dir, self.device, runtime=self.runtime
+        )
 
 
 @dataclass(frozen=True, slots=True)

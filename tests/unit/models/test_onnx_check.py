@@ -131,8 +131,8 @@ def wrong_shapes(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (huge_constant, "it has the operator 'ConstantOfShape', which a text encoder does not need"),
-        (outer_product, "its operator MatMul gives 17179869184 values for 32 texts"),
+        (huge_constant, "it has the operator 'ConstantOfShape', which an encoder does not need"),
+        (outer_product, "its operator MatMul gives 17179869184 values for 32 inputs"),
         (loop, "it has the operator 'Loop'"),
         (constant_with_a_tensor, "its operator Identity has a graph or a tensor of its own"),
         (foreign_operator, "it has the operator 'Add'"),
@@ -147,7 +147,7 @@ def wrong_shapes(model: onnx.ModelProto) -> None:
         (other_input, "its inputs are .*, not ids"),
         (more_inputs, "its inputs are .*, not ids"),
         (float_input, "its inputs are .*, not ids"),
-        (other_length, r"its output is \[\[0, 512\]\], not a vector of 192 values for each text"),
+        (other_length, r"its output is \[\[0, 512\]\], not a vector of 192 values for each input"),
         (no_output, "its output is"),
         (wrong_shapes, "the shapes of its operators do not go together"),
     ],

@@ -18,28 +18,34 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from vidsearch.models.conversion.graph import Array, Graph
+from vidsearch.models.conversion.graph import Array, Graph, Stored
 from vidsearch.models.mobileviclip.config import CONTEXT, END_TOKEN, TextConfig
 
 INPUT = "ids"
 _EPS = 1e-5  # of layer norm and batch norm
 
 
-def export_text_encoder(state: Mapping[str, Tensor], config: TextConfig, path: Path) -> None:
+def export_text_encoder(
+    state: Mapping[str, Tensor], config: TextConfig, path: Path, *, stored: Stored = "float32", one_file: bool = False
+) -> None:
     """Write the graph of a text encoder to `path`, a large one's tensors to `path` + ".data". Same input, same bytes.
 
-    `state` is the text encoder's state dict in the inference form, without a prefix.
+    `state` is the text encoder's state dict in the inference form, without a prefix. `stored` is how matrices and
+    kernels lie in the file, `one_file` keeps large tensors in the graph.
     """
-    graph = Graph({key: tensor.detach().cpu().numpy() for key, tensor in state.items()})
+    graph = Graph({key: tensor.detach().cpu().numpy() for key, tensor in state.items()}, stored)
     ids = _cut(graph, INPUT, config.context) if config.context < CONTEXT else INPUT
-    x = _embed(graph, ids, config)
+    with graph.within("words"):
+        x = _embed(graph, ids, config)
     last = 2 * config.conv_blocks + config.layers
     for index in range(last):
         block = f"transformer.{index}"
         is_conv = index < config.conv_blocks or index >= last - config.conv_blocks
-        x = _conv_block(graph, x, block) if is_conv else _transformer_layer(graph, x, block, config)
-    _pool(graph, x, ids)
-    graph.write(path, {INPUT: ["batch", CONTEXT]}, graph.state["projection_layer"].shape[1])
+        with graph.within(block):
+            x = _conv_block(graph, x, block) if is_conv else _transformer_layer(graph, x, block, config)
+    with graph.within("head"):
+        _pool(graph, x, ids)
+    graph.write(path, {INPUT: ["batch", CONTEXT]}, graph.state["projection_layer"].shape[1], one_file=one_file)
 
 
 def _cut(graph: Graph, ids: str, context: int) -> str:
@@ -57,7 +63,7 @@ def _cut(graph: Graph, ids: str, context: int) -> str:
 def _embed(graph: Graph, ids: str, config: TextConfig) -> str:
     """(B, L) → (B, L, W): the word's row of the table, and the position's."""
     rows = graph.op("Gather", graph.weight("embedding_row"), ids) if config.pruned else ids
-    words = graph.op("Gather", graph.weight("embedding_layer.weight"), rows)
+    words = graph.rows("embedding_layer.weight", graph.state["embedding_layer.weight"], rows)
     positions = graph.state["positional_embedding.pos_embed.pos_embed"][0]  # (1, L, W)
     return graph.op("Add", words, graph.tensor("positions", positions))
 
@@ -119,14 +125,14 @@ def _conv_norm(state: Mapping[str, Array], key: str) -> tuple[Array, Array]:
 
 
 def _depthwise(graph: Graph, x: str, key: str, kernel: Array, bias: Array) -> str:
-    names = graph.tensor(f"{key}.weight", kernel), graph.tensor(f"{key}.bias", bias)
+    names = graph.kernel(f"{key}.weight", kernel), graph.tensor(f"{key}.bias", bias)
     channels, _, taps = kernel.shape
     return graph.op("Conv", x, *names, group=channels, kernel_shape=[taps], pads=[taps // 2, taps // 2])
 
 
 def _pointwise(graph: Graph, x: str, key: str, weight: Array, bias: Array) -> str:
     """A 1 × 1 convolution, weight (out, in, 1, 1), over (B, in, L)."""
-    names = graph.tensor(f"{key}.weight", weight[:, :, 0]), graph.tensor(f"{key}.bias", bias)
+    names = graph.kernel(f"{key}.weight", weight[:, :, 0]), graph.tensor(f"{key}.bias", bias)
     return graph.op("Conv", x, *names, kernel_shape=[1])
 
 
@@ -134,6 +140,7 @@ def _pool(graph: Graph, x: str, ids: str) -> str:
     """(B, L, W) → (B, E): the token of the first of the largest ids, the end token; unit length."""
     end = graph.op("ArgMax", ids, axis=1, keepdims=1)  # (B, 1)
     token = graph.op("GatherND", x, end, batch_dims=1)  # (B, W); the norm acts on each token, so it may come after
-    vectors = graph.op("MatMul", graph.norm(token, "final_layer_norm", _EPS), graph.weight("projection_layer"))
+    projection = graph.kernel("projection_layer", graph.state["projection_layer"], 1)
+    vectors = graph.op("MatMul", graph.norm(token, "final_layer_norm", _EPS), projection)
     length = graph.op("ReduceL2", vectors, graph.tensor("one", [1]), keepdims=1)
     return graph.op("Div", vectors, graph.op("Max", length, graph.tensor("tiny", np.array([1e-12]))))
