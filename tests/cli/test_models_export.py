@@ -62,7 +62,9 @@ def test_a_machine_without_torch_indexes_with_an_export(command: RunVidsearch, o
     assert refused.returncode == 5
     assert "no torch on this machine to make one" in refused.stderr.decode()
     assert f"vidsearch models export {MODEL} --to onnx" in refused.stderr.decode()
-    assert b"needs the package torch, which is not installed" in without_torch("index", clip, "--runtime", "torch").stderr
+    assert (
+        b"needs the package torch, which is not installed" in without_torch("index", clip, "--runtime", "torch").stderr
+    )
 
     assert command("models", "export", MODEL, "--to", "onnx", "--towers", "clip").returncode == 0
     indexed = without_torch("index", clip)

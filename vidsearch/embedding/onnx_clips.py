@@ -133,8 +133,8 @@ def _check_file(path: Path, card: Card, folder: ModelFolder) -> None:
     """ModelError unless the file is the card's and its graph may be run."""
     if content_sha256(path) != card.sha256:
         raise ModelError(f"{path} has changed since it was exported; export {folder.name} again")
-    if not installed("onnx"):  # the hash says that nothing was changed since the export
-        return
+    if not installed("onnx"):
+        raise ModelError(f"the clip tower {path} must be examined before it is run, which needs: pip install onnx")
     from vidsearch.models.onnx_check import check_graph  # late: an installation without extras has no onnx
 
     try:

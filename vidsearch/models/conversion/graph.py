@@ -135,7 +135,7 @@ class Graph:
         dtype: str = "int64",
         one_file: bool = False,
     ) -> None:
-        """Write the graph to `path`, a large one's tensors to `path` + ".data" unless `one_file`. The same bytes each time.
+        """Write the graph to `path`, a large one's tensors to `path` + ".data" unless `one_file`; the same bytes twice.
 
         `inputs` are of one `dtype`, each with its shape, a word for an axis of any size. The output of the node that
         was added last is the graph's, called `OUTPUT`, (batch, width).

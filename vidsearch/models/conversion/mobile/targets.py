@@ -74,7 +74,9 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (Target("onnx", ".onnx", ("fp32", "fp16", "int8-weights"), ("torch", "onnx"), "to_onnx:OnnxExporter", {}),)
+    for target in (
+        Target("onnx", ".onnx", ("fp32", "fp16", "int8-weights"), ("torch", "onnx"), "to_onnx:OnnxExporter", {}),
+    )
 }
 
 
