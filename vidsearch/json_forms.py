@@ -165,7 +165,7 @@ def answers(outcomes: Iterable[AskOutcome]) -> dict[str, Any]:
     for outcome in outcomes:
         match outcome:
             case ClipEncoded(clip, device):
-                encoded = {**_encoded_clip(clip), "device": device}
+                encoded = {**encoded_clip(clip), "device": device}
             case QuestionPut(question, unknown):
                 answered.append({"question": question, "unknown_words": list(unknown)})
             case Answered(_, text, tokens, reason):
@@ -174,7 +174,8 @@ def answers(outcomes: Iterable[AskOutcome]) -> dict[str, Any]:
     return {**encoded, "answers": answered}
 
 
-def _encoded_clip(clip: EncodedClip) -> dict[str, Any]:
+def encoded_clip(clip: EncodedClip) -> dict[str, Any]:
+    """What was looked at."""
     fields = asdict(clip) | {"path": name_text(clip.path)}
     for name in ("start_s", "end_s"):
         fields[name] = round(fields[name], 3)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from vidsearch import __version__
-from vidsearch.cli import ask, evaluate, export, health, index, info, models, query, remove, show, train, videos
+from vidsearch.cli import ask, evaluate, export, health, index, info, models, query, remove, serve, show, train, videos
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
@@ -33,6 +33,7 @@ app.command("index")(index.index)
 app.command("query")(query.query)
 app.command("ask")(ask.ask)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("videos")(videos.videos)
 app.command("remove")(remove.remove)
 app.command("info")(info.info)

@@ -10,13 +10,15 @@ from vidsearch.store.sqlite.library import SqliteLibrary
 Library = SqliteLibrary  # the public name, `vidsearch.Library`; vidsearch itself asks for interface.Library
 
 
-def open_library(address: Path | str, *, create: bool = True) -> interface.Library:
+def open_library(address: Path | str, *, create: bool = True, warm: bool = False) -> interface.Library:
     """Opens the library at an address: the path of a folder on this machine.
+
+    `warm`: it will be asked often, so the first search already loads what makes later ones quick.
 
     Raises LibraryError if there is none and `create` is False, and for one that is newer than this program, damaged or
     unreadable. A folder that cannot be written can be searched.
     """
-    return SqliteLibrary.open(Path(address), create=create)
+    return SqliteLibrary.open(Path(address), create=create, warm=warm)
 
 
 def library_exists(address: Path | str) -> bool:

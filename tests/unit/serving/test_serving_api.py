@@ -1,0 +1,134 @@
+"""The API of the page: the forms of `--json`, pictures, bytes, converted video and answers."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import av
+import pytest
+from serving import ANSWER, QUESTION, Served
+from support import CLIPS, run_in_process
+
+from vidsearch.serving.ranges import byte_range
+
+
+def test_a_search_gives_the_hits_of_the_command_line(server: Served, indexed_clips: Path) -> None:
+    words = "a red square moving left"
+    done = run_in_process("query", words, "--json", "--all", env={"VIDSEARCH_HOME": str(indexed_clips)})
+    command = json.loads(done.stdout)
+    page = server.get("/api/search?q=a+red+square+moving+left&top=10&all=true").json
+    assert [hit | command_hit for hit, command_hit in zip(page["hits"], command["hits"], strict=True)] == page["hits"]
+    assert (page["query"], page["model"], page["version"]) == (words, command["model"], command["version"])
+
+
+def test_weak_moments_are_counted_and_words_that_say_nothing_are_told(server: Served) -> None:
+    page = server.get("/api/search?q=a+red+zebra").json
+    assert page["left_out"] > 0 and {hit["level"] for hit in page["hits"]} <= {"high", "medium", "low"}
+    assert page["unknown_words"] == ["zebra"]
+    assert server.get("/api/search?q=zebra").json["hits"] == []
+
+
+def test_a_curve_has_every_window_of_one_video_in_the_order_of_time(server: Served) -> None:
+    [best] = server.get("/api/search?q=a+purple+star+moving+left&top=1").json["hits"]
+    curve = server.get(f"/api/videos/{best['video']}/curve?q=a+purple+star+moving+left").json
+    starts = [window["start_s"] for window in curve["windows"]]
+    assert starts == sorted(starts) and len(starts) > 5
+    assert max(window["score"] for window in curve["windows"]) == best["score"]
+    assert curve["moments"][0] == best
+    assert server.get(f"/api/videos/{best['video']}/curve?q=zebra").json["windows"] == []
+
+
+def test_videos_come_by_pages_and_one_by_its_number(server: Served, square: int) -> None:
+    first = server.get("/api/videos?limit=20").json
+    second = server.get("/api/videos?limit=20&offset=20").json
+    numbers = [video["video"] for video in first["videos"] + second["videos"]]
+    assert first["total"] == len(numbers) == len(set(numbers)) == len(list(CLIPS.glob("*.mp4")))
+    facts = server.get(f"/api/videos/{square}").json
+    assert facts["path"] == str(CLIPS / "red-square-left.mp4") and facts["type"].startswith('video/mp4; codecs="avc1.')
+    assert not facts["has_sound"]
+
+
+def test_the_library_is_told_as_by_info(server: Served, indexed_clips: Path) -> None:
+    done = run_in_process("info", "--json", env={"VIDSEARCH_HOME": str(indexed_clips)})
+    page = server.get("/api/library").json
+    assert {name: page[name] for name in ("roots", "models", "videos", "schema")} == {
+        name: json.loads(done.stdout)[name] for name in ("roots", "models", "videos", "schema")
+    }
+    assert page["levels"]["high"] > page["levels"]["medium"] > page["levels"]["low"]
+
+
+def test_a_picture_is_a_jpeg_of_the_video(server: Served, square: int) -> None:
+    for fields in ("time_s=1", "time_s=1&side=640", "time_s=1&start_s=0&end_s=4"):
+        reply = server.get(f"/api/videos/{square}/picture?{fields}")
+        assert reply.headers["content-type"] == "image/jpeg"
+        with av.open(io.BytesIO(reply.body)) as picture:
+            frame = next(picture.decode(video=0))
+        assert frame.width > frame.height > 0
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=0-99", "bytes=100-", "bytes=-50", "bytes=0-999999999", "bytes=7-7", None, "lines=0-9"]
+)
+def test_bytes_come_straight_from_the_file(server: Served, square: int, asked: str | None) -> None:
+    content = (CLIPS / "red-square-left.mp4").read_bytes()
+    reply = server.get(f"/api/videos/{square}/file", **({"range": asked} if asked else {}))
+    part = byte_range(asked, len(content))
+    assert reply.status == (200 if part is None else 206)
+    assert reply.headers["accept-ranges"] == "bytes" and reply.headers["content-type"] == "video/mp4"
+    if part is None:
+        assert reply.body == content
+    else:
+        assert reply.body == content[part[0] : part[1] + 1]
+        assert reply.headers["content-range"] == f"bytes {part[0]}-{part[1]}/{len(content)}"
+
+
+def test_a_range_behind_the_end_a_changed_file_and_head(server: Served, square: int) -> None:
+    target, size = f"/api/videos/{square}/file", (CLIPS / "red-square-left.mp4").stat().st_size
+    behind = server.get(target, range=f"bytes={size}-")
+    assert (behind.status, behind.headers["content-range"], behind.body) == (416, f"bytes */{size}", b"")
+    tag = server.get(target).headers["etag"]
+    assert server.get(target, range="bytes=0-9", if_range=tag).status == 206
+    assert server.get(target, range="bytes=0-9", if_range='"another"').status == 200
+    head = server.request("HEAD", target)
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(size))
+
+
+def test_a_converted_video_begins_where_it_was_asked_to(server: Served, square: int) -> None:
+    reply = server.get(f"/api/videos/{square}/converted?start_s=1.5&height=240")
+    assert (reply.status, reply.headers["content-type"]) == (200, "video/mp4")
+    with av.open(io.BytesIO(reply.body)) as video:
+        times = [frame.time for frame in video.decode(video=0)]
+        assert video.streams.video[0].codec_context.name == "h264" and video.streams.video[0].height <= 240
+    assert times[0] == 0 and times == sorted(set(times))
+    facts = server.get(f"/api/videos/{square}").json
+    assert times[-1] == pytest.approx(facts["duration_s"] - 1.5, abs=0.1)
+    late = server.get(f"/api/videos/{square}/converted?start_s=1000")
+    assert (late.status, late.json) == (422, {"error": "The video has no picture at that time."})
+
+
+def test_an_answer_comes_in_events(server: Served, square: int) -> None:
+    reply = server.post("/api/ask", {"video": square, "start_s": 0, "end_s": 4, "question": QUESTION})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(line[6:]) for line in reply.body.decode().splitlines() if line.startswith("data: ")]
+    assert [event["kind"] for event in events[:3]] == ["waiting", "encoded", "question"]
+    assert "".join(event["text"] for event in events if event["kind"] == "piece") == ANSWER
+    assert len([event for event in events if event["kind"] == "piece"]) == len(ANSWER.split())
+    assert events[-1] == {"kind": "answered", "answer": ANSWER, "tokens": 4, "finish_reason": "stop"}
+
+
+def test_the_page_and_its_files_are_sent_once(server: Served) -> None:
+    page = server.get("/")
+    assert page.body.startswith(b"<!doctype html>") and page.body == server.get("/video/3").body
+    for name in ("look.css", "app.css", "main.js", "icon.svg"):
+        reply = server.get(f"/static/{name}")
+        assert reply.status == 200 and server.get(f"/static/{name}", if_none_match=reply.headers["etag"]).status == 304
+
+
+def test_a_range_is_read_as_the_standard_has_it() -> None:
+    assert byte_range("bytes=5-2", 10) is None and byte_range("bytes=0-1,3-4", 10) is None
+    assert byte_range("bytes=-", 10) is None and byte_range("bytes=-20", 10) == (0, 9)
+    for asked, size in (("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0)):
+        with pytest.raises(ValueError):
+            byte_range(asked, size)
