@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch.cli import evaluate_grounding, evaluate_questions, show
+from vidsearch.cli import evaluate_captions, evaluate_grounding, evaluate_questions, show
 from vidsearch.cli.evaluate_common import Annotations, Data, Limit, end, open_embedders, show_published, watched
 from vidsearch.cli.options import Device, Json, Model
 from vidsearch.models.registry import DEFAULT_MODEL
@@ -24,6 +24,7 @@ _DIRECTIONS = {
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure a model on a public benchmark.")
 app.command("questions")(evaluate_questions.questions)
 app.command("grounding")(evaluate_grounding.grounding)
+app.command("captions")(evaluate_captions.captions)
 app.command("features")(evaluate_grounding.features)
 
 

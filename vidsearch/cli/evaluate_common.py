@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from vidsearch.cli.counting import Counting
 from vidsearch.cli.options import given_path
 
 if TYPE_CHECKING:
+    from vidsearch.answering.interface import Answerer, ComputePrecision
     from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
     from vidsearch.evaluation.published import Published
     from vidsearch.evaluation.video_vectors import Progress
@@ -59,6 +60,15 @@ def open_embedders(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder,
     weights = find_model(model, dirs.models_dir(), "embedding").weights
     clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
     return clips, texts, cache_folder(), weights
+
+
+def open_answering(model: str, device: str, dtype: str) -> Answerer:
+    """The model that answers, as `vidsearch ask` opens it."""
+    from vidsearch.answering.answerer import open_answerer
+    from vidsearch.cli.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return open_answerer(model, device=device, precision=cast("ComputePrecision", dtype))
 
 
 def watched(events: Iterator[Progress | Result], what: str = "videos") -> Result:

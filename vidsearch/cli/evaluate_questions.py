@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidsearch import dirs
 from vidsearch.cli import options, show
-from vidsearch.cli.evaluate_common import Annotations, Data, Limit, cache_folder, end, show_published, watched
+from vidsearch.cli.evaluate_common import (
+    Annotations,
+    Data,
+    Limit,
+    cache_folder,
+    end,
+    open_answering,
+    show_published,
+    watched,
+)
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
-    from vidsearch.answering.interface import Answerer, ComputePrecision
     from vidsearch.evaluation.run_questions import QuestionResult
 
 _SETS = "mvbench, egoschema, nextqa-mc, perceptiontest, mlvu, or activitynet-qa."
@@ -63,7 +71,7 @@ def questions(
         raise typer.BadParameter(f"--answers goes with activitynet-qa and egoschema; nobody else scores {benchmark}")
     weights = find_model(model, dirs.models_dir(), "vqa").weights
     request = QuestionRequest(benchmark, data, limit, annotations, cut)
-    events = evaluate_questions(request, model, weights, lambda: _open(model, device, dtype), cache_folder())
+    events = evaluate_questions(request, model, weights, lambda: open_answering(model, device, dtype), cache_folder())
     result = watched(events, "questions")
     pairs = [(each.question, each.answer) for each in result.answers]
     judge = {} if judged is None else {"judge": judged_scores(judged, pairs)}
@@ -74,14 +82,6 @@ def questions(
     else:
         _show(result, judge)
     end(result)
-
-
-def _open(model: str, device: str, dtype: str) -> Answerer:
-    from vidsearch.answering.answerer import open_answerer
-    from vidsearch.cli.memory import keep_freed_memory
-
-    keep_freed_memory()
-    return open_answerer(model, device=device, precision=cast("ComputePrecision", dtype))
 
 
 def _write(result: QuestionResult, wanted: Path | None) -> Path | None:
