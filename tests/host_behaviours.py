@@ -97,6 +97,8 @@ def behaviours() -> Iterator[tuple[str, Trouble]]:
     yield "no length", Trouble(drops=("Content-Length",), cut_after=70_000)
     yield "cut", Trouble(cut_after=50_000)
     yield "cut at once", Trouble(cut_after=0)
+    yield "headers drip", Trouble(drip_head_s=0.05)
+    yield "a chunk's line drips", Trouble(drip_chunk_s=0.05)
     yield "range ignored", Trouble(no_range=True, cut_after=50_000)
     for number, value in enumerate(_RANGES):
         yield f"lying range {number}", Trouble(status=206, headers={"Content-Range": value}, body=bytes(50))

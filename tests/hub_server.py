@@ -42,6 +42,8 @@ class Trouble:
     body: bytes | None = None  # in place of the content
     cut_after: int | None = None  # close the connection after so many bytes of the body
     drip: tuple[int, float] | None = None  # so many bytes at a time, with so many seconds between
+    drip_head_s: float | None = None  # status line and headers byte by byte, with so many seconds between
+    drip_chunk_s: float | None = None  # a chunked body whose first line has no end, byte by byte
     stall_s: float = 0  # wait before the first byte
     gate: threading.Event | None = None  # wait for this before the first byte
     no_range: bool = False  # ignore Range
@@ -164,6 +166,7 @@ class _QuietServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _QuietServer
+    _drip_head_s: float | None = None
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""
@@ -307,12 +310,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str], trouble: Trouble) -> None:
         self.send_response(status)
-        length = {"Transfer-Encoding": "chunked"} if trouble.endless else {"Content-Length": str(len(body))}
+        chunked = trouble.endless or trouble.drip_chunk_s is not None
+        length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
         for name, value in {**length, **headers, **trouble.headers}.items():
             if name not in trouble.drops:
                 self.send_header(name, value)
+        self._drip_head_s = trouble.drip_head_s
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if trouble.drip_chunk_s is not None:
+            self._drip(b"5;" + b"a" * 60_000, trouble.drip_chunk_s)
             return
         if trouble.endless:
             self._pour()
@@ -323,6 +331,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         if cut is not None and cut < len(body):
             self.close_connection = True
+
+    def flush_headers(self) -> None:
+        if self._drip_head_s is None:
+            super().flush_headers()
+        elif buffered := getattr(self, "_headers_buffer", []):
+            self._headers_buffer = []
+            self._drip(b"".join(buffered), self._drip_head_s)
+
+    def _drip(self, content: bytes, pause_s: float) -> None:
+        """Byte by byte, until the client leaves."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for piece in _pieces(content, (1, pause_s)):
+                self.wfile.write(piece)
 
     def _pour(self) -> None:
         """Until the client leaves, and never more than any disk should get from a test."""

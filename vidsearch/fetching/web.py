@@ -21,6 +21,7 @@ from typing import IO, TypeVar
 from urllib.parse import urlsplit
 
 from vidsearch.errors import ModelError
+from vidsearch.fetching.pace import PacedHttp, PacedHttps, TooSlowError
 from vidsearch.fetching.remote import Report, RetryPolicy, Waiting
 
 OFFLINE_VARIABLES = ("VIDSEARCH_OFFLINE", "HF_HUB_OFFLINE")
@@ -124,6 +125,8 @@ def translated(url: str) -> Iterator[None]:
             raise _refusal(url, error.code, error.headers) from error
     except urllib.error.URLError as error:
         raise _unreachable(url, error.reason) from error
+    except TooSlowError as error:
+        raise ModelError(f"{shown(url)} answers at {error}; run the same command again later") from error
     except (http.client.HTTPException, OSError) as error:
         raise _unreachable(url, error) from error
     except ValueError as error:  # from the library that reads addresses and headers
@@ -184,7 +187,8 @@ def _open(
     # identity: byte ranges and lengths are those of the file
     sent = {"User-Agent": "vidsearch", "Accept-Encoding": "identity", **headers}
     request = urllib.request.Request(url, headers=sent, method=method)
-    response: http.client.HTTPResponse = urllib.request.build_opener(redirects).open(request, timeout=timeout_s)
+    opener = urllib.request.build_opener(redirects, PacedHttp, PacedHttps)
+    response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
     return response
 
 

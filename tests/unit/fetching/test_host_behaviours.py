@@ -61,6 +61,21 @@ def test_a_host_that_drips_is_left(hosts: HubServer, tmp_path: Path) -> None:
         fetch_file(remote, tmp_path, lambda _: None, slow)
 
 
+@pytest.mark.parametrize(
+    "trouble", [Trouble(drip_head_s=0.005), Trouble(drip_chunk_s=0.005)], ids=["headers", "the line before a chunk"]
+)
+def test_a_host_whose_headers_drip_is_left(hosts: HubServer, tmp_path: Path, trouble: Trouble) -> None:
+    """Each byte comes within the time of a read; together they would take minutes."""
+    hosts.add_plain("weights.pt", bytes(100_000))
+    hosts.trouble("/plain/", trouble)
+    remote = RemoteFile("weights.pt", f"{hosts.url}/plain/weights.pt", "there", None, None, None)
+    with pytest.raises(ModelError, match=r"/plain/weights\.pt answers at \d+ bytes a second; run the same command"):
+        fetch_file(remote, tmp_path, lambda _: None, RetryPolicy(timeout_s=0.05))
+    assert len(hosts.requests) == 1
+    with pytest.raises(ModelError, match="bytes a second"):
+        web.text(remote.url, {}, 0.05, limit_bytes=1000)
+
+
 def test_a_file_that_changes_under_an_unfinished_one_is_begun_anew(hosts: HubServer, tmp_path: Path) -> None:
     """A host that ignores If-Range and sends the rest of another file, with the mark of that one."""
     one, other = bytes(200_000), b"x" * 200_000
