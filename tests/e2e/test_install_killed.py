@@ -19,7 +19,7 @@ from vidsearch.models.hashes import wrong_files
 NAME = "mobileviclip-tiny"
 KILLS = [
     pytest.param(24, marks=pytest.mark.slow),
-    pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
+    pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
 ]
 
 # Imports once and then forks: each attempt is a process of its own that is killed after a part of the time that a whole
