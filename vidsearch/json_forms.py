@@ -133,7 +133,12 @@ def _model(model: ModelInfo) -> dict[str, Any]:
 
 
 def index_run(
-    planned: Sequence[RootPlanned], indexed: Sequence[VideoIndexed], failed: Sequence[VideoFailed], *, dry_run: bool
+    planned: Sequence[RootPlanned],
+    indexed: Sequence[VideoIndexed],
+    failed: Sequence[VideoFailed],
+    damaged_elsewhere: Sequence[Path] = (),
+    *,
+    dry_run: bool,
 ) -> dict[str, Any]:
     """What a run of `vidsearch index` did, or would do."""
     plans = [item.plan for item in planned]
@@ -153,6 +158,7 @@ def index_run(
         "excluded": sum(len(plan.excluded) for plan in plans),
         "recut": sum(len(plan.recut) for plan in plans),
         "offline": [name_text(item.root) for item in planned if item.plan.offline],
+        "damaged_elsewhere": [name_text(path) for path in damaged_elsewhere],
     }
 
 

@@ -13,6 +13,7 @@ from support import RunVidsearch
 
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
+from vidsearch.models.score_levels import ScoreLevels, keep_own_levels
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,12 @@ def test_a_model_is_added_shown_verified_and_removed(
         "mobilevideogpt-nano": [],
     }
 
-    assert command("models", "remove", "mobileviclip-tiny").returncode == 0
+    own = keep_own_levels("mobileviclip-tiny", ScoreLevels(0.5, 0.4, 0.3), own_home / "models")
+    removed = command("models", "remove", "mobileviclip-tiny")
+    assert removed.returncode == 0
+    assert f"you measured for mobileviclip-tiny stay in {own}, for when it comes back." in removed.stderr.decode()
     assert listed(command)["mobileviclip-tiny"] == "available"
-    assert [path.name for path in (own_home / "models").iterdir() if path.name != ".install.lock"] == []
+    assert {path.name for path in (own_home / "models").iterdir()} == {".install.lock", ".levels"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from vidsearch.cli import show
 from vidsearch.embedding.executors import VideoStarted, WindowEmbedded
 from vidsearch.timecode import clock
 from vidsearch.workflows.index import (
+    DamagedElsewhere,
     IndexOutcome,
     RootPlanned,
     VideoFailed,
@@ -20,6 +21,9 @@ from vidsearch.workflows.index import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rich.progress import Progress, TaskID
 
     from vidsearch.records import WindowSpec
@@ -39,6 +43,7 @@ class IndexReport:
         self.planned: list[RootPlanned] = []
         self.indexed: list[VideoIndexed] = []
         self.failed: list[VideoFailed] = []
+        self.damaged_elsewhere: tuple[Path, ...] = ()
         self.live = live and sys.stderr.isatty()
         self._started_s = time.monotonic()
         self._open: dict[str, tuple[float, float]] = {}  # path → bytes a window, bytes of the file not yet counted
@@ -83,6 +88,8 @@ class IndexReport:
                 self.failed.append(outcome)
                 self._file_done(str(path))
                 show.say(message)
+            case DamagedElsewhere(paths):
+                self.damaged_elsewhere = paths
 
     def _say_planned(self, planned: RootPlanned) -> None:
         """What a run does about a root that is not its everyday work, before it is done."""
@@ -139,6 +146,8 @@ class IndexReport:
         for root, plan in ((item.root, item.plan) for item in self.planned):
             size = show.size_text(sum(file.size_bytes for file in plan.to_index))
             show.say(f"{root}: {_count(len(plan.to_index), 'video')} to index ({size}){_rest_of(plan)}.")
+        if self.damaged_elsewhere:
+            show.say(_damaged(self.damaged_elsewhere))
         show.say("Nothing was changed (--dry-run).")
 
     def _say_summary(self) -> None:
@@ -155,14 +164,27 @@ class IndexReport:
         for item in damaged:
             show.say(show.about(item.file.path, item.facts.damage))
         show.say(" ".join(parts))
+        if self.damaged_elsewhere:
+            show.say(_damaged(self.damaged_elsewhere))
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of the run so far."""
-        return json_forms.index_run(self.planned, self.indexed, self.failed, dry_run=self.dry_run)
+        return json_forms.index_run(
+            self.planned, self.indexed, self.failed, self.damaged_elsewhere, dry_run=self.dry_run
+        )
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _damaged(paths: Sequence[Path]) -> str:
+    """Of videos in other folders than the ones that were given."""
+    others = f" and of {_count(len(paths) - 1, 'more video')}" if len(paths) > 1 else ""
+    return (
+        f"vidsearch: The vectors of {show.printable(str(paths[0]))}{others}, in other folders, are damaged and not "
+        "searched; vidsearch check names all, vidsearch index of their folder makes them again."
+    )
 
 
 def _left_out(number: int) -> str:

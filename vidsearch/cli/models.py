@@ -194,8 +194,11 @@ def add(
 def remove(name: Name) -> None:
     """Delete an installed model. Vectors made with it stay in the library; see vidsearch remove --model."""
     from vidsearch.models.inventory import remove_model
+    from vidsearch.models.score_levels import own_levels_file
 
     show.say(f"Removed {remove_model(name, dirs.models_dir())}.")
+    if (levels := own_levels_file(name, dirs.models_dir())).exists():
+        show.say(f"The score levels that you measured for {name} stay in {levels}, for when it comes back.")
 
 
 @app.command()

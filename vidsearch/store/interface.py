@@ -83,14 +83,18 @@ class Library(Protocol):
     def roots(self) -> list[Path]:
         """What was given to `vidsearch index`, in that order."""
 
-    def add_root(self, path: Path) -> None:
-        """Remembers a folder or a single file, and how to recognise it; a file below a known folder is not a root.
+    def add_root(self, path: Path, *, by_name: bool = False) -> None:
+        """Remembers a folder or a single file, and how to recognise it.
 
-        Raises LibraryError if it is not there.
+        A file below a known folder is a root only `by_name`: if a walk of that folder leaves it out. Raises
+        LibraryError if it is not there.
         """
 
     def plan(self, request: PlanRequest) -> IndexPlan:
         """Compares what a walk found with the library. Writes nothing. Make and apply a plan within one `writing()`."""
+
+    def damaged_outside(self, places: Sequence[Path]) -> list[Path]:
+        """Videos, not at or below `places`, whose vectors or windows are not what was written; reads all of theirs."""
 
     # -- changes
 

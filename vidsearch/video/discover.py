@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def find_videos(root: Path, *, exclude: Sequence[str] = (), include_hidden: bool
     yield from walk.folder(root, [_Patterns(root, [os.fsencode(pattern) for pattern in (*DEFAULT_EXCLUDES, *exclude)])])
 
 
+def leaves_out(root: Path, file: Path) -> bool:
+    """Whether a walk of `root`, a folder above `file`, leaves it out as hidden, or by a pattern of an ignore file."""
+    walk = _Walk(include_hidden=False)
+    folder, patterns = root, [_Patterns(root, [os.fsencode(pattern) for pattern in DEFAULT_EXCLUDES])]
+    for name in file.relative_to(root).parts:
+        with suppress(OSError):
+            if (folder / IGNORE_FILE).exists():
+                patterns = [*patterns, _read_ignore_file(folder)]
+        folder /= name
+        if isinstance(walk.entry(folder, patterns), LeftOut | None):
+            return True
+    return False
+
+
 class _Patterns:
     """Patterns of one source with the folder that they are relative to."""
 
@@ -141,7 +156,7 @@ class _Walk:
                     yield _refused(folder / IGNORE_FILE, error)
             below: list[tuple[Path, list[_Patterns]]] = []
             for name in names:
-                entry = self._entry(folder / name, active)
+                entry = self.entry(folder / name, active)
                 if isinstance(entry, FoundProblem | LeftOut):
                     yield entry
                 elif entry is not None and entry.is_link:
@@ -152,7 +167,7 @@ class _Walk:
                     yield from self._file(entry)
             waiting.extend(reversed(below))
 
-    def _entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | LeftOut | None:
+    def entry(self, path: Path, patterns: list[_Patterns]) -> _Entry | FoundProblem | LeftOut | None:
         """What lies at `path`; None if it is skipped silently."""
         if path.name.startswith("._"):
             return None

@@ -20,7 +20,7 @@ from vidsearch.files import within_known
 from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan, PlanRequest
-from vidsearch.video.discover import VIDEO_SUFFIXES, FoundProblem, LeftOut, find_videos, looks_like_video
+from vidsearch.video.discover import VIDEO_SUFFIXES, FoundProblem, LeftOut, find_videos, leaves_out, looks_like_video
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.pool import DecodeFailed
 
@@ -96,7 +96,14 @@ class VideoFailed:
     recorded: bool = True
 
 
-IndexOutcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed
+@dataclass(frozen=True, slots=True)
+class DamagedElsewhere:
+    """Videos outside the given folders whose vectors in the library are damaged: neither searched nor mended."""
+
+    paths: tuple[Path, ...]
+
+
+IndexOutcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed | DamagedElsewhere
 
 
 def index_folders(
@@ -118,10 +125,11 @@ def index_folders(
     with nullcontext() if options.dry_run else library.writing():
         to_index: dict[Path, VideoFile] = {}
         fingerprints: dict[Path, str] = {}
-        known = list(library.roots())
+        known, roots = list(library.roots()), list[Path]()
         for path in paths:
             root = within_known(path, known)
             known.append(root)
+            roots.append(root)
             found, problems, left_out = _walk(root, options)
             for problem in problems:
                 yield VideoFailed(problem.path, problem.kind, problem.message, recorded=False)
@@ -141,7 +149,7 @@ def index_folders(
             fingerprints.update(plan.fingerprints or {})
             if not options.dry_run:
                 if not plan.offline and (root.is_dir() or found):
-                    library.add_root(root)
+                    library.add_root(root, by_name=any(leaves_out(it, root) for it in _folders_above(root, known)))
                 library.apply(plan)
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
         if files and not options.dry_run:
@@ -149,6 +157,8 @@ def index_folders(
             yield WorkStarted(files, executor.device)
             with closing(executor.run(files)) as events:
                 yield from _commit(events, library, fingerprints)
+        if damaged := library.damaged_outside(roots):
+            yield DamagedElsewhere(tuple(damaged))
 
 
 def let_waiting_threads_sleep() -> None:
@@ -167,6 +177,11 @@ def _check_paths(paths: Sequence[Path], library: Library) -> None:
     for path in paths:
         if not os.path.lexists(path) and within_known(path, known) not in known:
             raise VidsearchError(f"There is no {path}; give a folder of videos, or a video, that exists.")
+
+
+def _folders_above(root: Path, known: Sequence[Path]) -> list[Path]:
+    """Of what was given before, the folders above a file; none above a folder, which is a root anyway."""
+    return [] if root.is_dir() else [other for other in known if other in root.parents]
 
 
 def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[FoundProblem], list[LeftOut]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from vidsearch.errors import LibraryError, VideoError
 from vidsearch.records import Hit, IndexedVideo, Under, VideoFacts, VideoRow, WindowSpec
 from vidsearch.store.interface import ModelInfo, RootInfo
 from vidsearch.store.library import Library
+from vidsearch.store.sqlite import database
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 
 ODD_NAMES = [
@@ -190,9 +193,23 @@ def test_the_hits_of_the_last_query_are_kept(shelf: Shelf) -> None:
     assert shelf.library.last_hits() == ("nothing", [])
 
 
-def test_vectors_are_stored_as_little_endian_float16_of_unit_length(shelf: Shelf) -> None:
-    import sqlite3
+def test_hits_that_could_not_be_kept_are_not_taken_for_those_of_an_older_query(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    hits = [Hit(1, shelf.root / "b.mp4", 4.0, 16.0, 8.0, 0.125, "nano", True)]
+    with Library.open(shelf.home) as library, closing(sqlite3.connect(shelf.home / "library.sqlite3")) as busy:
+        assert library.save_hits("a red ball", hits)
+        busy.execute("BEGIN IMMEDIATE")
+        assert not library.save_hits("a blue ball", [])
+        busy.execute("ROLLBACK")
+        with pytest.raises(LibraryError, match="the hits of the last query could not be kept: query again"):
+            library.last_hits()
+        assert library.save_hits("a red ball", hits)
+        assert library.last_hits() == ("a red ball", hits)
 
+
+def test_vectors_are_stored_as_little_endian_float16_of_unit_length(shelf: Shelf) -> None:
     path = shelf.write("a.mp4", "a")
     shelf.record(path)
     connection = sqlite3.connect(shelf.home / "library.sqlite3")

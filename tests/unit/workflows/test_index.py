@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from vidsearch.records import WindowSpec
 from vidsearch.store.interface import Library
 from vidsearch.store.library import open_library
 from vidsearch.workflows.index import (
+    DamagedElsewhere,
     IndexOptions,
     IndexOutcome,
     RootPlanned,
@@ -255,6 +258,36 @@ def test_what_was_given_by_its_own_name_is_not_excluded_with_its_folder(library:
     run(library, videos / "blue.bin")
     assert plan_of(run(library, videos)).plan.excluded == ()
     assert set(states(library)) == {"red.mp4", "blue.bin", "green.mp4"}
+
+
+def test_a_file_that_is_named_stays_although_its_folder_leaves_it_out(library: Library, videos: Path) -> None:
+    (videos / "raw").mkdir()
+    (videos / "red.mp4").rename(videos / "raw" / "red.mp4")
+    (videos / "blue.mp4").rename(videos / ".blue.mp4")
+    (videos / ".vidsearchignore").write_text("raw/\n")
+    run(library, videos)
+    run(library, videos / "raw" / "red.mp4", videos / ".blue.mp4", videos / "green.mp4")
+    assert plan_of(run(library, videos)).plan.excluded == ()
+    assert set(states(library)) == {"red.mp4", ".blue.mp4", "green.mp4"}
+    assert library.roots() == [videos, videos / "raw" / "red.mp4", videos / ".blue.mp4"]
+    library.remove(videos / "raw" / "red.mp4")
+    run(library, videos)
+    assert set(states(library)) == {".blue.mp4", "green.mp4"}
+
+
+def test_damage_in_other_folders_is_told(library: Library, videos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    make_colour_video(other / "new.mp4", ("red", 2), ("blue", 2))
+    run(library, videos)
+    with closing(sqlite3.connect(library.folder / "library.sqlite3")) as connection, connection:
+        connection.execute(
+            "UPDATE embeddings SET vectors = zeroblob(length(vectors)) WHERE video_id = "
+            "(SELECT id FROM videos WHERE path LIKE '%red.mp4')"
+        )
+    assert run(library, other)[-1] == DamagedElsewhere((videos / "red.mp4",))
+    assert names(run(library, videos)) == ["red.mp4"]
+    assert not [outcome for outcome in run(library, other) if isinstance(outcome, DamagedElsewhere)]
 
 
 def test_a_folder_and_a_link_to_it_are_one_folder(library: Library, videos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ class SqliteLibrary:
         self._database = database
         self._searcher = searcher
         self._lock = WriterLock(database.folder)
+        self._unkept = database.folder / "hits.unkept"  # there while the hits of the last query are not
 
     @classmethod
     def open(
@@ -106,10 +107,11 @@ class SqliteLibrary:
         with self._database.reading() as connection:
             return [root.path for root in videos.roots(connection)]
 
-    def add_root(self, path: Path) -> None:
-        """Remembers a folder or a single file, and how to recognise it; a file below a known folder is not a root.
+    def add_root(self, path: Path, *, by_name: bool = False) -> None:
+        """Remembers a folder or a single file, and how to recognise it.
 
-        Raises LibraryError if it is not there.
+        A file below a known folder is a root only `by_name`: if a walk of that folder leaves it out. Raises
+        LibraryError if it is not there.
         """
         try:
             root = describe_root(absolute(path))
@@ -117,7 +119,7 @@ class SqliteLibrary:
             raise LibraryError(f"cannot add {path} ({error.strerror}): give a folder or a file that exists") from error
         with self._lock.held(), self._database.transaction() as connection:
             covered = any(known.is_folder and known.path in root.path.parents for known in videos.roots(connection))
-            if root.is_folder or not covered:
+            if root.is_folder or by_name or not covered:
                 videos.add_root(connection, root)
 
     def plan(self, request: PlanRequest) -> IndexPlan:
@@ -132,6 +134,12 @@ class SqliteLibrary:
         inner = [row.path for row in roots if row.path != root and is_within(row.path, root)]
         request = replace(request, root=root, unreadable=unreadable)
         return make_plan(request, known, availability, offline=offline, inner_roots=inner)
+
+    def damaged_outside(self, places: Sequence[Path]) -> list[Path]:
+        """Videos, not at or below `places`, whose vectors or windows are not what was written; reads all of theirs."""
+        with self._database.reading() as connection:
+            found = vectors.damaged(connection, outside=[absolute(place) for place in places])
+        return sorted({damage.path for damage in found}, key=sort_key)
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
@@ -273,16 +281,23 @@ class SqliteLibrary:
                 hit_statements.save(connection, query, hits)
         except LibraryError as error:
             log.info("the hits of this query are not kept: %s", error)
+            with suppress(OSError):  # what cannot be written holds no hits for anyone: see `last_hits`
+                self._unkept.touch()
             return False
+        with suppress(OSError):
+            self._unkept.unlink(missing_ok=True)
         return True
 
     def last_hits(self) -> tuple[str, list[Hit]]:
         """The last query and its hits by number; ("", []) before the first one.
 
-        Raises LibraryError if the library cannot be written: what it holds are the hits of an older query.
+        Raises LibraryError if what it holds are the hits of an older query: it cannot be written, or could not when the
+        last query was made.
         """
         if not self._database.writable:
             raise LibraryError(f"the library in {self.folder} cannot be written, so it keeps no hits: name the file")
+        if self._unkept.exists():
+            raise LibraryError("the hits of the last query could not be kept: query again, or name the file")
         with self._database.reading() as connection:
             return hit_statements.last(connection)
 
@@ -297,7 +312,7 @@ class SqliteLibrary:
                 return found + [str(row) for row in unreadable]
             found += [
                 f"{damage.path}: the {damage.what} damaged ({damage.extractor.model}): vidsearch index makes them again"
-                for damage in vectors.damaged(connection, None, None)
+                for damage in vectors.damaged(connection)
             ]
             found += [
                 f"the search index of {model.name} is missing, damaged or behind: the next index run renews it"

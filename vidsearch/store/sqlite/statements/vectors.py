@@ -342,12 +342,20 @@ def embedding_at(connection: sqlite3.Connection, model: ModelRow, first_vector_i
     return None if row is None else int(row[0])
 
 
-def damaged(connection: sqlite3.Connection, extractors: Iterable[Extractor] | None, place: Path | None) -> list[Damage]:
+def damaged(
+    connection: sqlite3.Connection,
+    extractors: Iterable[Extractor] | None = None,
+    place: Path | None = None,
+    outside: Sequence[Path] = (),
+) -> list[Damage]:
     """Everything that is not what was written of the vectors and windows; reads all of them.
 
-    `extractors`: only of these; `place`: only of videos at or below it.
+    `extractors`: only of these; `place`: only of videos at or below it; `outside`: not of those at or below these.
     """
     inside, parameters = ("true", {}) if place is None else within_sql("v.path", place)
+    for number, other in enumerate(outside):
+        condition_, more = within_sql("v.path", other, prefix=f"out{number}_")
+        inside, parameters = f"{inside} AND NOT {condition_}", parameters | more
     rows = connection.execute(
         f"""SELECT e.video_id, v.path, m.name, m.dim, window_length_s, window_stride_s, window_frames,
             e.windows, e.vectors, c.crc32,
