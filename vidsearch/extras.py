@@ -18,6 +18,8 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "numba": "fast",
     "starlette": "serve",
     "uvicorn": "serve",
+    "opentimelineio": "edit",
+    "PIL": "edit",
 }
 
 

@@ -63,7 +63,7 @@ def test_numbers_and_ranges_name_hits_of_the_last_query(
         (["x1", "--to", "out"], b"", "'x1' names no hits; write numbers and ranges (1-5,8), all, or -"),
         (["5-1", "--to", "out"], b"", "the range 5-1 is empty"),
         (["1-999999999", "--to", "out"], b"", "is longer than any result"),
-        (["1"], b"", "say where the clips go"),
+        (["1"], b"", "say where the clips go: --to DIR, or write a --timeline"),
         (["-", "--to", "out"], b"", "No hit came from stdin"),
         (["-", "--to", "out"], b"[1]\n", "Line 1 of the hits is none"),
         (["-", "--to", "out"], b'\n{"path": "a", "start_s": 1}\n', "Line 2 of the hits is none"),
@@ -81,6 +81,17 @@ def test_what_names_no_hits_is_one_sentence(
     assert (done.returncode, done.stdout) == (2, b"")
     assert said in " ".join(done.stderr.decode().split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_timeline_is_written_and_said(command: RunVidsearch, lines: bytes, tmp_path: Path) -> None:
+    done = command("export", "-", "--timeline", tmp_path / "cut.edl", "--sort", "time", input=lines)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == f"2 moments in {tmp_path / 'cut.edl'}.\n"
+    events = [line.split() for line in (tmp_path / "cut.edl").read_text().splitlines() if line[:1] == "0"]
+    assert [event[4:6] for event in events] == [["00:00:00:00", "00:00:00:13"], ["00:00:01:10", "00:00:02:00"]]
+    refused = command("export", "-", "--timeline", tmp_path / "cut.doc", input=lines)
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert b"name it cut.fcpxml" in refused.stderr
 
 
 def test_a_video_that_cannot_be_read_ends_with_3(command: RunVidsearch, tmp_path: Path) -> None:

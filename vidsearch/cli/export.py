@@ -25,6 +25,15 @@ HEADERS = ("#", "start", "end", "more", "file")
 Folder = Annotated[
     Path | None, typer.Option("--to", parser=options.given_path, metavar="DIR", help="Write a clip of each hit here.")
 ]
+TimelineFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--timeline",
+        parser=options.given_path,
+        metavar="FILE",
+        help="Write a timeline: .edl, .fcpxml, .otio, .xml (Premiere), .m3u, .vtt or .csv.",
+    ),
+]
 Pad = Annotated[float, typer.Option("--pad", min=0, metavar="SECONDS", help="So much more before and after each hit.")]
 Copy = Annotated[
     bool,
@@ -41,6 +50,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are t
 def export(
     hits: chosen_hits.Hits,
     folder: Folder = None,
+    timeline: TimelineFile = None,
     pad: Pad = 0.0,
     copy: Copy = True,
     audio: Audio = "keep",
@@ -48,19 +58,38 @@ def export(
     force: Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Cut hits into files.
+    """Cut hits into files, or hand them on to an editing program as a timeline.
 
     Sound, subtitles, rotation, colour and recording date are kept. Your videos are only read.
 
     Examples: vidsearch export 1-3 --to clips --pad 1; vidsearch export all --to clips --precise;
-    vidsearch query --jsonl "red car" | vidsearch export - --to clips
+    vidsearch export all --timeline cut.fcpxml; vidsearch query --jsonl "red car" | vidsearch export - --to clips
     """
     from vidsearch.editing.export import CutOptions
+    from vidsearch.editing.handing_on import check_kind
 
-    if folder is None:
-        raise typer.BadParameter("say where the clips go: --to DIR")
+    if folder is None and timeline is None:
+        raise typer.BadParameter("say where the clips go: --to DIR, or write a --timeline FILE")
+    if folder is not None and timeline is not None and as_json:
+        raise typer.BadParameter("--json is about clips; write the --timeline in a run of its own")
+    if timeline is not None:
+        check_kind(timeline)
     wanted = CutOptions("copy" if copy else "precise", pad, audio == "keep", sort, force)
-    _export_clips(chosen_hits.chosen(hits), options.absolute(folder), wanted, as_json=as_json)
+    found = chosen_hits.chosen(hits)
+    if timeline is not None:
+        _write_timeline(found, options.absolute(timeline), wanted)
+    if folder is not None:
+        _export_clips(found, options.absolute(folder), wanted, as_json=as_json)
+
+
+def _write_timeline(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
+    from vidsearch.editing.export import ordered
+    from vidsearch.editing.handing_on import hand_on
+
+    done = hand_on(ordered(hits, wanted.order), target, pad_s=wanted.pad_s, overwrite=wanted.overwrite)
+    for remark in done.remarks:
+        show.say(f"vidsearch: {remark}")
+    show.say(f"{done.events} {'moment' if done.events == 1 else 'moments'} in {show.place(target)}.")
 
 
 def _export_clips(hits: list[Hit], folder: Path, wanted: CutOptions, *, as_json: bool) -> None:

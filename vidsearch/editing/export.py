@@ -75,22 +75,25 @@ def plan_clips(hits: Sequence[Hit], folder: Path, options: CutOptions) -> list[P
 
     Raises VideoError for a source that cannot be read, VidsearchError if a file is in the way.
     """
-    ordered = list(hits)
-    if options.order == "time":
-        ordered.sort(key=lambda hit: (str(hit.path), hit.start_s))
+    in_order = ordered(hits, options.order)
     containers: dict[Path, Container] = {}
     clips = []
-    for position, hit in enumerate(ordered, start=1):
+    for position, hit in enumerate(in_order, start=1):
         if hit.path not in containers:
             with open_source(hit.path, sound=options.sound) as source:
                 find = container_for_copy if options.mode == "copy" else container_for_encoding
                 containers[hit.path] = find(source)
         container = containers[hit.path]
         span = padded(hit, options.pad_s)
-        name = clip_name(position, len(ordered), hit.path, span.start_s, span.end_s, container.suffix)
+        name = clip_name(position, len(in_order), hit.path, span.start_s, span.end_s, container.suffix)
         clips.append(PlannedClip(hit, span, folder / name, container))
     check_targets([clip.target for clip in clips], [hit.path for hit in hits], overwrite=options.overwrite)
     return clips
+
+
+def ordered(hits: Sequence[Hit], order: Order) -> list[Hit]:
+    """As they are ranked, or by video and time."""
+    return list(hits) if order == "rank" else sorted(hits, key=lambda hit: (str(hit.path), hit.start_s))
 
 
 def padded(hit: Hit, pad_s: float) -> Span:

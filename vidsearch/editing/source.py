@@ -15,7 +15,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidsearch.errors import VideoError
-from vidsearch.video.header import opened, packets_of, probe, refused
+from vidsearch.video.header import Header, opened, packets_of, probe, refused
 from vidsearch.video.messages import shown
 
 # Containers without presentation times: a picture is shown when it is decoded.
@@ -40,8 +40,17 @@ class Span:
 class Source:
     """A video file that clips are cut from."""
 
-    def __init__(self, path: Path, container: av.container.InputContainer, video: VideoStream, *, sound: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        container: av.container.InputContainer,
+        video: VideoStream,
+        *,
+        sound: bool,
+    ) -> None:
         self.path = path
+        self.header = header
         self.container = container
         self.video = video
         self.demuxer = container.format.name.split(",")[0]
@@ -179,8 +188,8 @@ def open_source(path: Path, *, sound: bool) -> Iterator[Source]:
     try:
         with path.open("rb"):
             pass
-        probe(path)
+        header = probe(path)
     except OSError as error:
         raise refused(path, error) from error
     with opened(path) as (container, video):
-        yield Source(path, container, video, sound=sound)
+        yield Source(path, header, container, video, sound=sound)
