@@ -5,7 +5,7 @@ On a CPU its weights are packed (`models/qwen2/packed.py`); on an accelerator th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from vidsearch.models.mobilevideogpt.model import MobileVideoGPT
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.decode_step import DecodeStep, step_for
 from vidsearch.models.qwen2.generation import Backend
+from vidsearch.models.qwen2.joined_layers import join_layers
 from vidsearch.models.qwen2.linears import WeightFormat
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
@@ -100,6 +101,7 @@ class DeviceBackend:
             part.to(device, self.dtype)
         if not network.lm_config.tie_word_embeddings:
             network.lm_head.to(device, self.dtype)
+        self._layers = join_layers(network)
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -112,9 +114,29 @@ class DeviceBackend:
 
     @torch.inference_mode()
     def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
-        cache.reserve(cache.length + 1)
-        if self._step is None or not self._step.fits(cache):
-            self._step = step_for(self._network, cache)
-        logits = self._step(token, cache.length)
+        logits = self._step_for(cache, 1)(token, cache.length)
         cache.advance(1)
         return logits
+
+    @torch.inference_mode()
+    def greedy_tokens(
+        self, prompt: Tensor, cache: KeyValueCache, *, repetition_penalty: float, most: int
+    ) -> Iterator[int]:
+        """See `GreedyBackend`. While a token is read, the step after it already runs; its last one is for nothing."""
+        logits = self.logits(prompt, cache)
+        step = self._step_for(cache, most + 1)
+        yield step.begin(logits, cache.length, repetition_penalty)
+        ahead = step.advance()
+        while True:
+            following = step.advance()
+            token = ahead()
+            cache.advance(1)
+            yield token
+            ahead = following
+
+    def _step_for(self, cache: KeyValueCache, more: int) -> DecodeStep:
+        """The step for a cache with memory for so many positions more."""
+        cache.reserve(cache.length + more)
+        if self._step is None or not self._step.fits(cache):
+            self._step = step_for(self._network, self._layers, cache)
+        return self._step

@@ -1,41 +1,54 @@
-"""One token through a decoder with shapes and memory that stay the same from token to token.
+"""One token through a decoder with shapes and memory that stay the same, from the token before to the token after.
 
 A plain step attends to as many keys as there are, so each token brings shapes that were not there before: kernels are
-chosen anew, and nothing can be recorded. Here all of the cache's memory is attended to, with what is not yet filled
-masked, and where to write comes from the device. Such a step can be captured as a CUDA graph, which starts some 400
-kernels as one; `GraphedStep` does, `DecodeStep` runs the same operations one by one and is what tests compare.
+chosen anew, and nothing can be recorded. Here all of the cache's memory may be attended to, with what is not yet filled
+masked; where to write, and which token goes in, comes from the device, and so does the choice of the next one. Such a
+step can be captured as a CUDA graph, which starts some 200 kernels as one and never waits for Python: `GraphedStep`
+does, and starts the next step before it looks at the last one's token. `DecodeStep` runs the same operations one by one
+and is what tests compare.
 
-Axes: K positions that the cache has memory for, H key-value heads, h head width, V vocabulary; one sequence.
+Axes: K positions that the cache has memory for, V vocabulary, D width; one sequence.
 """
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from vidsearch.models.qwen2.cache import KeyValueCache
-from vidsearch.models.qwen2.decoder import CausalLanguageModel, rotary_embedding
+from vidsearch.models.qwen2.decoder import CausalLanguageModel
+from vidsearch.models.qwen2.joined_layers import JoinedLayer
+from vidsearch.models.qwen2.step_operations import StepOperations, TorchOperations
 
-_WARM_UP = 2  # runs before the capture: libraries allocate and choose kernels at the first
+log = logging.getLogger(__name__)
+
+ReadToken = Callable[[], int]
 
 
 class DecodeStep:
-    """Token and position → logits; writes the position's keys and values into the memory of `cache`."""
+    """Writes each position's keys and values into the memory of one cache."""
 
-    def __init__(self, network: CausalLanguageModel, cache: KeyValueCache) -> None:
-        """Of a cache that holds a prompt. What it has memory for and does not hold is set to zero: 0 · NaN is NaN."""
-        self._network = network
+    def __init__(self, network: CausalLanguageModel, layers: Sequence[JoinedLayer], cache: KeyValueCache) -> None:
+        """Of a cache that holds a prompt. What it has memory for and does not hold is set to zero: 0 · NaN is NaN.
+
+        `layers` are those of the network (`join_layers`).
+        """
+        self._network, self._layers = network, layers
         self._memory = cache.memory
         for memory in self._memory:
             memory[:, :, :, cache.length :] = 0
         like = self._memory[0]
-        capacity = like.shape[3]
+        config = network.lm_config
+        self._table = network.model.embed_tokens.weight.detach()
+        self._head = self._table if config.tie_word_embeddings else network.lm_head.weight.detach()
+        self._norm = network.model.norm.weight.detach()
+        self._operations = self._make_operations(like)
         self._token, self._position = (torch.zeros(1, dtype=torch.long, device=like.device) for _ in range(2))
-        self._numbers = torch.arange(capacity, device=like.device)
-        self._cos, self._sin = rotary_embedding(network.lm_config, 0, capacity, like)  # (K, h) each
-        self._visible = torch.zeros(1, capacity, dtype=like.dtype, device=like.device)
-
-    length = 0  # as a `Cache`: positions are counted by the cache whose memory this is
+        self._penalty = torch.ones((), device=like.device)
+        self._given = torch.zeros(config.vocab_size, dtype=torch.bool, device=like.device)
 
     def fits(self, cache: KeyValueCache) -> bool:
         """Whether this step writes to the memory of `cache`."""
@@ -45,60 +58,118 @@ class DecodeStep:
         """→ (V,) logits after `token`, which is number `position`, counted from 0; valid until the next call."""
         self._token.fill_(token)
         self._position.fill_(position)
-        return self._run()
+        self._run()
+        return self._logits
 
-    def _run(self) -> Tensor:
-        return self._forward()
+    def begin(self, logits: Tensor, position: int, penalty: float) -> int:
+        """Choose the first token of an answer from (V,) logits; it will be number `position`."""
+        self._position.fill_(position)
+        self._penalty.fill_(penalty)
+        self._given.zero_()
+        self._choose(logits)
+        return int(self._token)
+
+    def advance(self) -> ReadToken:
+        """Put the token chosen last into the memory and choose the next one; what is returned waits for it."""
+        self._run()
+        token = self._token.clone()
+        return lambda: int(token)
+
+    def _make_operations(self, like: Tensor) -> StepOperations:
+        return TorchOperations(self._network.lm_config, like.shape[3], like)
+
+    def _run(self) -> None:
+        """The token and its position → logits, the token likeliest after it, and the position after it."""
+        self._logits = self._forward()
+        self._choose(self._logits)
+        self._position += 1
 
     def _forward(self) -> Tensor:
-        model = self._network.model
-        cos_sin = (self._cos.index_select(0, self._position), self._sin.index_select(0, self._position))
-        hidden = self._numbers > self._position  # (K,)
-        mask = self._visible.masked_fill(hidden, float("-inf"))
-        x = model.embed_tokens(self._token.unsqueeze(0)).to(self._visible.dtype)  # (1, 1, D)
-        for layer in model.layers:
-            x = layer(x, cos_sin, mask, self)
-        return self._network.head(model.normed(x))[0, -1]
+        run = self._operations
+        x = self._table.index_select(0, self._token)  # (1, D)
+        for layer, memory in zip(self._layers, self._memory, strict=True):
+            states = run.linear(x, layer.qkv, bias=layer.qkv_bias, norm=layer.before_attention)
+            x = run.add_linear(run.attend(states, memory, self._position), layer.out, x)
+            x = run.add_linear(run.gated(x, layer.gate_up, layer.before_mlp), layer.down, x)
+        return run.linear(x, self._head, norm=self._norm)[0]
 
-    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, H, 1, h) new ones of one layer → (1, H, K, h): all of its memory."""
-        memory = self._memory[layer]
-        memory.index_copy_(3, self._position, torch.stack((keys, values)))
-        return memory[0], memory[1]
-
-    def advance(self, positions: int) -> None:
-        """Nothing: the owner of the memory counts."""
+    def _choose(self, logits: Tensor) -> None:
+        """The likeliest token, those of this answer made less likely: `apply_repetition_penalty`, on the device."""
+        logits = logits.float()
+        smaller = torch.where(logits < 0, logits * self._penalty, logits / self._penalty)
+        self._token.copy_(torch.where(self._given, smaller, logits).argmax(0, keepdim=True))
+        self._given.index_fill_(0, self._token, True)
 
 
 class GraphedStep(DecodeStep):
-    """A `DecodeStep` on a CUDA device, captured at its first call and replayed from then on."""
+    """A `DecodeStep` on a CUDA device, captured at its first run and replayed from then on."""
 
     _graph: torch.cuda.CUDAGraph | None = None
 
-    def _run(self) -> Tensor:
+    def advance(self) -> ReadToken:
+        """See `DecodeStep.advance`: the token comes by one small copy, while the next step may already run."""
+        self._run()
+        token = torch.empty(1, dtype=torch.long, pin_memory=True)
+        token.copy_(self._token, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        copied.record()
+
+        def read() -> int:
+            copied.synchronize()
+            return int(token)
+
+        return read
+
+    def _make_operations(self, like: Tensor) -> StepOperations:
+        try:
+            from vidsearch.models.qwen2.step_kernels import KernelOperations
+        except ImportError:  # Triton comes with torch on Linux alone
+            return super()._make_operations(like)
+        return KernelOperations(self._network.lm_config, like.shape[3], like)
+
+    def _run(self) -> None:
         if self._graph is None:
             self._capture()
         assert self._graph is not None
         self._graph.replay()
-        return self._logits
 
     def _capture(self) -> None:
+        """Runs before the capture write the same keys and values; what the choice changes is put back."""
+        kept = [tensor.clone() for tensor in self._state]
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._token.device):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP):  # writes the same keys and values each time
-                    self._forward()
+                try:
+                    super()._run()
+                except Exception as error:  # of Triton: no C compiler, say
+                    if isinstance(self._operations, TorchOperations):
+                        raise
+                    log.warning("decoding without kernels of its own, more slowly: %s", error)
+                    self._operations = super()._make_operations(self._memory[0])
+                    super()._run()
+                self._put_back(kept)
             torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(graph):
-                self._logits = self._forward()
+                super()._run()
+        self._put_back(kept)
         self._graph = graph
 
+    @property
+    def _state(self) -> tuple[Tensor, ...]:
+        """What a run changes beside keys and values."""
+        return self._token, self._position, self._given
 
-def step_for(network: CausalLanguageModel, cache: KeyValueCache) -> DecodeStep:
+    def _put_back(self, kept: Sequence[Tensor]) -> None:
+        for tensor, before in zip(self._state, kept, strict=True):
+            tensor.copy_(before)
+
+
+def step_for(network: CausalLanguageModel, layers: Sequence[JoinedLayer], cache: KeyValueCache) -> DecodeStep:
     """The step that is fastest where the cache's memory is."""
-    return (GraphedStep if cache.memory[0].device.type == "cuda" else DecodeStep)(network, cache)
+    kind = GraphedStep if cache.memory[0].device.type == "cuda" else DecodeStep
+    return kind(network, layers, cache)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

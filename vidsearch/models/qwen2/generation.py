@@ -6,7 +6,7 @@ Axes: L positions, d the language model's width, V vocabulary; one sequence.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,17 @@ class Backend(Protocol):
 
     def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
         """The same for one token after the cache's positions, of which there are some; valid until the next call."""
+        ...
+
+
+@runtime_checkable
+class GreedyBackend(Backend, Protocol):
+    """A backend that also chooses the likeliest tokens itself, without one step waiting for another's token."""
+
+    def greedy_tokens(
+        self, prompt: Tensor, cache: KeyValueCache, *, repetition_penalty: float, most: int
+    ) -> Iterator[int]:
+        """As `_sampled` with a greedy sampler, for at most so many tokens."""
         ...
 
 
@@ -63,10 +74,8 @@ class Generation:
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[int]:
-        logits = self._backend.logits(self._prompt, self._cache)
-        self.unread = []
-        while self.tokens < self._max_new_tokens:
-            token = self._sampler(logits)
+        for token in self._chosen():
+            self.unread = []
             if token in self._stop_ids:
                 self.finish_reason = "stop"
                 return
@@ -76,7 +85,29 @@ class Generation:
             if self._cache.length >= self._context:
                 self.finish_reason = "context"
                 return
-            if self.tokens < self._max_new_tokens:
-                logits = self._backend.next_logits(token, self._cache)
-                self.unread = []
+            if self.tokens >= self._max_new_tokens:
+                break
         self.finish_reason = "length"
+
+    def _chosen(self) -> Iterator[int]:
+        """The tokens after the prompt; whoever wants the next one has the one before put into the cache."""
+        if self._max_new_tokens < 1:
+            self._backend.logits(self._prompt, self._cache)
+            self.unread = []
+            return iter(())
+        backend, sampler = self._backend, self._sampler
+        if sampler.greedy and isinstance(backend, GreedyBackend):
+            most = min(self._max_new_tokens, max(1, self._context - self._cache.length))
+            return backend.greedy_tokens(
+                self._prompt, self._cache, repetition_penalty=sampler.repetition_penalty, most=most
+            )
+        return _sampled(backend, self._prompt, self._cache, sampler)
+
+
+def _sampled(backend: Backend, prompt: Tensor, cache: KeyValueCache, sampler: Sampler) -> Iterator[int]:
+    """Tokens without end."""
+    logits = backend.logits(prompt, cache)
+    while True:
+        token = sampler(logits)
+        yield token
+        logits = backend.next_logits(token, cache)

@@ -12,7 +12,7 @@ class Sampler:
     def __init__(self, *, temperature: float = 0.0, repetition_penalty: float = 1.0, seed: int | None = None) -> None:
         """`temperature` 0 is greedy. `seed` None draws differently each time."""
         self._temperature = temperature
-        self._penalty = repetition_penalty
+        self.repetition_penalty = repetition_penalty
         self._given: list[int] = []
         self._generator = torch.Generator()
         if seed is None:
@@ -20,10 +20,15 @@ class Sampler:
         else:
             self._generator.manual_seed(seed)
 
+    @property
+    def greedy(self) -> bool:
+        """Whether it always chooses the likeliest token."""
+        return self._temperature == 0
+
     def __call__(self, logits: Tensor) -> int:
         """(V,) → a token. The penalty acts on tokens of this answer alone, as in the reference."""
-        logits = apply_repetition_penalty(logits, self._given, self._penalty)
-        if self._temperature == 0:
+        logits = apply_repetition_penalty(logits, self._given, self.repetition_penalty)
+        if self.greedy:
             token = int(logits.argmax())
         else:
             chances = torch.softmax(logits.float().cpu() / self._temperature, dim=-1)
