@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig
@@ -25,6 +25,8 @@ class MobileCLIPEncoder:
         for parameter in self.network.parameters():
             if parameter.ndim == 4:  # a convolution's kernel
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if device.type == "cuda":
+            _use_kernels(self.network)
         self.batch_clips = batch_clips(device, self.network.config)
         self._dtype = dtype
 
@@ -33,6 +35,14 @@ class MobileCLIPEncoder:
         preprocessing = self.network.config.preprocessing
         x = normalise_pixels(pixels, preprocessing.mean, preprocessing.std)  # float32, rounded once by the cast
         return self.network.encode_clips(x.to(self._dtype))
+
+
+def _use_kernels(network: nn.Module) -> None:
+    try:
+        from vidsearch.models.mobileviclip.gpu_kernels import use_kernels
+    except ImportError:  # Triton comes with torch on Linux alone
+        return
+    use_kernels(network)
 
 
 def batch_clips(device: torch.device, config: MobileCLIPConfig) -> int:
