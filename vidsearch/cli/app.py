@@ -17,7 +17,24 @@ import typer
 from typer.main import get_command
 
 from vidsearch import __version__
-from vidsearch.cli import ask, evaluate, export, health, index, info, models, query, remove, serve, show, train, videos
+from vidsearch.cli import (
+    ask,
+    config,
+    evaluate,
+    export,
+    health,
+    index,
+    info,
+    models,
+    options,
+    query,
+    remove,
+    serve,
+    show,
+    train,
+    videos,
+)
+from vidsearch.cli.configured import apply_config, said_in_config
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
@@ -41,6 +58,7 @@ app.command("videos")(videos.videos)
 app.command("remove")(remove.remove)
 app.command("info")(info.info)
 app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
 app.command("doctor")(health.doctor)
 app.command("check")(health.check)
 app.command("rebuild")(health.rebuild)
@@ -58,16 +76,19 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def global_options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv for debugging.")] = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    apply_config(context)
 
 
 class _PrintableFormatter(logging.Formatter):
@@ -85,6 +106,7 @@ def _command() -> Callable[..., Any]:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code; every message for a person goes to stderr."""
+    show.speak_again()
     try:
         with needing("this command"):
             code = _command()(args=arguments, standalone_mode=False)
@@ -92,11 +114,11 @@ def run(arguments: list[str] | None = None) -> int:
         show.say_error(error)
         return error.exit_code
     except typer.TyperException as error:  # wrong usage, with typer's own hint
-        error.message = show.printable_lines(error.message)
+        error.message = show.printable_lines(error.message) + said_in_config(error)
         error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so
         for name in sys.argv[1:] if arguments is None else arguments:
             if name.startswith("-") and os.path.lexists(name):
-                show.say(f"vidsearch: There is a file {name} here; write ./{name} for it.")
+                show.warn(f"vidsearch: There is a file {name} here; write ./{name} for it.")
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -107,7 +129,7 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise
-        show.say(f"vidsearch: The output cannot be written ({error.strerror}).")
+        show.warn(f"vidsearch: The output cannot be written ({error.strerror}).")
         show.leave_stdout()
         return VidsearchError.exit_code
     return code if isinstance(code, int) else 0

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vidsearch.cli import show
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -23,7 +25,7 @@ class Counting:
 
     def at(self, done: int, total: int) -> None:
         """Show how far it is; the first call starts the bar."""
-        if not sys.stderr.isatty():
+        if show.is_quiet() or not sys.stderr.isatty():
             return
         if self._progress is None or self._task is None:
             self._progress, self._task = self._start(total)

@@ -69,7 +69,9 @@ class FetchReport:
             from rich.progress import TransferSpeedColumn as SpeedColumn
 
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), SpeedColumn())
-            self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+            self._progress = Progress(
+                *columns, TimeRemainingColumn(), console=Console(stderr=True, quiet=show.is_quiet())
+            )
             self._progress.start()
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=size_bytes)

@@ -64,7 +64,7 @@ class HitAsker:
             raise
         except VidsearchError as error:
             self.failed = True
-            show.say(f"vidsearch: {error}")
+            show.warn(f"vidsearch: {error}")
 
     def _outcomes(self, hit: Hit) -> Iterator[AskOutcome]:
         """What is to come about a hit. Raises what opening the model does; about the hit nothing is done yet."""

@@ -64,6 +64,7 @@ def index(
     device: options.Device = "auto",
     runtime: options.Runtime = "auto",
     decoder_memory: options.DecoderMemory = None,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Walk folders in place and index every video that is new or has changed.

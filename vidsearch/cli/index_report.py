@@ -87,7 +87,7 @@ class IndexReport:
             case VideoFailed(path, _, message):
                 self.failed.append(outcome)
                 self._file_done(str(path))
-                show.say(message)
+                show.warn(message)
             case DamagedElsewhere(paths):
                 self.damaged_elsewhere = paths
 
@@ -108,7 +108,7 @@ class IndexReport:
             )
 
     def _start_progress(self, total_bytes: int) -> None:
-        if not self.live:
+        if not self.live or show.is_quiet():
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -147,7 +147,7 @@ class IndexReport:
             size = show.size_text(sum(file.size_bytes for file in plan.to_index))
             show.say(f"{root}: {_count(len(plan.to_index), 'video')} to index ({size}){_rest_of(plan)}.")
         if self.damaged_elsewhere:
-            show.say(_damaged(self.damaged_elsewhere))
+            show.warn(_damaged(self.damaged_elsewhere))
         show.say("Nothing was changed (--dry-run).")
 
     def _say_summary(self) -> None:
@@ -162,10 +162,10 @@ class IndexReport:
             parts += [f"{others} {'place' if others == 1 else 'places'} could not be read; see above."]
         damaged = [item for item in self.indexed if item.facts.damage]
         for item in damaged:
-            show.say(show.about(item.file.path, item.facts.damage))
+            show.warn(show.about(item.file.path, item.facts.damage))
         show.say(" ".join(parts))
         if self.damaged_elsewhere:
-            show.say(_damaged(self.damaged_elsewhere))
+            show.warn(_damaged(self.damaged_elsewhere))
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of the run so far."""

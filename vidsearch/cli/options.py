@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch import dirs, files
+from vidsearch import dirs, files, settings
+from vidsearch.cli import show
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 
@@ -42,6 +43,10 @@ def typed_text(text: str) -> str:
 
 Model = Annotated[
     str, typer.Option("--model", "-m", envvar="VIDSEARCH_MODEL", metavar="NAME", help="The model to search with.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=show.keep_quiet, help="Print results and errors alone."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Under = Annotated[
@@ -78,18 +83,23 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 def search_model() -> str:
-    """The model that searches for a command without --model: variable, then default."""
-    return os.environ.get("VIDSEARCH_MODEL") or DEFAULT_MODEL
+    """The model that searches for a command without --model: variable, then config file, then default."""
+    return os.environ.get("VIDSEARCH_MODEL") or settings.load().shared().get("model") or DEFAULT_MODEL
 
 
 def ask_model(given: str | None) -> str:
-    """The model that answers for a command where it is not the first thing: flag, then variable, then default."""
-    return given or os.environ.get("VIDSEARCH_ASK_MODEL") or DEFAULT_ANSWERING_MODEL
+    """The model that answers for a command where it is not the first thing: flag, variable, config file, default."""
+    return (
+        given
+        or os.environ.get("VIDSEARCH_ASK_MODEL")
+        or settings.load().shared().get("ask-model")
+        or DEFAULT_ANSWERING_MODEL
+    )
 
 
 def device_of_environment() -> str:
-    """`VIDSEARCH_DEVICE` for a command without --device; BadParameter where it names none."""
-    return _known_device(os.environ.get("VIDSEARCH_DEVICE") or "auto")
+    """The device for a command without --device: variable, config file, auto. BadParameter where it is none."""
+    return _known_device(os.environ.get("VIDSEARCH_DEVICE") or settings.load().shared().get("device") or "auto")
 
 
 Runtime = Annotated[

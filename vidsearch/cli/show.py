@@ -57,8 +57,34 @@ def leave_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_quiet = False
+
+
+def keep_quiet(wanted: bool = True) -> bool:
+    """From now on only results and errors are written (-q); callback of the option, hence the value given back."""
+    global _quiet
+    _quiet = _quiet or wanted
+    return wanted
+
+
+def speak_again() -> None:
+    """For a process that runs another command line."""
+    global _quiet
+    _quiet = False
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 def say(text: str) -> None:
-    """To stderr: everything that is not a result. A stderr that takes nothing is no reason to stop."""
+    """To stderr, unless -q was given: everything that is neither a result nor an error."""
+    if not _quiet:
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """To stderr, -q or not: an error. A stderr that takes nothing is no reason to stop."""
     with suppress(OSError):
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
@@ -67,11 +93,11 @@ def say(text: str) -> None:
 def say_error(error: VidsearchError) -> None:
     """What is wrong, and the ways on, a line each."""
     if not error.ways:
-        say(f"vidsearch: {error}")
+        warn(f"vidsearch: {error}")
         return
-    say(f"vidsearch: {str(error).rstrip('.')}. Do one of these:")
+    warn(f"vidsearch: {str(error).rstrip('.')}. Do one of these:")
     for way in error.ways:
-        say(f"  {way}")
+        warn(f"  {way}")
 
 
 def about(path: Path, sentence: str | None) -> str:
