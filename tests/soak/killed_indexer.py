@@ -34,7 +34,7 @@ from vidsearch.video.pool import DecodeFailed
 from vidsearch.video.worker import serve
 from vidsearch.workflows.index import IndexOptions, VideoFailed, VideoIndexed, index_folders
 
-_EXACT_BELOW = 8  # windows: so that the index file is written, too
+_EXACT_BELOW = 8  # windows: so that the index files are written, too
 
 
 class OwnProcessExecutor:
@@ -70,7 +70,7 @@ def index(home: Path, folder: Path, said: int, *, workers: bool) -> None:
     """What `vidsearch index` does; each outcome is a line in the pipe `said`."""
     options = IndexOptions(ColourEmbedder.model, ColourEmbedder.frame_spec)
     executor = PooledExecutor if workers else OwnProcessExecutor
-    with Library.open(home, exact_below=_EXACT_BELOW) as library:
+    with Library.open(home, exact_below=_EXACT_BELOW, graph_from=_EXACT_BELOW) as library:
         for outcome in index_folders([folder], library, ColourEmbedder, options, open_executor=executor):
             line: list[str] = []
             match outcome:
