@@ -10,16 +10,18 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import VidsearchError
+from vidsearch.query_text.writing import format_query
 from vidsearch.records import Hit
 from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
     from vidsearch.answering.interface import EncodedClip
-    from vidsearch.records import VideoRow
+    from vidsearch.records import Query, VideoRow
     from vidsearch.store.interface import LibraryInfo, ModelInfo
     from vidsearch.workflows.ask import AskOutcome
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
@@ -33,6 +35,11 @@ def name_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
+def query(asked: Query, model: str) -> dict[str, Any]:
+    """What was asked: `query` for people, `written` in the form that `vidsearch query` takes."""
+    return {"query": asked.text, "written": format_query(asked), "model": model}
+
+
 def hit(found: Hit, levels: Levels) -> dict[str, Any]:
     """A moment that a query found; `levels` are those of the hit's model."""
     return {
@@ -42,9 +49,11 @@ def hit(found: Hit, levels: Levels) -> dict[str, Any]:
         "end_s": round(found.end_s, 3),
         "best_s": round(found.best_s, 3),
         "score": round(found.score, 4),
-        "level": match_level(found.score, levels),
+        "level": match_level(found, levels),
         "model": found.model,
         "offline": found.offline,
+        "date": None if found.date_s is None else datetime.fromtimestamp(found.date_s, UTC).isoformat(),
+        "date_from": "container" if found.date_recorded else "file",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 VideoState = Literal["indexed", "failed", "offline"]
 ReaderName = Literal["decord", "pyav"]
 Fit = Literal["squash", "centre-crop", "inside", "as-is"]
+SortBy = Literal["score", "time", "date", "name"]
+GroupBy = Literal["video"]
 # Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
 # positions (context), or it was left before its end (interrupted).
 FinishReason = Literal["stop", "length", "context", "interrupted"]
+
+
+PICTURE_SIDE = 8  # of the grey picture that is kept of each window
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class VideoFacts:
     reader: ReaderName
     damage: str | None = None  # one sentence when only a part could be read ("partial"), else None
     stated_s: float | None = None  # the length that the container states, sound included; not to be believed
+    recorded_s: float | None = None  # when it was recorded, after the container, in seconds of Unix time
 
     @property
     def duration_s(self) -> float:
@@ -110,48 +117,167 @@ class IndexedVideo:
     vectors: NDArray[np.floating]  # (windows, E), of any length but zero
     model: str
     window_spec: WindowSpec
+    pictures: NDArray[np.uint8] | None = None  # (windows, 8, 8) grey, what each looks like; None: not known
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Something to look for, in words. `weight` is its share in the sum of the terms' vectors.
-
-    Other kinds of term (a picture, a range of a clip, a hit) are classes of their own beside this one.
-    """
+    """Something to look for, in words. `weight`: its share in the sum of the terms' vectors; below 0: what to avoid."""
 
     text: str
     weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class LikeFile:
+    """Something that looks like a picture, or like a video from `start_s` to `end_s` (None: its ends)."""
+
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+    weight: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """As it is shown to people."""
+        return f"like {self.path.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LikeHit:
+    """Something that looks like a hit of the last query, by its number."""
+
+    number: int
+    weight: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """As it is shown to people."""
+        return f"like hit {self.number}"
+
+
+AnyTerm = Term | LikeFile | LikeHit
+
+
+@dataclass(frozen=True, slots=True)
 class Under:
-    """Only videos at or below `path`, which is absolute."""
+    """Only videos at or below `path`, which is absolute in the library."""
 
     path: Path
 
 
-Filter = Under  # the union of all kinds of filter; a video is searched if it passes every filter of a query
+@dataclass(frozen=True, slots=True)
+class NotUnder:
+    """No videos at or below `path`."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Only files whose name fits a pattern with * and ?, in which upper and lower case are the same."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suffix:
+    """Only files whose name ends with a dot and this, in lower case: `mp4`."""
+
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """Only videos that this reader decoded."""
+
+    reader: ReaderName
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Only videos recorded at `moment` or later. Local time where it names no zone."""
+
+    moment: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Only videos recorded before `moment`. Local time where it names no zone."""
+
+    moment: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MinDuration:
+    """Only videos of this length or longer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDuration:
+    """Only videos of this length or shorter."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MinHeight:
+    """Only videos whose upright picture has so many rows or more."""
+
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutVideos:
+    """None of the videos with these numbers in the library: a search that goes deeper leaves them out."""
+
+    ids: frozenset[int]
+
+
+# In a Query, filters of one of these kinds are alternatives to each other: folders, names, endings, readers.
+Alternative = Under | Named | Suffix | ReadBy
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Only videos that pass one of these filters: how a search is told of alternatives."""
+
+    filters: tuple[Alternative, ...]
+
+
+# The union of all kinds of filter; a search finds the videos that pass every filter it is given.
+Filter = Alternative | NotUnder | Since | Before | MinDuration | MaxDuration | MinHeight | AnyOf | LeftOutVideos
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """What to look for, in which videos, and how much of it to show.
 
-    `top` moments, at most `per_video` of one video, only those that score `min_score` or more. `exact` compares with
-    every window, whatever the size of the library.
+    `top` moments (videos, where `group` is "video"), at most `per_video` of one video, only those that score
+    `min_score` or more. `sort` is the order in which these are shown: the best first, by file and time, the newest
+    video first, or by the file's name. `duplicates`: moments that show the same footage each count. `sources`: what
+    terms are like may be among the hits. `exact` compares with every window, whatever the size of the library. The
+    package `query_text` has the form that people write.
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[AnyTerm, ...]
     filters: tuple[Filter, ...] = ()
     top: int = 10
     per_video: int = 3
     min_score: float | None = None
     exact: bool = False
+    sort: SortBy = "score"
+    group: GroupBy | None = None
+    duplicates: bool = False
+    sources: bool = True
 
     @property
     def text(self) -> str:
-        """The query as it is shown to people."""
-        return " + ".join(term.text for term in self.terms)
+        """What is looked for, as it is shown to people: `a dog + snow - a beach`."""
+        pieces = [("- " if term.weight < 0 else "+ ") + term.text for term in self.terms]
+        return " ".join(pieces).removeprefix("+ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +291,20 @@ class ScoredWindow:
     score: float
     offline: bool = False
     fingerprint: str | None = None  # of the video's content
+    date_s: float | None = None  # when the video was recorded, in seconds of Unix time
+    date_recorded: bool = False  # the container says so; else it is when the file was last written
+    judged: float | None = None  # the cosine by which its level is told, where that is not the score
+
+
+@dataclass(frozen=True, slots=True)
+class WindowVectors:
+    """The windows of a video in a library, and what a model made of them."""
+
+    file: VideoFile  # as it was indexed
+    fingerprint: str | None
+    spans_s: NDArray[np.float64]  # (n, 2): start and end
+    vectors: NDArray[np.float32]  # (n, E), unit length
+    pictures: NDArray[np.uint8] | None = None  # (n, 8, 8) grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +320,10 @@ class Hit:
     model: str
     offline: bool = False
     fingerprint: str | None = None  # of the content that it is a moment of
+    date_s: float | None = None  # when the video was recorded, in seconds of Unix time
+    date_recorded: bool = False  # the container says so; else it is when the file was last written
+    judged: float | None = None  # the cosine by which its level is told, where that is not the score
+    more: int = 0  # moments that show the same footage and are left out for it
 
 
 @dataclass(frozen=True, slots=True)

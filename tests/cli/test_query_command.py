@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
-from support import CLIPS, PROGRAM, RunVidsearch, environment, run_on_terminal
+from support import CLIPS, PROGRAM, RunVidsearch, environment, run_on_terminal, run_vidsearch
 
 
 @pytest.mark.parametrize("words", ["the of a", "The", "?!", "and then: it is"])
@@ -102,3 +103,82 @@ def test_a_narrow_terminal_breaks_no_time_and_paths_start_at_the_current_folder(
     wide = [*command[:2], 'cd "$0" && stty cols 100 && exec "$@"', *command[3:]]
     shown = run_on_terminal([*wide, "query", "a yellow star blinks", "-k", "1"], b"")[1]
     assert shown.splitlines()[1].split()[-1] == "clips/yellow-star-blinks.mp4"
+
+
+def paths(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return [Path(hit["path"]).name for hit in json.loads(done.stdout)["hits"]]
+
+
+def test_pieces_and_options_say_the_same(clips_library: Path, command: RunVidsearch) -> None:
+    by_pieces = command("query", "a red square", "--json", "--all", "--", "0.5:moving left", "-a yellow star")
+    by_options = command(
+        "query", "a red square", "--add", "0.5:moving left", "--subtract", "a yellow star", "--json", "--all"
+    )
+    assert by_pieces.stdout == by_options.stdout
+    answer = json.loads(by_pieces.stdout)
+    assert answer["query"] == "a red square + moving left - a yellow star"
+    assert answer["written"] == 'a red square 0.5:"moving left" -"a yellow star"'
+    assert all("yellow-star" not in name for name in paths(by_pieces))
+
+
+def test_a_mistake_in_a_query_is_shown_with_a_caret(clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", "red", "--", "since:2025-13")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == (
+        "vidsearch: since: there is no date 2025-13; write year-month-day, as in 2025-07-14.\n"
+        "  since:2025-13\n"
+        "        ^^^^^^^\n"
+    )
+    done = command("query", "red", "--since", "2025-13")
+    assert done.returncode == 2 and b"there is no date 2025-13" in done.stderr
+
+
+@pytest.mark.parametrize("pieces", [["-red"], ["--subtract", "red"]])
+def test_a_query_that_only_avoids_is_refused(pieces: list[str], clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", *(pieces if len(pieces) > 1 else ["--", *pieces]))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"says what to avoid and not what to look for" in done.stderr
+
+
+def test_filters_choose_the_videos(clips_library: Path, command: RunVidsearch) -> None:
+    done = command("query", "a red square", "--name", "red-*", "--ext", ".MP4", "--all", "--json")
+    assert paths(done) and all(name.startswith("red-") for name in paths(done))
+    assert command("query", "a red square", "--name", "zebra*").returncode == 1
+    two = command("query", "a", "red", "square", "--under", CLIPS / "red-square-left.mp4", "--under",
+                  CLIPS / "red-square-right.mp4", "--all", "--json")  # fmt: skip
+    assert sorted(paths(two)) == ["red-square-left.mp4", "red-square-right.mp4"]
+    long = command("query", "a red square", "--min-duration", "10", "--all", "--json")
+    assert {name.split("-")[0] for name in paths(long)} == {"long"}
+
+
+def test_hits_are_sorted_as_asked(clips_library: Path, command: RunVidsearch) -> None:
+    names = paths(command("query", "a red square", "--sort", "name", "--all", "--json"))
+    assert names == sorted(names) != paths(command("query", "a red square", "--all", "--json"))
+
+
+def test_verbose_says_where_a_date_is_from(clips_library: Path, command: RunVidsearch) -> None:
+    done = run_vidsearch("-v", "query", "a red square", "-k", "1", "--since", "2000")
+    assert b"hit 1: 20" in done.stderr and b"the time of its file" in done.stderr
+
+
+def test_a_query_is_like_a_clip_a_hit_and_a_picture(clips_library: Path, command: RunVidsearch, tmp_path: Path) -> None:
+    star = CLIPS / "yellow-star-blinks.mp4"
+    done = command("query", "--like", star, "-k", "2", "--json")
+    hit = json.loads(done.stdout)["hits"][0]
+    assert (hit["path"], round(hit["score"], 2), hit["level"]) == (str(star), 1.0, None)
+    assert paths(command("query", "--like", "1", "-k", "1", "--json")) == [star.name]
+    picture = tmp_path / "star.png"
+    with av.open(str(star)) as container:
+        frame = next(container.decode(video=0))
+        with av.open(str(picture), "w", format="image2") as out:
+            stream = out.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "rgb24"
+            out.mux(stream.encode(frame.reformat(format="rgb24")))
+            out.mux(stream.encode())
+    assert "yellow-star" in paths(command("query", f"like:{picture}", "-k", "1", "--json"))[0]
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(star.read_bytes())
+    done = command("query", f"like:{copy}@0-3", "-k", "1", "--json")
+    assert "yellow-star" in paths(done)[0]
+    done = command("query", f"like:{tmp_path / 'none.png'}")
+    assert done.returncode == 3 and b"cannot be read" in done.stderr

@@ -17,6 +17,7 @@ from typing import Any
 import typer
 
 from vidsearch.errors import VidsearchError
+from vidsearch.query_text.mistakes import QueryMistake
 
 _NEVER_WRAPPED = 14  # signs of a cell: numbers, times, levels; what is longer gives way on a narrow terminal
 
@@ -92,12 +93,24 @@ def warn(text: str) -> None:
 
 def say_error(error: VidsearchError) -> None:
     """What is wrong, and the ways on, a line each."""
+    if isinstance(error, QueryMistake):
+        _say_mistake(error)
+        return
     if not error.ways:
         warn(f"vidsearch: {error}")
         return
     warn(f"vidsearch: {str(error).rstrip('.')}. Do one of these:")
     for way in error.ways:
         warn(f"  {way}")
+
+
+def _say_mistake(mistake: QueryMistake) -> None:
+    """What is wrong with a written query, and under the query a caret at the place."""
+    before, at, after = (printable(text) for text in mistake.parts)
+    shown = QueryMistake("", before + at + after, len(before), len(before + at))
+    say(f"vidsearch: {mistake}")
+    say(f"  {shown.text}")
+    say(f"  {shown.caret}")
 
 
 def about(path: Path, sentence: str | None) -> str:

@@ -13,9 +13,9 @@ from vidsearch.timecode import TimeFormat, time_text
 from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
+    from vidsearch.cli.finding import Found
     from vidsearch.cli.hit_asker import HitAsker
     from vidsearch.records import Hit
-    from vidsearch.workflows.relevance import Levels
 
 HitsFormat = Literal["table", "json", "jsonl", "names", "names0"]  # names0: each ended by a NUL byte
 
@@ -24,25 +24,22 @@ HEADERS = ("#", "score", "match", "start", "end", "file")
 
 @dataclass(frozen=True, slots=True)
 class HitsShown:
-    """The hits of one query and how they are printed; `asker` answers questions about the best of them.
+    """The answer to a query and how it is printed; `asker` answers questions about the best hits."""
 
-    `left_out` says how many weaker ones are not among them.
-    """
-
-    text: str
-    model: str
-    hits: Sequence[Hit]
-    levels: Levels
-    left_out: int
+    found: Found
     time_format: TimeFormat
     asker: HitAsker | None = None
+
+    @property
+    def hits(self) -> Sequence[Hit]:
+        return self.found.hits
 
     def write(self, form: HitsFormat) -> None:
         """To stdout, each answer as it comes."""
         match form:
             case "json":
-                head = {"version": json_forms.VERSION, "query": self.text, "model": self.model}
-                show.write_json(head | {"hits": list(self._forms()), "left_out": self.left_out})
+                head = {"version": json_forms.VERSION} | json_forms.query(self.found.query, self.found.model)
+                show.write_json(head | {"hits": list(self._forms()), "left_out": self.found.left_out})
             case "jsonl":
                 for line in self._forms():
                     show.write_json(line)
@@ -54,7 +51,7 @@ class HitsShown:
 
     def _forms(self) -> Iterator[dict[str, Any]]:
         for hit in self.hits:
-            yield json_forms.hit(hit, self.levels) | (self.asker.as_dict(hit) if self.asker else {})
+            yield json_forms.hit(hit, self.found.levels) | (self.asker.as_dict(hit) if self.asker else {})
 
     def _write_table(self) -> None:
         """A table, on a terminal under a header; in a pipe a line for each hit. Answers follow their hit."""
@@ -71,7 +68,7 @@ class HitsShown:
         return (
             str(hit.number),
             f"{hit.score:.3f}",
-            match_level(hit.score, self.levels) or "-",
+            match_level(hit, self.found.levels) or "-",
             time_text(hit.start_s, self.time_format),
             time_text(hit.end_s, self.time_format),
             f"{show.place(hit.path)} (offline)" if hit.offline and sys.stdout.isatty() else show.place(hit.path),

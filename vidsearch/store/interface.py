@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, VideoEntry, VideoFile, VideoRow, WindowSpec
+from vidsearch.records import (
+    Filter,
+    Hit,
+    IndexedVideo,
+    ScoredWindow,
+    VideoEntry,
+    VideoFile,
+    VideoRow,
+    WindowSpec,
+    WindowVectors,
+)
 from vidsearch.store.plan import IndexPlan, PlanRequest
 
 if TYPE_CHECKING:
@@ -107,6 +117,12 @@ class Library(Protocol):
     def record_failed(self, file: VideoFile, error: VideoError, *, fingerprint: str | None) -> None:
         """Notes why a video could not be indexed; vectors of an older content leave with it."""
 
+    def undated(self, place: Path) -> list[Path]:
+        """The videos at or below a place of which it was never asked when they were recorded."""
+
+    def record_dates(self, dates: Mapping[Path, float | None]) -> None:
+        """Notes when videos were recorded, in seconds of Unix time; None: their containers do not say."""
+
     def remove(self, path: Path) -> int:
         """Forgets a video, or all videos and roots below a folder; how many videos. Touches no file of theirs."""
 
@@ -135,6 +151,9 @@ class Library(Protocol):
         `exact`: compare with every window. Empty for a library without vectors; LibraryError if it has those of other
         models only, or of another length.
         """
+
+    def window_vectors(self, path: Path, *, model: str) -> WindowVectors | None:
+        """The windows of a video and their vectors; None if this model has not seen it, or they are damaged."""
 
     def videos(self, under: Path | None = None) -> list[VideoRow]:
         """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""

@@ -162,4 +162,5 @@ def _facts(header: Header, table: Timetable) -> VideoFacts:
         rotation_deg=header.rotation_deg,
         reader="decord",
         stated_s=header.stated_s,
+        recorded_s=header.recorded_s,
     )

@@ -19,6 +19,7 @@ from vidsearch.errors import VideoError
 from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
 from vidsearch.video.ebml import has_encrypted_video
 from vidsearch.video.messages import os_refusal, shown
+from vidsearch.video.recorded import recorded_s
 from vidsearch.video.scrambling import Scrambling, scrambling
 from vidsearch.video.structure import avi_length_s, promised_end
 from vidsearch.video.timeline import StatedLengths
@@ -78,6 +79,7 @@ class Header:
     unfinished: bool  # the writer never came back to fill in the length
     partly_scrambled: bool  # some packets of its video
     utf8_name: bool
+    recorded_s: float | None = None  # when it was recorded, in seconds of Unix time
 
 
 @contextmanager
@@ -152,7 +154,17 @@ def probe(path: Path) -> Header:
             unfinished=kind == "matroska" and end is None,
             partly_scrambled=scrambled.part > 0,
             utf8_name=_is_utf8(path),
+            recorded_s=recorded_s(container.metadata, stream.metadata),
         )
+
+
+def recorded_at(path: Path) -> float | None:
+    """As `recorded_s`, of a file: it is opened, nothing of it is decoded. None where it cannot be read."""
+    try:
+        with opened(path) as (container, stream):
+            return recorded_s(container.metadata, stream.metadata)
+    except (VideoError, OSError):
+        return None
 
 
 @dataclass(slots=True)

@@ -391,6 +391,7 @@ class PyavReader:
             rotation_deg=self._header.rotation_deg,
             reader="pyav",
             stated_s=self._header.stated_s,
+            recorded_s=self._header.recorded_s,
         )
 
 

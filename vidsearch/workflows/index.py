@@ -22,6 +22,7 @@ from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan, PlanRequest
 from vidsearch.video.discover import VIDEO_SUFFIXES, FoundProblem, LeftOut, find_videos, leaves_out, looks_like_video
 from vidsearch.video.fingerprint import fingerprint
+from vidsearch.video.header import recorded_at
 from vidsearch.video.pool import DecodeFailed
 
 # Of a file that was given by its name and is not named like a video: it is none.
@@ -151,6 +152,7 @@ def index_folders(
                 if not plan.offline and (root.is_dir() or found):
                     library.add_root(root, by_name=any(leaves_out(it, root) for it in _folders_above(root, known)))
                 library.apply(plan)
+                _date(library, root)
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
         if files and not options.dry_run:
             executor = open_executor(options.embed_spec, open_embedder, options.jobs)
@@ -159,6 +161,13 @@ def index_folders(
                 yield from _commit(events, library, fingerprints)
         if damaged := library.damaged_outside(roots):
             yield DamagedElsewhere(tuple(damaged))
+
+
+def _date(library: Library, root: Path) -> None:
+    """Asks the videos that an earlier version indexed when they were recorded; those out of reach wait."""
+    undated = [video for video in library.undated(root) if video.is_file()]
+    if undated:
+        library.record_dates({video: recorded_at(video) for video in undated})
 
 
 def let_waiting_threads_sleep() -> None:

@@ -83,4 +83,7 @@ def _hit(number: int, moment: _Moment, model: str) -> Hit:
         model=model,
         offline=best.offline,
         fingerprint=best.fingerprint,
+        date_s=best.date_s,
+        date_recorded=best.date_recorded,
+        judged=best.judged,
     )

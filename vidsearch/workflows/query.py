@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vidsearch.errors import VidsearchError
-from vidsearch.records import Hit, Query, Term, Under
+from vidsearch.files import absolute, within_known
+from vidsearch.records import (
+    Alternative,
+    AnyOf,
+    Filter,
+    Hit,
+    LeftOutVideos,
+    Named,
+    NotUnder,
+    Query,
+    ReadBy,
+    ScoredWindow,
+    Suffix,
+    Term,
+    Under,
+)
+from vidsearch.workflows.aim import Aim, aim_of, check_terms
+from vidsearch.workflows.likeness import Source, TermVectors
 from vidsearch.workflows.moments import merge_windows
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.interface import TextEmbedder
+    from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+    from vidsearch.records import AnyTerm
     from vidsearch.store.interface import Library
 
 # Windows fetched for each hit wanted: one moment may swallow many neighbouring windows.
 WINDOWS_PER_HIT = 20
 FEWEST_WINDOWS = 400
-# A sum of unit vectors shorter than this has no direction that means anything.
-SHORTEST_SUM = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +55,163 @@ class QueryOptions:
 
 
 def find_moments(
-    library: Library, embedder: TextEmbedder, query: Query | str, options: QueryOptions | None = None
+    library: Library,
+    embedder: TextEmbedder,
+    query: Query | str,
+    options: QueryOptions | None = None,
+    *,
+    open_clips: Callable[[], ClipEmbedder] | None = None,
 ) -> list[Hit]:
-    """The moments that answer a query, best first. A plain text is a query of that one term.
+    """The moments that answer a query, in its order. A plain text is a query of that one term.
 
     There is none if the model knows no word of the query: what its vector is near to has nothing to do with it.
-    Raises VidsearchError for an empty query, LibraryError if the library holds nothing of this model.
+    `open_clips` opens the model's clip embedder, for a term that is like a picture or a clip that is not indexed; None:
+    the installed one of the same name.
+
+    Raises VidsearchError for an empty query, VideoError for a picture or clip that cannot be read, LibraryError if the
+    library holds nothing of this model.
     """
     if isinstance(query, str):
         query = (options or QueryOptions()).query(query)
-    windows = library.search(
-        query_vector(query.terms, embedder),
-        model=embedder.model,
-        limit=max(FEWEST_WINDOWS, WINDOWS_PER_HIT * query.top),
-        filters=query.filters,
-        exact=query.exact,
-    )
-    return merge_windows(
-        [] if all(embedder.knows_none_of(term.text) for term in query.terms) else windows,
-        model=embedder.model,
-        top=query.top,
-        per_video=query.per_video,
-        min_score=query.min_score,
-    )
+    check_terms(query.terms)
+    query = replace(query, filters=searched_filters([known_filter(library, it) for it in query.filters]))
+    vectors = TermVectors(library, embedder, open_clips or (lambda: _installed_clips(embedder.model)))
+    known = known_terms(query.terms, embedder)
+    aim = aim_of(known or query.terms, vectors)
+    search = _Search(library, embedder.model, query, aim, () if query.sources else tuple(vectors.sources))
+    hits = search.moments(nothing=not known)
+    return _shown_in_order(hits, query)
 
 
-def query_vector(terms: Sequence[Term], embedder: TextEmbedder) -> NDArray[np.float32]:
-    """(E,): the terms' unit vectors, weighted and summed, at unit length again.
+def known_terms(terms: Sequence[AnyTerm], embedder: TextEmbedder) -> tuple[AnyTerm, ...]:
+    """The terms that say something to the model; none if none of those does that say what to look for."""
+    known = tuple(term for term in terms if not isinstance(term, Term) or not embedder.knows_none_of(term.text))
+    return known if any(term.weight > 0 for term in known) else ()
 
-    Raises VidsearchError if there is no term, if one is empty, or if the terms cancel each other.
-    """
-    if not terms or not all(term.text.strip() for term in terms):
-        raise VidsearchError("The query is empty; give the words to search for, as in: vidsearch query 'dog jumping'.")
-    rows = embedder.embed([term.text for term in terms]).astype(np.float64)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    total = np.array([term.weight for term in terms]) @ rows
-    length = np.linalg.norm(total)
-    if not length > SHORTEST_SUM:
-        raise VidsearchError("The terms of the query cancel each other; change a weight, or leave a term out.")
-    return np.asarray(total / length, dtype=np.float32)
+
+def known_filter(library: Library, filter: Filter) -> Filter:
+    """A filter whose place is named as the library names it: also one that leads there through a link."""
+    if isinstance(filter, Under | NotUnder):
+        return replace(filter, path=within_known(absolute(filter.path.expanduser()), library.roots()))
+    return filter
+
+
+def searched_filters(filters: Sequence[Filter]) -> tuple[Filter, ...]:
+    """The filters of a query as a search takes them, which finds what passes all: alternatives become one filter."""
+    joined: list[Filter] = [it for it in filters if not isinstance(it, Under | Named | Suffix | ReadBy)]
+    for kind in get_args(Alternative):
+        alternatives = tuple(it for it in filters if isinstance(it, kind))
+        if alternatives:
+            joined.append(alternatives[0] if len(alternatives) == 1 else AnyOf(alternatives))
+    return tuple(joined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    library: Library
+    model: str
+    query: Query
+    aim: Aim
+    unwanted: Sequence[Source]
+
+    def moments(self, *, nothing: bool) -> list[Hit]:
+        """The best moments. The search goes deeper until there are enough, or no window is left that could give one.
+
+        One video may hold all of the nearest windows and yet gives `per_video` moments at most: it is left out of the
+        next round.
+        """
+        limit = max(FEWEST_WINDOWS, WINDOWS_PER_HIT * self.query.top)
+        windows: list[ScoredWindow] = []
+        full: frozenset[int] = frozenset()
+        while True:
+            filters = (*self.query.filters, LeftOutVideos(full)) if full else self.query.filters
+            found = self.library.search(
+                self.aim.vector, model=self.model, limit=limit, filters=filters, exact=self.query.exact
+            )
+            if nothing:
+                return []
+            windows = [window for window in windows if window.video_id in full] + self._wanted(found)
+            hits = self._merged(windows)
+            ended = len(found) < limit or self._too_low(found[-1].score)
+            if ended or self._enough(hits):
+                return hits
+            filled = self._full(hits, windows)
+            limit *= 1 if filled - full else 4
+            full |= filled
+
+    def _merged(self, windows: Sequence[ScoredWindow]) -> list[Hit]:
+        query = self.query
+        top = query.top if query.group is None else query.top * query.per_video
+        hits = merge_windows(windows, model=self.model, top=top, per_video=query.per_video, min_score=query.min_score)
+        return hits if query.group is None else _of_first_videos(hits, query.top)
+
+    def _wanted(self, windows: Sequence[ScoredWindow]) -> list[ScoredWindow]:
+        """Those that no negative term claims and that are not what a term is like."""
+        if self.unwanted:
+            windows = [
+                it
+                for it in windows
+                if not any(source.shows(it.path, it.fingerprint, it.start_s, it.end_s) for source in self.unwanted)
+            ]
+        if not len(self.aim.negatives):
+            return list(windows)
+        by_path: dict[Path, list[ScoredWindow]] = {}
+        for window in windows:
+            by_path.setdefault(window.path, []).append(window)
+        kept = {id(window) for path, mine in by_path.items() for window in self._not_claimed(path, mine)}
+        return [window for window in windows if id(window) in kept]
+
+    def _not_claimed(self, path: Path, windows: Sequence[ScoredWindow]) -> list[ScoredWindow]:
+        held = self.library.window_vectors(path, model=self.model)
+        if held is None:
+            return list(windows)
+        row_at = {start_s: row for row, start_s in enumerate(held.spans_s[:, 0].tolist())}
+        pairs = [(window, row_at[window.start_s]) for window in windows if window.start_s in row_at]
+        wanted = self.aim.wants(held.vectors[[row for _, row in pairs]])
+        positive = held.vectors @ self.aim.positive
+        return [
+            replace(window, judged=float(positive[row]))
+            for (window, row), keep in zip(pairs, wanted.tolist(), strict=True)
+            if keep
+        ]
+
+    def _enough(self, hits: Sequence[Hit]) -> bool:
+        shown = {hit.path for hit in hits} if self.query.group else hits
+        return len(shown) >= self.query.top
+
+    def _too_low(self, score: float) -> bool:
+        return self.query.min_score is not None and score < self.query.min_score
+
+    def _full(self, hits: Sequence[Hit], windows: Sequence[ScoredWindow]) -> frozenset[int]:
+        """The videos that have given all the moments they may."""
+        given = Counter(hit.fingerprint or str(hit.path) for hit in hits)
+        return frozenset(
+            window.video_id
+            for window in windows
+            if given[window.fingerprint or str(window.path)] >= self.query.per_video
+        )
+
+
+def _of_first_videos(hits: Sequence[Hit], count: int) -> list[Hit]:
+    first = set(list(dict.fromkeys(hit.path for hit in hits))[:count])
+    return [replace(hit, number=number) for number, hit in enumerate((it for it in hits if it.path in first), start=1)]
+
+
+def _shown_in_order(hits: Sequence[Hit], query: Query) -> list[Hit]:
+    """The hits as they are to be shown, numbered from 1."""
+    match query.sort:
+        case "score":
+            ordered = list(hits)
+        case "name":
+            ordered = sorted(hits, key=lambda hit: (hit.path.name.casefold(), str(hit.path), hit.start_s))
+        case "time":
+            ordered = sorted(hits, key=lambda hit: (str(hit.path), hit.start_s))
+        case "date":
+            ordered = sorted(hits, key=lambda hit: (-(hit.date_s or 0.0), str(hit.path), hit.start_s))
+    return [replace(hit, number=number) for number, hit in enumerate(ordered, start=1)]
+
+
+def _installed_clips(model: str) -> ClipEmbedder:
+    from vidsearch.embedding.embedder import open_clip_embedder
+
+    return open_clip_embedder(model)

@@ -12,11 +12,16 @@ from fakes import ColourEmbedder
 from vidsearch.errors import LibraryError, VidsearchError
 from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, Under, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
-from vidsearch.workflows.query import QueryOptions, find_moments, query_vector
+from vidsearch.workflows.aim import Aim, aim_of
+from vidsearch.workflows.query import QueryOptions, find_moments
+
+
+def aim(*terms: Term) -> Aim:
+    return aim_of(terms, lambda given: ColourEmbedder().embed([term.text for term in given]))
 
 
 def vector(*terms: Term) -> list[float]:
-    return [round(float(value), 6) for value in query_vector(terms, ColourEmbedder())]
+    return [round(float(value), 6) for value in aim(*terms).vector]
 
 
 def test_the_vector_of_one_term_is_that_of_its_words() -> None:
@@ -25,7 +30,7 @@ def test_the_vector_of_one_term_is_that_of_its_words() -> None:
 
 def test_terms_are_weighed_summed_and_made_unit_again() -> None:
     assert vector(Term("red", 3), Term("blue", 4)) == [0.6, 0, 0.8]
-    assert np.linalg.norm(query_vector([Term("red", 2), Term("red green", -1)], ColourEmbedder())) == pytest.approx(1)
+    assert np.linalg.norm(aim(Term("red", 2), Term("red green", -1)).vector) == pytest.approx(1)
 
 
 def test_terms_that_cancel_each_other_are_refused() -> None:

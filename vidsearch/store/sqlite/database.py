@@ -13,6 +13,7 @@ from typing import Any
 from vidsearch.errors import LibraryError
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
 from vidsearch.store.sqlite.shape import SHAPES, read_shape, shape_version
+from vidsearch.store.sqlite.statements.filters import add_functions
 from vidsearch.store.sqlite.stored_values import BadValue
 
 FILE_NAME = "library.sqlite3"
@@ -240,6 +241,7 @@ def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file alone
         connection.execute("PRAGMA foreign_keys = ON")
+        add_functions(connection)
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a lost power supply may cost the last commit only
         # The first touch of the file: whatever is wrong with it shows here.
         connection.execute("PRAGMA user_version").fetchone()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.files import UNFINISHED_SUFFIX, absolute
-from vidsearch.records import Filter, Hit, IndexedVideo, ScoredWindow, Under, VideoEntry, VideoFile, VideoRow
+from vidsearch.records import (
+    Filter,
+    Hit,
+    IndexedVideo,
+    ScoredWindow,
+    Under,
+    VideoEntry,
+    VideoFile,
+    VideoRow,
+    WindowVectors,
+)
 from vidsearch.store.availability import Availability, describe_root
 from vidsearch.store.interface import LibraryInfo, RootInfo
 from vidsearch.store.paths import is_within, sort_key
@@ -167,6 +177,16 @@ class SqliteLibrary:
         with self._lock.held(), self._database.transaction() as connection:
             videos.record_failed(connection, file, Availability(()).device_near(file.path) or "", error, fingerprint)
 
+    def undated(self, place: Path) -> list[Path]:
+        """The videos at or below a place of which it was never asked when they were recorded."""
+        with self._database.reading() as connection:
+            return videos.undated(connection, absolute(place))
+
+    def record_dates(self, dates: Mapping[Path, float | None]) -> None:
+        """Notes when videos were recorded, in seconds of Unix time; None: their containers do not say."""
+        with self._lock.held(), self._database.transaction() as connection:
+            videos.record_dates(connection, dates)
+
     def remove(self, path: Path) -> int:
         """Forgets a video, or all videos and roots below a folder; how many videos. Touches no file of theirs."""
         with self._lock.held(), self._database.transaction() as connection:
@@ -218,9 +238,17 @@ class SqliteLibrary:
                 hit.score,
                 offline=availability.where_is(hit.path, hit.device) == "offline",
                 fingerprint=hit.fingerprint,
+                date_s=hit.date_s,
+                date_recorded=hit.date_recorded,
             )
             for hit in found
         ]
+
+    def window_vectors(self, path: Path, *, model: str) -> WindowVectors | None:
+        """The windows of a video and their vectors; None if this model has not seen it, or they are damaged."""
+        with self._database.reading() as connection:
+            chosen = next((row for row in vectors.models(connection) if row.name == model), None)
+            return None if chosen is None else vectors.of_video(connection, chosen, absolute(path))
 
     def videos(self, under: Path | None = None) -> list[VideoRow]:
         """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""

@@ -159,10 +159,28 @@ def m003_checksums(connection: sqlite3.Connection) -> None:
     _with_sqlite_utils(connection).table("hits").add_column("fingerprint", str)
 
 
+def m004_recording_dates(connection: sqlite3.Connection) -> None:
+    """When a video was recorded, after its container, and what each window looks like.
+
+    `recorded_s`: Unix time in seconds; `dated`: whether the container was asked for it. `window_pictures` holds 8 x 8
+    grey values for each window of an embedding, by which two windows are told to show the same footage.
+    """
+    for statement in (
+        "ALTER TABLE videos ADD COLUMN recorded_s REAL",
+        "ALTER TABLE videos ADD COLUMN dated INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE window_pictures (
+            embedding_id INTEGER PRIMARY KEY REFERENCES embeddings (id) ON DELETE CASCADE,
+            grey BLOB NOT NULL
+        )""",
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_videos_windows_vectors,
     m002_standard_names,
     m003_checksums,
+    m004_recording_dates,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -52,6 +52,7 @@ _SECOND = _SHARED | {
     "windows": "embedding_id ordinal start_s end_s",
 }
 _THIRD = _SECOND | {"checksums": "embedding_id crc32", "hits": f"{_SHARED['hits']} fingerprint"}
+_FOURTH = _THIRD | {"videos": f"{_VIDEOS} recorded_s dated", "window_pictures": "embedding_id grey"}
 
 _SECOND_OTHERS = """index:videos_by_fingerprint index:embeddings_by_vector_id
     trigger:embedding_comes trigger:embedding_leaves"""
@@ -61,4 +62,5 @@ SHAPES = {
     ),
     2: _shape(_SECOND, _SECOND_OTHERS),
     3: _shape(_THIRD, _SECOND_OTHERS),
+    4: _shape(_FOURTH, _SECOND_OTHERS),
 }

@@ -62,6 +62,11 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
+def optional_number(value: Any, what: str) -> float | None:
+    """A finite number, or None."""
+    return None if value is None else number(value, what)
+
+
 def seconds(value: Any, what: str) -> float | None:
     """A length from 0 up, or None for one that is not known."""
     if value is None:

@@ -1,24 +1,98 @@
-"""What a query's filters mean in SQL."""
+"""What a query's filters mean in SQL: which videos are searched, decided before anything is ranked."""
 
 from __future__ import annotations
 
+import fnmatch
+import os
+import re
+import sqlite3
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from vidsearch.records import Filter, Under
-from vidsearch.store.sqlite.stored_paths import within_sql
+from vidsearch.records import (
+    AnyOf,
+    Before,
+    Filter,
+    LeftOutVideos,
+    MaxDuration,
+    MinDuration,
+    MinHeight,
+    Named,
+    NotUnder,
+    ReadBy,
+    Since,
+    Suffix,
+    Under,
+)
+from vidsearch.store.sqlite.stored_paths import StoredPath, within_sql
 
 ParameterisedSql = tuple[str, dict[str, Any]]
+
+# The moment of a recording in seconds of Unix time: what the container says, else when the file was last written.
+RECORDED_SQL = "coalesce(v.recorded_s, v.mtime_ns / 1e9)"
 
 
 def condition(filters: Sequence[Filter]) -> ParameterisedSql:
     """A condition on the rows of `videos v` that holds if a video passes every filter, and its named parameters."""
-    parts = [_condition(number, filter) for number, filter in enumerate(filters)]
-    sql = " AND ".join(sql for sql, _ in parts) or "true"
-    return sql, {name: value for _, parameters in parts for name, value in parameters.items()}
+    return _joined(" AND ", [_condition(f"filter{number}", it) for number, it in enumerate(filters)])
 
 
-def _condition(number: int, filter: Filter) -> ParameterisedSql:
+def _joined(between: str, parts: Sequence[ParameterisedSql]) -> ParameterisedSql:
+    sql = between.join(sql for sql, _ in parts) or "true"
+    return f"({sql})", {name: value for _, parameters in parts for name, value in parameters.items()}
+
+
+def _condition(name: str, filter: Filter) -> ParameterisedSql:
     match filter:
         case Under(path):
-            return within_sql("v.path", path, prefix=f"filter{number}_")
+            return within_sql("v.path", path, prefix=f"{name}_")
+        case NotUnder(path):
+            sql, parameters = within_sql("v.path", path, prefix=f"{name}_")
+            return f"NOT {sql}", parameters
+        case Named(pattern):
+            return f"name_fits(v.path, :{name})", {name: pattern}
+        case Suffix(suffix):
+            return f"name_fits(v.path, :{name})", {name: f"*.{_literal(suffix)}"}
+        case ReadBy(reader):
+            return f"v.reader = :{name}", {name: reader}
+        case Since(moment):
+            return f"{RECORDED_SQL} >= :{name}", {name: moment.timestamp()}
+        case Before(moment):
+            return f"{RECORDED_SQL} < :{name}", {name: moment.timestamp()}
+        case MinDuration(seconds):
+            return f"v.duration_s >= :{name}", {name: seconds}
+        case MaxDuration(seconds):
+            return f"v.duration_s <= :{name}", {name: seconds}
+        case MinHeight(pixels):
+            return f"v.height_px >= :{name}", {name: pixels}
+        case AnyOf(alternatives):
+            return _joined(" OR ", [_condition(f"{name}_{number}", it) for number, it in enumerate(alternatives)])
+        case LeftOutVideos(ids):
+            return f"v.id NOT IN ({', '.join(str(int(id_)) for id_ in sorted(ids))})", {}
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Makes known to a connection what the conditions call."""
+    connection.create_function("name_fits", 2, _name_fits, deterministic=True)
+
+
+def _name_fits(stored: StoredPath, pattern: str) -> bool:
+    """Whether the name of a file fits a pattern: of any case, composed or not, as file systems disagree about both."""
+    name = os.fsdecode(stored.encode() if isinstance(stored, str) else stored).rpartition("/")[2]
+    return _compiled(pattern).fullmatch(_folded(name)) is not None
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(_folded(pattern)))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern that fits it alone."""
+    return re.sub(r"([*?[])", r"[\1]", text)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from vidsearch.records import Hit
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.stored_paths import to_stored
 
-_COLUMNS = tuple(field.name for field in fields(Hit))
+_COLUMNS = ("number", "path", "start_s", "end_s", "best_s", "score", "model", "offline", "fingerprint")
 
 
 def save(connection: sqlite3.Connection, query: str, hits: Sequence[Hit]) -> None:

@@ -35,6 +35,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "duration_s": _named(stored_values.seconds, "a length"),
         "reader": stored_values.reader,
         "damage": _named(_OPTIONAL, "a note"),
+        "recorded_s": _named(stored_values.optional_number, "a date"),
     },
     "models": {
         "name": _named(_TEXT, "the name of a model"),
@@ -91,7 +92,7 @@ def drop(connection: sqlite3.Connection, rows: list[BadRow]) -> None:
         """DELETE FROM embeddings
         WHERE video_id NOT IN (SELECT id FROM videos) OR model_id NOT IN (SELECT id FROM models)"""
     )
-    for table in ("windows", "checksums"):
+    for table in ("windows", "checksums", "window_pictures"):
         connection.execute(f"DELETE FROM {table} WHERE embedding_id NOT IN (SELECT id FROM embeddings)")
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import Extractor, Filter, VectorExtractor
+from vidsearch.records import PICTURE_SIDE, Extractor, Filter, VectorExtractor, VideoFile, WindowVectors
 from vidsearch.store.interface import ModelInfo
 from vidsearch.store.sqlite import stored_values
-from vidsearch.store.sqlite.statements.filters import condition
-from vidsearch.store.sqlite.stored_paths import within_sql
+from vidsearch.store.sqlite.statements.filters import RECORDED_SQL, condition
+from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
 from vidsearch.store.vector_index import IdRange
 from vidsearch.store.vectors import BYTES_PER_VALUE, checksum, is_whole, unpack
 
@@ -51,6 +51,8 @@ class FoundWindow:
     start_s: float
     end_s: float
     score: float
+    date_s: float
+    date_recorded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +198,48 @@ def rows_of(
 def window(connection: sqlite3.Connection, embedding: int, ordinal: int, score: float) -> FoundWindow | None:
     """Where and when the window `ordinal` of an embedding is; None, with a warning, if that is damaged."""
     row = connection.execute(
-        """SELECT v.id, v.path, v.device, v.fingerprint, w.start_s, w.end_s
+        f"""SELECT v.id, v.path, v.device, v.fingerprint, w.start_s, w.end_s, {RECORDED_SQL}, v.recorded_s IS NOT NULL
         FROM embeddings e JOIN videos v ON v.id = e.video_id
         LEFT JOIN windows w ON w.embedding_id = e.id AND w.ordinal = :ordinal WHERE e.id = :embedding""",
         {"embedding": embedding, "ordinal": ordinal},
     ).fetchone()
-    video_id, stored, device, fingerprint, start_s, end_s = row
+    video_id, stored, device, fingerprint, start_s, end_s, date_s, recorded = row
     path = stored_values.path(stored)
     if start_s is None or not stored_values.is_span(start_s, end_s):
         log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
         return None
-    return FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score)
+    date_s = stored_values.number(date_s, f"the date of {path}")
+    return FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score, date_s, bool(recorded))
+
+
+def of_video(connection: sqlite3.Connection, model: ModelRow, path: Path) -> WindowVectors | None:
+    """The windows of a video with their vectors; None if the model has not seen it, or they are damaged."""
+    row = connection.execute(
+        """SELECT e.id, v.size_bytes, v.mtime_ns, v.fingerprint, e.windows, e.vectors, c.crc32, p.grey
+        FROM videos v JOIN embeddings e ON e.video_id = v.id
+        LEFT JOIN checksums c ON c.embedding_id = e.id LEFT JOIN window_pictures p ON p.embedding_id = e.id
+        WHERE v.path = ? AND e.model_id = ? AND v.state = 'indexed'""",
+        (to_stored(path), model.id),
+    ).fetchone()
+    if row is None:
+        return None
+    embedding, size_bytes, mtime_ns, fingerprint, windows, blob, crc32, grey = row
+    spans = connection.execute(
+        "SELECT start_s, end_s FROM windows WHERE embedding_id = ? ORDER BY ordinal", (embedding,)
+    ).fetchall()
+    if not is_whole(blob, windows, model.dim, crc32) or len(spans) != windows:
+        return None
+    if not all(stored_values.is_span(*span) for span in spans):
+        return None
+    file = VideoFile(path, size_bytes, mtime_ns)
+    pictures = _pictures(grey, windows)
+    return WindowVectors(file, fingerprint, np.array(spans, dtype=np.float64), unpack(blob, model.dim), pictures)
+
+
+def _pictures(grey: object, windows: int) -> NDArray[np.uint8] | None:
+    if not isinstance(grey, bytes) or len(grey) != windows * PICTURE_SIDE**2:
+        return None
+    return np.frombuffer(grey, dtype=np.uint8).reshape(windows, PICTURE_SIDE, PICTURE_SIDE)
 
 
 def id_ranges(connection: sqlite3.Connection, model: ModelRow) -> list[IdRange]:

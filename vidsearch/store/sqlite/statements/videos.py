@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ _FACTS = (
     "rotation_deg",
     "reader",
     "damage",
+    "recorded_s",
 )
 
 
@@ -152,7 +153,7 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
     if vectors.ndim != 2 or len(vectors) != len(windows):
         raise ValueError(f"{len(windows)} windows but vectors of shape {vectors.shape}")
     blob = pack(vectors)
-    facts = {"state": "indexed"} | {name: getattr(video.facts, name) for name in _FACTS}
+    facts = {"state": "indexed", "dated": 1} | {name: getattr(video.facts, name) for name in _FACTS}
     video_id = _put_video(connection, video.file, device, video.fingerprint, facts)
     model_id = _put_model(connection, video.model, vectors.shape[1])
     connection.execute("DELETE FROM embeddings WHERE video_id = ? AND model_id = ?", (video_id, model_id))
@@ -168,6 +169,9 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
         "INSERT INTO windows (embedding_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
         [(embedding_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
     )
+    if video.pictures is not None:
+        grey = video.pictures.tobytes()
+        connection.execute("INSERT INTO window_pictures (embedding_id, grey) VALUES (?, ?)", (embedding_id, grey))
 
 
 def record_failed(
@@ -185,14 +189,14 @@ def record_failed(
 
 def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, device: str, fingerprint: str) -> bool:
     """Gives `file` the facts, windows and vectors of the video at `source`; False if that has left meanwhile."""
-    columns = ", ".join(_FACTS)
+    columns = ", ".join((*_FACTS, "dated"))
     row = connection.execute(
         f"SELECT id, {columns} FROM videos WHERE path = ? AND fingerprint = ? AND state = 'indexed'",
         (to_stored(source), fingerprint),
     ).fetchone()
     if row is None:
         return False
-    facts = dict(zip(_FACTS, row[1:], strict=True))
+    facts = dict(zip((*_FACTS, "dated"), row[1:], strict=True))
     video_id = _put_video(connection, file, device, fingerprint, {"state": "indexed", **facts})
     connection.execute("DELETE FROM embeddings WHERE video_id = ?", (video_id,))
     originals = connection.execute(
@@ -212,10 +216,11 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
             SELECT ?, ordinal, start_s, end_s FROM windows WHERE embedding_id = ?""",
             (copy_id, original),
         )
-        connection.execute(
-            "INSERT INTO checksums (embedding_id, crc32) SELECT ?, crc32 FROM checksums WHERE embedding_id = ?",
-            (copy_id, original),
-        )
+        for table, column in (("checksums", "crc32"), ("window_pictures", "grey")):
+            connection.execute(
+                f"INSERT INTO {table} (embedding_id, {column}) SELECT ?, {column} FROM {table} WHERE embedding_id = ?",
+                (copy_id, original),
+            )
     return True
 
 
@@ -238,6 +243,21 @@ def apply_plan(connection: sqlite3.Connection, plan: IndexPlan, availability: Av
         copy_video(connection, copy.source, copy.file, availability.device_near(copy.file.path) or "", copy.fingerprint)
     for path in plan.excluded:
         connection.execute("DELETE FROM videos WHERE path = ?", (to_stored(path),))
+
+
+def undated(connection: sqlite3.Connection, place: Path) -> list[Path]:
+    """The indexed videos at or below a place whose container was never asked when it was recorded."""
+    inside, parameters = within_sql("path", place)
+    rows = connection.execute(f"SELECT path FROM videos WHERE state = 'indexed' AND dated = 0 AND {inside}", parameters)
+    return [stored_values.path(path) for (path,) in rows]
+
+
+def record_dates(connection: sqlite3.Connection, dates: Mapping[Path, float | None]) -> None:
+    """Notes when videos were recorded; None: their containers do not say."""
+    connection.executemany(
+        "UPDATE videos SET recorded_s = ?, dated = 1 WHERE path = ?",
+        [(recorded_s, to_stored(path)) for path, recorded_s in dates.items()],
+    )
 
 
 def remove_root_if_empty(connection: sqlite3.Connection, root: Path) -> None:

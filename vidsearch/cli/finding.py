@@ -1,0 +1,103 @@
+"""A query asked of the library, and what is said of its answer on stderr: for every command that searches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from vidsearch import dirs
+from vidsearch.cli import options, query_options, show
+from vidsearch.records import Hit, Query, Term
+
+if TYPE_CHECKING:
+    from vidsearch.embedding.interface import TextEmbedder
+    from vidsearch.workflows.relevance import Levels
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a query: the hits to show, and how many weaker ones are left out."""
+
+    query: Query
+    model: str
+    hits: Sequence[Hit]
+    left_out: int
+    levels: Levels  # of the model's scores, as far as they say something of this query
+
+
+def find(query: Query, model: str, *, only_matching: bool) -> Found:
+    """Asks the library of this machine. The hits are kept as the last ones, for `vidsearch ask NUMBER`.
+
+    Raises VidsearchError for a place of which the library holds nothing.
+    """
+    from vidsearch.embedding.embedder import open_text_embedder
+    from vidsearch.models.folder import find_model
+    from vidsearch.models.score_levels import levels_of
+    from vidsearch.workflows.query import find_moments
+    from vidsearch.workflows.relevance import levels_for, worth_showing
+
+    with options.open_library() as library:
+        levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
+        levels = levels_for(query, levels)
+        query = query_options.with_known_places(query, library)
+        embedder = open_text_embedder(model, models_dir=dirs.models_dir())
+        for term in query.terms:
+            if isinstance(term, Term):
+                _say_what_is_not_searched(term.text, embedder)
+        found = find_moments(library, embedder, query)
+        if not found:
+            query_options.check_places(library, query)
+        hits = worth_showing(found, levels) if only_matching else found
+        if not library.save_hits(query.text, hits):
+            show.say("vidsearch: The library cannot be written, so ask knows no numbers of these hits; name a file.")
+    for hit in hits:
+        log.info("%s", _dated(hit))
+    return Found(query, model, hits, len(found) - len(hits), levels)
+
+
+def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:
+    """What is not among the hits, and why."""
+    _say_weaker(found)
+    if found.hits and only_matching and found.levels is None:
+        if all(isinstance(term, Term) for term in found.query.terms):
+            show.say(
+                f"Every moment is shown, however weak: what a score of {found.model} means was never measured "
+                "(vidsearch train calibrate --help)."
+            )
+        else:
+            log.info("every moment is shown: levels are measured for words, not for what is like something")
+
+
+def _say_weaker(found: Found) -> None:
+    text, left_out = found.query.text, found.left_out
+    weaker = f"{left_out} weaker {'moment is' if left_out == 1 else 'moments are'} not shown; --all shows them"
+    if not found.hits:
+        show.say(f"Nothing matches {text!r}; {weaker}." if left_out else f"Nothing found for {text!r}.")
+    elif left_out:
+        show.say(f"{weaker[0].upper()}{weaker[1:]}.")
+
+
+def _dated(hit: Hit) -> str:
+    if hit.date_s is None:
+        return f"hit {hit.number}: no date"
+    moment = datetime.fromtimestamp(hit.date_s).isoformat(" ", "seconds")
+    return f"hit {hit.number}: {moment}, {'when it was recorded' if hit.date_recorded else 'the time of its file'}"
+
+
+def _say_what_is_not_searched(text: str, embedder: TextEmbedder) -> None:
+    """The words that the model does not know or does not read any more, on stderr."""
+    nothing_left = embedder.knows_none_of(text)
+    if words := embedder.unknown_words(text):
+        what_now = (
+            "put it in words that it knows, or choose another --model" if nothing_left else "it searches without them"
+        )
+        show.say(f"vidsearch: {embedder.model} does not know: {', '.join(words)}; {what_now}.")
+    elif nothing_left:
+        show.say("vidsearch: The query has no word that says what to look for.")
+    if cut := embedder.unread_words(text):
+        show.say(f"vidsearch: The query is too long for {embedder.model}; it searches without: {' '.join(cut)}")
