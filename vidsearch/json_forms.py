@@ -49,7 +49,7 @@ def hit(found: Hit, levels: Levels) -> dict[str, Any]:
         "end_s": round(found.end_s, 3),
         "best_s": round(found.best_s, 3),
         "score": round(found.score, 4),
-        "level": match_level(found, levels),
+        "level": match_level(found.level_score, levels),
         "model": found.model,
         "offline": found.offline,
         "date": None if found.date_s is None else datetime.fromtimestamp(found.date_s, UTC).isoformat(),

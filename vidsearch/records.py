@@ -325,6 +325,11 @@ class Hit:
     judged: float | None = None  # the cosine by which its level is told, where that is not the score
     more: int = 0  # moments that show the same footage and are left out for it
 
+    @property
+    def level_score(self) -> float:
+        """The cosine by which its level is told: a model's levels are measured with words that something shows."""
+        return self.score if self.judged is None else self.judged
+
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:

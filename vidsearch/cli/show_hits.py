@@ -68,7 +68,7 @@ class HitsShown:
         return (
             str(hit.number),
             f"{hit.score:.3f}",
-            match_level(hit, self.found.levels) or "-",
+            match_level(hit.level_score, self.found.levels) or "-",
             time_text(hit.start_s, self.time_format),
             time_text(hit.end_s, self.time_format),
             f"{show.place(hit.path)} (offline)" if hit.offline and sys.stdout.isatty() else show.place(hit.path),

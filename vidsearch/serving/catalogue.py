@@ -10,7 +10,7 @@ from vidsearch import json_forms
 from vidsearch.records import Query, Term, Under
 from vidsearch.serving.refusals import bad_request, not_found
 from vidsearch.workflows.moments import merge_windows
-from vidsearch.workflows.query import find_moments, query_vector
+from vidsearch.workflows.query import find_moments, query_aim
 from vidsearch.workflows.relevance import match_level, worth_showing
 
 if TYPE_CHECKING:
@@ -75,11 +75,12 @@ class Catalogue:
     def curve(self, number: int, query: Query) -> dict[str, Any]:
         """Every window of one video with its score, in the order of time, and the moments that they make."""
         entry = self.entry(number)
-        if all(self.embedder.knows_none_of(term.text) for term in query.terms):
+        aim = query_aim(self.library, self.embedder, query.terms)
+        if aim is None:
             windows = []
         else:
             windows = self.library.search(
-                query_vector(query.terms, self.embedder),
+                aim.vector,
                 model=self.embedder.model,
                 limit=MOST_WINDOWS,
                 filters=(Under(entry.path),),

@@ -47,7 +47,7 @@ def result_page(query: str, hits: Sequence[Hit], levels: Levels = None) -> str:
 
 def _item(hit: Hit, levels: Levels, thumbnails: Thumbnails) -> str:
     shown_path = html.escape(_readable(str(hit.path)))
-    level = match_level(hit, levels)
+    level = match_level(hit.level_score, levels)
     match = f"score {hit.score:.3f}" if level is None else f'match <span class="level">{level}</span> ({hit.score:.3f})'
     facts = f"{clock(hit.start_s)} - {clock(hit.end_s)} · {match} · {html.escape(hit.model)}"
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -75,12 +76,18 @@ def find_moments(
         query = (options or QueryOptions()).query(query)
     check_terms(query.terms)
     query = replace(query, filters=searched_filters([known_filter(library, it) for it in query.filters]))
-    vectors = TermVectors(library, embedder, open_clips or (lambda: _installed_clips(embedder.model)))
+    vectors = TermVectors(library, embedder, open_clips or partial(_installed_clips, embedder.model))
     known = known_terms(query.terms, embedder)
     aim = aim_of(known or query.terms, vectors)
     search = _Search(library, embedder.model, query, aim, () if query.sources else tuple(vectors.sources))
     hits = search.moments(nothing=not known)
     return _shown_in_order(hits, query)
+
+
+def query_aim(library: Library, embedder: TextEmbedder, terms: Sequence[AnyTerm]) -> Aim | None:
+    """Where terms look, for whoever compares windows with them; None if the model knows none of their words."""
+    known = known_terms(terms, embedder)
+    return aim_of(known, TermVectors(library, embedder, partial(_installed_clips, embedder.model))) if known else None
 
 
 def known_terms(terms: Sequence[AnyTerm], embedder: TextEmbedder) -> tuple[AnyTerm, ...]:

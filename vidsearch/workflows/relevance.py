@@ -19,15 +19,11 @@ def levels_for(query: Query, levels: Levels) -> Levels:
     return levels if all(isinstance(term, Term) for term in query.terms) else None
 
 
-def match_level(hit: Hit, levels: Levels) -> str | None:
+def match_level(score: float, levels: Levels) -> str | None:
     """high, medium, low or none; None if nobody has measured the model's levels."""
-    return None if levels is None else levels.level(_judged(hit))
+    return None if levels is None else levels.level(score)
 
 
 def worth_showing(hits: Sequence[Hit], levels: Levels) -> list[Hit]:
     """The hits that reach the lowest level, in their order; all of them if nobody has measured the levels."""
-    return [hit for hit in hits if levels is None or _judged(hit) >= levels.low]
-
-
-def _judged(hit: Hit) -> float:
-    return hit.score if hit.judged is None else hit.judged
+    return [hit for hit in hits if levels is None or hit.level_score >= levels.low]

@@ -14,9 +14,9 @@ HITS = [Hit(n, Path(f"/{n}.mp4"), 0, 8, 4, score, "m") for n, score in enumerate
 
 def test_hits_below_the_lowest_level_are_not_worth_showing() -> None:
     assert worth_showing(HITS, LEVELS) == HITS[:2]
-    assert [match_level(hit, LEVELS) for hit in HITS] == ["high", "low", "none"]
+    assert [match_level(hit.level_score, LEVELS) for hit in HITS] == ["high", "low", "none"]
 
 
 def test_without_levels_every_hit_is() -> None:
     assert worth_showing(HITS, None) == HITS
-    assert match_level(HITS[0], None) is None
+    assert match_level(0.9, None) is None
