@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vidsearch.errors import VidsearchError
 from vidsearch.query_text.writing import format_query
 from vidsearch.records import Hit
+from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vidsearch.records import Query, VideoRow
     from vidsearch.store.interface import LibraryInfo, ModelInfo
     from vidsearch.workflows.ask import AskOutcome
+    from vidsearch.workflows.duplicates import SameFile
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
     from vidsearch.workflows.relevance import Levels
 
@@ -54,7 +56,34 @@ def hit(found: Hit, levels: Levels) -> dict[str, Any]:
         "offline": found.offline,
         "date": None if found.date_s is None else datetime.fromtimestamp(found.date_s, UTC).isoformat(),
         "date_from": "container" if found.date_recorded else "file",
+        "more": found.more,
     }
+
+
+def video_groups(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """The videos of hits, each with the numbers of its hits."""
+    return [{"path": name_text(mine[0].path), "hits": [hit.number for hit in mine]} for mine in by_video(hits)]
+
+
+def duplicates(groups: Sequence[Sequence[SameFile]]) -> list[dict[str, Any]]:
+    """Groups of files that show the same."""
+    return [
+        {
+            "files": [
+                {
+                    "path": name_text(file.entry.path),
+                    "size_bytes": file.entry.size_bytes,
+                    "duration_s": None if file.entry.duration_s is None else round(file.entry.duration_s, 3),
+                    "width_px": file.entry.width_px,
+                    "height_px": file.entry.height_px,
+                    "same_bytes": file.same_bytes,
+                    "share": round(file.share, 3),
+                }
+                for file in group
+            ]
+        }
+        for group in groups
+    ]
 
 
 def read_hits(text: str) -> list[Hit]:

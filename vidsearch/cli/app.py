@@ -20,6 +20,7 @@ from vidsearch import __version__
 from vidsearch.cli import (
     ask,
     config,
+    duplicates,
     evaluate,
     export,
     health,
@@ -35,6 +36,10 @@ from vidsearch.cli import (
     videos,
 )
 from vidsearch.cli.configured import apply_config, said_in_config
+    similar,
+    train,
+    videos,
+)
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
@@ -51,6 +56,8 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("query")(query.query)
+app.command("similar")(similar.similar)
+app.command("duplicates")(duplicates.duplicates)
 app.command("ask")(ask.ask)
 app.command("export")(export.export)
 app.command("serve")(serve.serve)

@@ -62,6 +62,7 @@ def find(query: Query, model: str, *, only_matching: bool) -> Found:
 
 def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:
     """What is not among the hits, and why."""
+    _say_alike(found)
     _say_weaker(found)
     if found.hits and only_matching and found.levels is None:
         if all(isinstance(term, Term) for term in found.query.terms):
@@ -71,6 +72,13 @@ def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:
             )
         else:
             log.info("every moment is shown: levels are measured for words, not for what is like something")
+
+
+def _say_alike(found: Found) -> None:
+    more = sum(hit.more for hit in found.hits)
+    if more:
+        what = "1 moment that shows" if more == 1 else f"{more} moments that show"
+        show.say(f"{what} the same as a better one {'is' if more == 1 else 'are'} not listed; --duplicates lists all.")
 
 
 def _say_weaker(found: Found) -> None:

@@ -11,10 +11,9 @@ from vidsearch.cli import options, query_options, show
 from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.hit_asker import HitAsker
 from vidsearch.cli.query_options import Given, changed, given
-from vidsearch.cli.show_hits import HitsFormat, HitsShown
+from vidsearch.cli.show_hits import HitsShown, chosen_form
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
-from vidsearch.timecode import TimeFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 EXIT_SOME_FAILED = 3
 
 All = Annotated[bool, typer.Option("--all", help="Also moments that match too little to be shown otherwise.")]
-JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line, one for each moment.")]
-FilesOnly = Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")]
-Null = Annotated[bool, typer.Option("-0", help="With -f: end each name with a NUL byte, unchanged.")]
 Page = Annotated[
     Path | None,
     typer.Option(
@@ -49,7 +45,6 @@ AskModel = Annotated[
         help=f"With --ask: the model that answers; else VIDSEARCH_ASK_MODEL, else {DEFAULT_ANSWERING_MODEL}.",
     ),
 ]
-Times = Annotated[TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")]
 
 
 def query(
@@ -73,17 +68,18 @@ def query(
     show_all: All = False,
     sort: query_options.Sort = "score",
     group: query_options.Group = None,
+    duplicates: query_options.Duplicates = False,
     exact: query_options.Exact = False,
     model: options.Model = DEFAULT_MODEL,
     as_json: options.Json = False,
-    as_jsonl: JsonLines = False,
-    files_only: FilesOnly = False,
-    null: Null = False,
+    as_jsonl: query_options.JsonLines = False,
+    files_only: query_options.FilesOnly = False,
+    null: query_options.Null = False,
     page: Page = None,
     questions: Questions = None,
     ask_top: AskTop = None,
     ask_model: AskModel = None,
-    time_format: Times = "hms",
+    time_format: query_options.Times = "hms",
 ) -> None:
     """Find the moments that show what TEXT says.
 
@@ -96,15 +92,25 @@ def query(
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"; vidsearch query "dog" --since 2025-07 -- -snow
     """
-    form = _form(as_json, as_jsonl, files_only, null)
+    form = chosen_form(as_json, as_jsonl, files_only, null)
     _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     wanted = Given(
         pieces or (),
         given(add, subtract, like),
         given(under, not_under, name, ext, since, until, min_duration, max_duration, min_height, reader),
-        changed(top=top, per_video=per_video, min_score=min_score, sort=sort, group=group, exact=exact),
+        changed(
+            top=top,
+            per_video=per_video,
+            min_score=min_score,
+            sort=sort,
+            group=group,
+            duplicates=duplicates,
+            exact=exact,
+        ),
     ).query()
+    if asker is not None and wanted.group is not None:
+        raise typer.BadParameter("--ask puts its questions to moments; leave out --group")
     only_matching = not show_all and wanted.min_score is None
     found = find(wanted, model, only_matching=only_matching)
     if page is not None:
@@ -115,13 +121,6 @@ def query(
         raise typer.Exit(1)
     if asker and asker.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _form(as_json: bool, as_jsonl: bool, files_only: bool, null: bool) -> HitsFormat:
-    if as_json + as_jsonl + (files_only or null) > 1:
-        raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
-    chosen: dict[HitsFormat, bool] = {"json": as_json, "jsonl": as_jsonl, "names0": null, "names": files_only}
-    return next((form for form, wanted in chosen.items() if wanted), "table")
 
 
 def _check_asking(questions: list[str] | None, ask_top: int | None, ask_model: str | None, *, names: bool) -> None:

@@ -15,6 +15,7 @@ from vidsearch.query_text.keys import FILTERS, SHOWN
 from vidsearch.query_text.mistakes import QueryMistake
 from vidsearch.query_text.reading import parse_arguments, weighted_source, weighted_words
 from vidsearch.records import AnyTerm, Filter, LikeFile, Query, Term, Under
+from vidsearch.timecode import TimeFormat
 
 if TYPE_CHECKING:
     from vidsearch.store.interface import Library
@@ -23,10 +24,10 @@ _Value = TypeVar("_Value")
 
 
 def _filter(key: str) -> Callable[[str], Filter]:
-    return _told(FILTERS[key].read)
+    return told(FILTERS[key].read)
 
 
-def _told(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
+def told(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
     """Reads the value of an option: what is wrong with it is told as typer does."""
 
     def parse(text: str) -> _Value:
@@ -46,13 +47,13 @@ Pieces = Annotated[
 ]
 Add = Annotated[
     list[Any] | None,
-    typer.Option("--add", parser=_told(weighted_words), metavar="TEXT", help="Also like this; 0.5:TEXT weighs it."),
+    typer.Option("--add", parser=told(weighted_words), metavar="TEXT", help="Also like this; 0.5:TEXT weighs it."),
 ]
 Subtract = Annotated[
     list[Any] | None,
     typer.Option(
         "--subtract",
-        parser=_told(lambda text: weighted_words(text, -1)),
+        parser=told(lambda text: weighted_words(text, -1)),
         metavar="TEXT",
         help="Not like this; 0.5:TEXT weighs it.",
     ),
@@ -61,7 +62,7 @@ Like = Annotated[
     list[Any] | None,
     typer.Option(
         "--like",
-        parser=_told(weighted_source),
+        parser=told(weighted_source),
         metavar="WHAT",
         help="Like a picture, CLIP, CLIP@12-20, or a hit's number.",
     ),
@@ -111,14 +112,19 @@ MinScore = Annotated[
     typer.Option("--min-score", min=-1, max=1, help="Only moments with this score or more, whatever their level."),
 ]
 Sort = Annotated[
-    str, typer.Option("--sort", parser=_told(SHOWN["sort"].read), metavar="BY", help="score, time, date or name.")
+    str, typer.Option("--sort", parser=told(SHOWN["sort"].read), metavar="BY", help="score, time, date or name.")
 ]
 Group = Annotated[
     str | None,
-    typer.Option("--group", parser=_told(SHOWN["group"].read), metavar="video", help="One line a video."),
+    typer.Option("--group", parser=told(SHOWN["group"].read), metavar="video", help="One line a video."),
 ]
 Duplicates = Annotated[bool, typer.Option("--duplicates", help="Also moments that show the same as a better one.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Compare with every window, whatever the library's size.")]
+
+JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line, one for each moment.")]
+FilesOnly = Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")]
+Null = Annotated[bool, typer.Option("-0", help="With -f: end each name with a NUL byte, unchanged.")]
+Times = Annotated[TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")]
 
 
 @dataclass(frozen=True, slots=True)

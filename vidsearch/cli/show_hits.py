@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
 from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.timecode import TimeFormat, time_text
+from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level
 
 if TYPE_CHECKING:
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
 HitsFormat = Literal["table", "json", "jsonl", "names", "names0"]  # names0: each ended by a NUL byte
 
 HEADERS = ("#", "score", "match", "start", "end", "file")
+GROUP_HEADERS = ("#", "score", "match", "moments", "file")
+
+
+def chosen_form(as_json: bool, as_jsonl: bool, files_only: bool, null: bool) -> HitsFormat:
+    """How the options say that hits are printed. BadParameter for two ways at once."""
+    if as_json + as_jsonl + (files_only or null) > 1:
+        raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
+    chosen: dict[HitsFormat, bool] = {"json": as_json, "jsonl": as_jsonl, "names0": null, "names": files_only}
+    return next((form for form, wanted in chosen.items() if wanted), "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +51,14 @@ class HitsShown:
         match form:
             case "json":
                 head = {"version": json_forms.VERSION} | json_forms.query(self.found.query, self.found.model)
-                show.write_json(head | {"hits": list(self._forms()), "left_out": self.found.left_out})
+                videos = {"videos": json_forms.video_groups(self.hits)} if self._grouped else {}
+                show.write_json(head | {"hits": list(self._forms()), "left_out": self.found.left_out} | videos)
             case "jsonl":
                 for line in self._forms():
                     show.write_json(line)
+            case "table" if self._grouped:
+                rows = [self._group_row(mine) for mine in by_video(self.hits)]
+                show.table_or_lines(GROUP_HEADERS, rows, right={"#": True})
             case "names" | "names0":
                 end = "\0" if form == "names0" else "\n"
                 show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in self.hits)))
@@ -64,6 +80,20 @@ class HitsShown:
             show.table_or_lines(HEADERS if first else ("",) * len(HEADERS), [self._row(hit)], right=right)
             self.asker.show(hit)
 
+    @property
+    def _grouped(self) -> bool:
+        return self.found.query.group == "video"
+
+    def _group_row(self, hits: Sequence[Hit]) -> tuple[str, ...]:
+        """A video with its moments, each with its number."""
+        best = max(hits, key=lambda hit: hit.score)
+        times = (
+            f"{hit.number}: {time_text(hit.start_s, self.time_format)}-{time_text(hit.end_s, self.time_format)}"
+            for hit in hits
+        )
+        level = match_level(best.level_score, self.found.levels) or "-"
+        return str(best.number), f"{best.score:.3f}", level, ", ".join(times), self._file(best)
+
     def _row(self, hit: Hit) -> tuple[str, ...]:
         return (
             str(hit.number),
@@ -71,5 +101,12 @@ class HitsShown:
             match_level(hit.level_score, self.found.levels) or "-",
             time_text(hit.start_s, self.time_format),
             time_text(hit.end_s, self.time_format),
-            f"{show.place(hit.path)} (offline)" if hit.offline and sys.stdout.isatty() else show.place(hit.path),
+            self._file(hit),
         )
+
+    def _file(self, hit: Hit) -> str:
+        """The name; on a terminal with what is to be said of it."""
+        if not sys.stdout.isatty():
+            return show.place(hit.path)
+        more = f" (and {hit.more} more alike)" if hit.more else ""
+        return f"{show.place(hit.path)}{more}{' (offline)' if hit.offline else ''}"

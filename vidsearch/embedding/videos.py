@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.video.grey import grey_picture
 from vidsearch.video.pool import DecodeFailed, DecodeLimits, DecodePool, VideoDone, WindowDecoded
 
 # Windows embedded together. Larger batches gain nothing on a CPU and cost memory: 8 windows of 256 px are 13 MB.
@@ -107,6 +108,7 @@ class UnfinishedVideo:
     file: VideoFile
     windows: list[ClipWindow] = field(default_factory=list)
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)  # what each window looks like
     facts: VideoFacts | None = None
     fingerprint: str | None = None
 
@@ -118,6 +120,7 @@ class UnfinishedVideo:
     def with_window(self, clip: ClipFrames) -> tuple[UnfinishedVideo, ClipFrames]:
         """Add a window, which awaits its vector: an entry of a batch."""
         self.windows.append(clip.window)
+        self.pictures.append(grey_picture(clip.frames))
         return self, clip
 
     def end(self, facts: VideoFacts, fingerprint: str | None) -> None:
@@ -127,8 +130,16 @@ class UnfinishedVideo:
     def finished(self, spec: EmbedSpec) -> IndexedVideo:
         """The record of a whole video."""
         assert self.facts is not None and self.fingerprint is not None  # it was read to its end
-        windows, vectors = tuple(self.windows), np.stack(self.vectors)
-        return IndexedVideo(self.file, self.fingerprint, self.facts, windows, vectors, spec.model, spec.window_spec)
+        return IndexedVideo(
+            self.file,
+            self.fingerprint,
+            self.facts,
+            tuple(self.windows),
+            np.stack(self.vectors),
+            spec.model,
+            spec.window_spec,
+            np.stack(self.pictures),
+        )
 
 
 def embed_windows(batch: Sequence[tuple[UnfinishedVideo, ClipFrames]], embedder: ClipEmbedder) -> None:

@@ -44,6 +44,14 @@ def merge_windows(
     return [_hit(number, moment, model) for number, moment in enumerate(moments[:top], start=1)]
 
 
+def by_video(hits: Sequence[Hit]) -> list[list[Hit]]:
+    """The hits of each video, videos and hits in the order in which they come."""
+    groups: dict[Path, list[Hit]] = {}
+    for hit in hits:
+        groups.setdefault(hit.path, []).append(hit)
+    return list(groups.values())
+
+
 def _moments_of_video(windows: Sequence[ScoredWindow], limit: int) -> list[_Moment]:
     left = sorted(windows, key=lambda window: (-window.score, window.start_s, window.offline, str(window.path)))
     moments: list[_Moment] = []

@@ -26,6 +26,7 @@ from vidsearch.records import (
     Under,
 )
 from vidsearch.workflows.aim import Aim, aim_of, check_terms
+from vidsearch.workflows.distinct import Distinct, content_of
 from vidsearch.workflows.likeness import Source, TermVectors
 from vidsearch.workflows.moments import merge_windows
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 # Windows fetched for each hit wanted: one moment may swallow many neighbouring windows.
 WINDOWS_PER_HIT = 20
 FEWEST_WINDOWS = 400
+# Moments looked at for each one shown: some of them may show the same footage.
+SPARE_MOMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,14 @@ def find_moments(
     vectors = TermVectors(library, embedder, open_clips or partial(_installed_clips, embedder.model))
     known = known_terms(query.terms, embedder)
     aim = aim_of(known or query.terms, vectors)
-    search = _Search(library, embedder.model, query, aim, () if query.sources else tuple(vectors.sources))
+    search = _Search(
+        library,
+        embedder.model,
+        query,
+        aim,
+        () if query.sources else tuple(vectors.sources),
+        Distinct(library, embedder.model),
+    )
     hits = search.moments(nothing=not known)
     return _shown_in_order(hits, query)
 
@@ -120,6 +130,7 @@ class _Search:
     query: Query
     aim: Aim
     unwanted: Sequence[Source]
+    distinct: Distinct
 
     def moments(self, *, nothing: bool) -> list[Hit]:
         """The best moments. The search goes deeper until there are enough, or no window is left that could give one.
@@ -138,19 +149,33 @@ class _Search:
             if nothing:
                 return []
             windows = [window for window in windows if window.video_id in full] + self._wanted(found)
-            hits = self._merged(windows)
+            moments = self._merged(windows)
+            hits = self._shown(moments)
             ended = len(found) < limit or self._too_low(found[-1].score)
             if ended or self._enough(hits):
                 return hits
-            filled = self._full(hits, windows)
+            filled = self._full(moments, windows)
             limit *= 1 if filled - full else 4
             full |= filled
 
+    @property
+    def _per_video(self) -> int:
+        """Moments taken of a video: some may turn out to show the same."""
+        return self.query.per_video if self.query.duplicates else SPARE_MOMENTS * self.query.per_video
+
     def _merged(self, windows: Sequence[ScoredWindow]) -> list[Hit]:
         query = self.query
+        return merge_windows(
+            windows, model=self.model, top=len(windows), per_video=self._per_video, min_score=query.min_score
+        )
+
+    def _shown(self, moments: Sequence[Hit]) -> list[Hit]:
+        """The best moments, of which those that show the same count once."""
+        query = self.query
         top = query.top if query.group is None else query.top * query.per_video
-        hits = merge_windows(windows, model=self.model, top=top, per_video=query.per_video, min_score=query.min_score)
-        return hits if query.group is None else _of_first_videos(hits, query.top)
+        if not query.duplicates:
+            moments = self.distinct.of(moments[: SPARE_MOMENTS * top], top=top, per_video=query.per_video)
+        return list(moments[:top]) if query.group is None else _of_first_videos(moments, query.top)
 
     def _wanted(self, windows: Sequence[ScoredWindow]) -> list[ScoredWindow]:
         """Those that no negative term claims and that are not what a term is like."""
@@ -189,13 +214,11 @@ class _Search:
     def _too_low(self, score: float) -> bool:
         return self.query.min_score is not None and score < self.query.min_score
 
-    def _full(self, hits: Sequence[Hit], windows: Sequence[ScoredWindow]) -> frozenset[int]:
+    def _full(self, moments: Sequence[Hit], windows: Sequence[ScoredWindow]) -> frozenset[int]:
         """The videos that have given all the moments they may."""
-        given = Counter(hit.fingerprint or str(hit.path) for hit in hits)
+        given = Counter(content_of(hit) for hit in moments)
         return frozenset(
-            window.video_id
-            for window in windows
-            if given[window.fingerprint or str(window.path)] >= self.query.per_video
+            window.video_id for window in windows if given[window.fingerprint or str(window.path)] >= self._per_video
         )
 
 

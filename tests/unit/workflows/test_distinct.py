@@ -1,0 +1,111 @@
+"""Moments that show the same footage count once; other footage of the same things does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import ColourEmbedder
+from numpy.typing import NDArray
+
+from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, VideoFacts, VideoFile, WindowSpec
+from vidsearch.store.library import Library
+from vidsearch.video.grey import grey_picture
+from vidsearch.workflows.duplicates import find_duplicates
+from vidsearch.workflows.query import find_moments
+
+RED, GREEN, BLUE = np.eye(3)
+RANDOM = np.random.default_rng(5)
+
+
+def footage(windows: int) -> NDArray[np.uint8]:
+    return RANDOM.integers(0, 256, (windows, 8, 8)).astype(np.uint8)
+
+
+def put(
+    library: Library, name: str, pictures: NDArray[np.uint8] | None, colour: NDArray[np.float64] = RED, count: int = 1
+) -> None:
+    count = count if pictures is None else len(pictures)
+    windows = tuple(ClipWindow(4.0 * i, 4.0 * i + 8, (4.0 * i,)) for i in range(count))
+    facts = VideoFacts(0.0, 4.0 * count + 4, 10.0, 100, 64, 64, "h264", "mov", 0, "decord")
+    vectors = np.repeat(colour[np.newaxis], count, axis=0) + RANDOM.normal(0, 0.01, (count, 3))
+    file = VideoFile(Path(f"/v/{name}"), 1000 + count, 1)
+    spec = WindowSpec(8.0, 4.0, 8)
+    library.record_indexed(
+        IndexedVideo(file, f"content of {name}", facts, windows, vectors, ColourEmbedder.model, spec, pictures)
+    )
+
+
+@pytest.fixture
+def library(own_home: Path) -> Iterator[Library]:
+    with Library.open(own_home) as opened:
+        yield opened
+
+
+def found(library: Library, **shown: object) -> list[tuple[str, int]]:
+    query = Query((Term("red"),), **shown)  # type: ignore[arg-type]
+    return sorted((hit.path.name, hit.more) for hit in find_moments(library, ColourEmbedder(), query))
+
+
+def noisy(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As an encoder leaves them."""
+    return np.clip(pictures + RANDOM.normal(0, 3, pictures.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_same_footage_in_two_files_is_one_hit_that_says_so(library: Library) -> None:
+    original = footage(1)
+    put(library, "original.mp4", original)
+    put(library, "copy.mp4", noisy(original))
+    put(library, "other.mp4", footage(1))
+    hits = found(library)
+    assert len(hits) == 2 and sum(more for _, more in hits) == 1
+    assert ("other.mp4", 0) in hits
+    assert found(library, duplicates=True) == [("copy.mp4", 0), ("original.mp4", 0), ("other.mp4", 0)]
+
+
+def test_a_mirrored_copy_is_other_footage(library: Library) -> None:
+    original = footage(1)
+    put(library, "original.mp4", original)
+    put(library, "mirrored.mp4", original[:, :, ::-1])
+    assert found(library) == [("mirrored.mp4", 0), ("original.mp4", 0)]
+
+
+def test_videos_of_an_earlier_version_without_pictures_all_count(library: Library) -> None:
+    put(library, "a.mp4", None)
+    put(library, "b.mp4", None)
+    assert found(library) == [("a.mp4", 0), ("b.mp4", 0)]
+
+
+def duplicates(library: Library, **place: Path) -> list[list[tuple[str, bool, float]]]:
+    *_, groups = find_duplicates(library, ColourEmbedder.model, **place)
+    assert isinstance(groups, list)
+    return [[(file.entry.path.name, file.same_bytes, file.share) for file in group] for group in groups]
+
+
+def test_files_that_show_the_same_are_groups(library: Library) -> None:
+    film, other = footage(12), footage(12)
+    put(library, "film.mp4", film)
+    put(library, "trimmed.mp4", noisy(film[3:9]))
+    put(library, "reversed.mp4", noisy(film[::-1]))
+    put(library, "mirrored.mp4", film[:, :, ::-1])
+    put(library, "other.mp4", other)
+    assert duplicates(library) == [[("film.mp4", False, 1.0), ("trimmed.mp4", False, 1.0)]]
+    assert duplicates(library, under=Path("/v/other.mp4")) == []
+
+
+def test_a_film_that_shares_little_with_another_is_not_its_duplicate(library: Library) -> None:
+    film = footage(10)
+    put(library, "film.mp4", film)
+    put(library, "remix.mp4", np.concatenate([film[:4], footage(6)]))
+    assert duplicates(library) == []
+
+
+def test_the_picture_of_a_window_is_the_mean_of_its_cells() -> None:
+    frames = np.zeros((2, 256, 128, 3), dtype=np.uint8)
+    frames[:, :32, :16] = 200
+    frames[0, -32:, -16:] = 100
+    picture = grey_picture(frames)
+    assert picture.shape == (8, 8) and picture.dtype == np.uint8
+    assert (picture[0, 0], picture[7, 7], int(picture.sum())) == (200, 50, 250)
