@@ -2,8 +2,8 @@
 
 Makes a library of videos with 100 windows each, whose folders, names, dates, lengths and heights differ, and asks it
 with each filter and without one: processor time in milliseconds of a search in a library that stays open, medians over
-the queries, which take turns so that all see the same machine. OMP_NUM_THREADS=1 makes the figures comparable. `passing`
-is the share of the videos that a filter lets through. Ends with one JSON line.
+the queries, which take turns so that all see the same machine. OMP_NUM_THREADS=1 makes the figures comparable.
+`passing`: the share of the videos that a filter lets through. Ends with one JSON line.
 """
 
 from __future__ import annotations

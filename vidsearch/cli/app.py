@@ -32,14 +32,11 @@ from vidsearch.cli import (
     remove,
     serve,
     show,
-    train,
-    videos,
-)
-from vidsearch.cli.configured import apply_config, said_in_config
     similar,
     train,
     videos,
 )
+from vidsearch.cli.configured import apply_config, said_in_config
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
