@@ -16,6 +16,8 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "torch": "index",
     "onnx": "index",
     "numba": "fast",
+    "pyarrow": "eval",
+    "pycocoevalcap": "eval",
     "starlette": "serve",
     "uvicorn": "serve",
     "opentimelineio": "edit",

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidsearch.cli import evaluate_captions, evaluate_grounding, evaluate_questions, show
-from vidsearch.cli.evaluate_common import Annotations, Data, Limit, end, open_embedders, show_published, watched
+from vidsearch.cli import evaluate_captions, evaluate_grounding, evaluate_questions, evaluate_settle, show
+from vidsearch.cli.evaluate_common import (
+    Annotations,
+    Data,
+    Limit,
+    MeanStd,
+    Resize,
+    Tpe,
+    end,
+    open_embedders,
+    show_published,
+    variant_text,
+    watched,
+)
 from vidsearch.cli.options import Device, Json, Model
 from vidsearch.models.registry import DEFAULT_MODEL
 
@@ -25,6 +37,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure a m
 app.command("questions")(evaluate_questions.questions)
 app.command("grounding")(evaluate_grounding.grounding)
 app.command("captions")(evaluate_captions.captions)
+app.command("settle")(evaluate_settle.settle)
 app.command("features")(evaluate_grounding.features)
 
 
@@ -35,6 +48,9 @@ def retrieval(
     model: Model = DEFAULT_MODEL,
     limit: Limit = None,
     annotations: Annotations = None,
+    mean_std: MeanStd = None,
+    tpe: Tpe = None,
+    resize: Resize = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -42,8 +58,10 @@ def retrieval(
     from vidsearch.evaluation.run_retrieval import evaluate_retrieval
     from vidsearch.evaluation.video_vectors import SetRequest
 
-    opened = open_embedders(model, device)
-    result = watched(evaluate_retrieval(SetRequest(benchmark, data, limit, annotations), *opened))
+    open_settings = (mean_std, tpe, resize)
+    opened = open_embedders(model, device, *open_settings)
+    request = SetRequest(benchmark, data, limit, annotations, variant_text(*open_settings))
+    result = watched(evaluate_retrieval(request, *opened))
     show.write_json(result.as_dict()) if as_json else _show_retrieval(result)
     end(result)
 
@@ -55,6 +73,9 @@ def actions(
     model: Model = DEFAULT_MODEL,
     limit: Limit = None,
     annotations: Annotations = None,
+    mean_std: MeanStd = None,
+    tpe: Tpe = None,
+    resize: Resize = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -62,8 +83,10 @@ def actions(
     from vidsearch.evaluation.run_actions import evaluate_actions
     from vidsearch.evaluation.video_vectors import SetRequest
 
-    opened = open_embedders(model, device)
-    result = watched(evaluate_actions(SetRequest(benchmark, data, limit, annotations), *opened))
+    open_settings = (mean_std, tpe, resize)
+    opened = open_embedders(model, device, *open_settings)
+    request = SetRequest(benchmark, data, limit, annotations, variant_text(*open_settings))
+    result = watched(evaluate_actions(request, *opened))
     show.write_json(result.as_dict()) if as_json else _show_actions(result)
     end(result)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar, cast
 
@@ -33,7 +33,7 @@ class LeavesOut(Protocol):
     def unreadable(self) -> dict[str, str]: ...
 
 
-Result = TypeVar("Result", bound=LeavesOut)
+Result = TypeVar("Result")
 
 Data = Annotated[
     Path, typer.Option("--data", parser=given_path, metavar="DIR", help="The videos and the authors' annotations.")
@@ -50,7 +50,48 @@ def cache_folder() -> Path:
     return dirs.cache_dir() / "evaluation"
 
 
-def open_embedders(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
+def _one_of(*names: str) -> Callable[[str | None], str | None]:
+    def checked(name: str | None) -> str | None:
+        if name is not None and name not in names:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(names)}")
+        return name
+
+    return checked
+
+
+# What upstream leaves open; each says for one run what the model's folder says otherwise (`embedding/variants.py`).
+MeanStd = Annotated[
+    str | None,
+    typer.Option(
+        "--mean-std",
+        metavar="NAME",
+        callback=_one_of("imagenet", "clip", "none"),
+        help="Normalise pixels so: imagenet, clip or none; default: as the model's folder says.",
+    ),
+]
+Tpe = Annotated[
+    str | None,
+    typer.Option(
+        "--tpe",
+        metavar="PLACE",
+        callback=_one_of("before", "after"),
+        help="The temporal encoding enters before or after the position convolution; default: as above.",
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        "--resize",
+        metavar="WAY",
+        callback=_one_of("squash", "centre-crop", "bilinear", "bicubic", "bicubic-antialias"),
+        help="squash or centre-crop by the reader; bilinear, bicubic or bicubic-antialias by torch; default: as above.",
+    ),
+]
+
+
+def open_embedders(
+    model: str, device: str, mean_std: str | None = None, tpe: str | None = None, resize: str | None = None
+) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
     """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
     from vidsearch.models.folder import find_model
@@ -58,8 +99,18 @@ def open_embedders(model: str, device: str) -> tuple[ClipEmbedder, TextEmbedder,
 
     let_waiting_threads_sleep()
     weights = find_model(model, dirs.models_dir(), "embedding").weights
-    clips, texts = open_clip_embedder(model, device=device), open_text_embedder(model)
-    return clips, texts, cache_folder(), weights
+    texts = open_text_embedder(model)
+    if (mean_std, tpe, resize) == (None, None, None):
+        return open_clip_embedder(model, device=device), texts, cache_folder(), weights
+    from vidsearch.embedding.variants import Variant, open_variant
+
+    return open_variant(model, Variant(mean_std, tpe, resize), device=device), texts, cache_folder(), weights
+
+
+def variant_text(mean_std: str | None, tpe: str | None, resize: str | None) -> str:
+    """What is done otherwise than the model's folder says, as kept vectors and results tell it."""
+    named = (("mean_std", mean_std), ("tpe", tpe), ("resize", resize))
+    return ", ".join(f"{name} {value}" for name, value in named if value is not None)
 
 
 def open_answering(model: str, device: str, dtype: str) -> Answerer:

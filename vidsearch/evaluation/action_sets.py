@@ -6,12 +6,15 @@ Lists and videos may lie anywhere below the data folder.
     hmdb51       CLASS_test_split1.txt … 3: lines "name.avi 2", of which 2 is the test part; name.avi
     ucf101       testlist01.txt … 03: lines "CLASS/v_CLASS_g01_c01.avi"
     folder       a subfolder a class
+
+A set may also be given as InternVideo2's list: a JSON list of {"video": file, "caption": class}.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -53,7 +56,8 @@ def read_actions(name: str, data: Path, annotations: Path | None = None) -> Acti
     if not data.is_dir():
         raise VidsearchError(f"There is no folder {data}; give the folder of the videos of {name} with --data.")
     try:
-        rows = list(ACTION_SETS[name](data, annotations))
+        read = _internvideo2 if annotations is not None and annotations.suffix == ".json" else ACTION_SETS[name]
+        rows = list(read(data, annotations))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise VidsearchError(f"The lists of {name} are not as its authors hand them out ({reason}).") from error
@@ -77,6 +81,13 @@ def _test(rows: list[tuple[str, str, int]], files: Mapping[str, Path | None]) ->
         ActionVideo(video, labels.index(label), tuple(own), files[video]) for (video, label), own in splits.items()
     )
     return ActionTest(tuple(class_text(label) for label in labels), videos)
+
+
+def _internvideo2(data: Path, annotations: Path | None) -> Iterable[tuple[str, str, int]]:
+    """[{"video": file, "caption": class}]: the classes are those that it names."""
+    assert annotations is not None  # it is read only if it is given
+    for record in json.loads(read_text(annotations)):
+        yield str(record["video"]), str(record["caption"]), 1
 
 
 def _kinetics(data: Path, annotations: Path | None) -> Iterable[tuple[str, str, int]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.caption_words import split_words
+from vidsearch.extras import needing
 
 Texts = Mapping[str, Sequence[str]]  # name of a video → its captions
 NO_JAVA = "METEOR is left out: it needs Java, which is not installed (Debian: apt install default-jre-headless)"
@@ -44,14 +45,10 @@ def caption_scores(references: Texts, candidates: Mapping[str, str], *, java: bo
 
 
 def _scorers() -> tuple[Any, Any, Any]:
-    try:
+    with needing("scoring captions"):
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
-    except ImportError as error:
-        raise VidsearchError(
-            "Captions are scored by pycocoevalcap, which is not installed; install it: pip install 'vidsearch[eval]'"
-        ) from error
     return Bleu, Cider, Rouge
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.files import read_text
+from vidsearch.extras import needing
 
 Record = Mapping[str, Any]
 Fits = Callable[[Record], bool]
@@ -116,11 +117,8 @@ def _is_objects(content: list[Any]) -> bool:
 
 
 def _parquet(source: Path) -> list[Record]:
-    try:
+    with needing(f"{source}, a Parquet file,"):
         import pyarrow.parquet as parquet
-    except ImportError:
-        message = f"{source} is a Parquet file, which pyarrow reads; install it: pip install 'vidsearch[eval]'"
-        raise VidsearchError(message) from None
     try:
         table = parquet.read_table(source)
     except OSError as error:  # ArrowInvalid is a ValueError

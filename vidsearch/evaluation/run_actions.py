@@ -60,7 +60,7 @@ def evaluate_actions(
     present = [(video, video.path) for video in listed if video.path is not None]
     if not present:
         raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
-    cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first None")
+    cache = VectorCache(cache_folder, clips.model, weights, request.protocol(None, clips.frames))
     gathered = yield from gather([path for _, path in present], clips, cache)
     ranked = [present[number][0] for number in sorted(gathered.vectors)]
     splits = _figures(ranked, gathered.stacked(), _prompt_vectors(test.classes, texts))
@@ -73,6 +73,7 @@ def evaluate_actions(
         unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
         metrics={name: float(np.mean([own[name] for own in splits.values()])) for name in ("top1", "top5", "avg")},
         splits=splits,
+        protocol=f"{PROTOCOL}; {request.variant}" if request.variant else PROTOCOL,
         published=published("actions", request.set),
     )
 

@@ -61,7 +61,7 @@ def evaluate_retrieval(
     present = [(video, video.path) for video in listed if video.path is not None]
     if not present:
         raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
-    cache = VectorCache(cache_folder, clips.model, weights, f"middle {clips.frames}, first {known.first_s}")
+    cache = VectorCache(cache_folder, clips.model, weights, request.protocol(known.first_s, clips.frames))
     gathered = yield from gather([path for _, path in present], clips, cache, known.first_s)
     ranked = [present[number][0] for number in sorted(gathered.vectors)]
     metrics = _metrics(ranked, gathered.stacked(), texts)
@@ -74,7 +74,7 @@ def evaluate_retrieval(
         missing=missing,
         unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
         metrics=metrics,
-        protocol=_protocol(known),
+        protocol=_protocol(known, request.variant),
         published=published("retrieval", request.set),
     )
 
@@ -84,8 +84,8 @@ def _metrics(ranked: list[Listed], videos: np.ndarray, texts: TextEmbedder) -> d
     return retrieval(videos, texts.embed([text for video in ranked for text in video.texts]), owners)
 
 
-def _protocol(known: RetrievalSet) -> str:
-    rules = [PROTOCOL]
+def _protocol(known: RetrievalSet, variant: str) -> str:
+    rules = [PROTOCOL, *([variant] if variant else [])]
     if known.first_s is not None:
         rules.append(f"of a longer video the first {known.first_s:g} s")
     if known.paragraphs:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,21 @@ def middle_frames(path: Path, spec: FrameSpec, frames: int, first_s: float | Non
     return np.stack([read[time] for time in times.tolist()])
 
 
+@runtime_checkable
+class PreparesFrames(Protocol):
+    """An embedder that brings frames to its side itself, from whatever size they have."""
+
+    def prepare(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(T, H, W, 3) → (T, S, S, 3)."""
+        ...
+
+
+def clip_of(path: Path, embedder: ClipEmbedder, first_s: float | None = None) -> NDArray[np.uint8]:
+    """The middle frames of a video as an embedder takes them, (T, S, S, 3). Raises VideoError if it cannot be read."""
+    frames = middle_frames(path, embedder.frame_spec, embedder.frames, first_s)
+    return embedder.prepare(frames) if isinstance(embedder, PreparesFrames) else frames
+
+
 class VectorCache:
     """Vectors of videos on disk, a file each. A video that changed, or another model, has another file."""
 
@@ -103,7 +119,7 @@ def embed_videos(
     waiting: list[tuple[int, NDArray[np.uint8]]] = []
     for number in missing:
         try:
-            waiting.append((number, middle_frames(videos[number], embedder.frame_spec, embedder.frames, first_s)))
+            waiting.append((number, clip_of(videos[number], embedder, first_s)))
         except VideoError as error:
             yield VideoUnreadable(number, str(error))
         if len(waiting) == BATCH_VIDEOS:
@@ -128,12 +144,20 @@ def _embed(
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """Which set, where its data are, and how many of its videos; `annotations` if the lists are elsewhere."""
+    """Which set, where its data are, and how many of its videos; `annotations` if the lists are elsewhere.
+
+    `variant`: what the embedder does otherwise than its model's folder says, in words.
+    """
 
     set: str
     data: Path
     limit: int | None = None
     annotations: Path | None = None
+    variant: str = ""
+
+    def protocol(self, first_s: float | None, frames: int) -> str:
+        """What kept vectors depend on beside the model and the video."""
+        return f"middle {frames}, first {first_s}{self.variant and f', {self.variant}'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,3 +140,12 @@ def test_lists_that_are_not_there_or_of_another_form_are_named(tmp_path: Path) -
     (tmp_path / "val.csv").write_text("id,label\na,b\n")
     with pytest.raises(VidsearchError, match="lists of kinetics400 are not as its authors"):
         read_actions("kinetics400", tmp_path)
+
+
+def test_internvideo2s_list_serves_every_set(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    given = tmp_path / "given.json"
+    given.write_text('[{"video": "a.mp4", "caption": "ride_bike"}, {"video": "b.mp4", "caption": "climb"}]')
+    read = read_actions("hmdb51", tmp_path, given)
+    assert read.classes == ("climb", "ride bike")
+    assert [(video.label, video.path) for video in read.videos] == [(1, tmp_path / "a.mp4"), (0, None)]
