@@ -30,6 +30,7 @@ from vidsearch.cli import (
     options,
     query,
     remove,
+    schema,
     serve,
     show,
     similar,
@@ -63,6 +64,7 @@ app.command("remove")(remove.remove)
 app.command("info")(info.info)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.command("schema")(schema.schema)
 app.command("doctor")(health.doctor)
 app.command("check")(health.check)
 app.command("rebuild")(health.rebuild)
