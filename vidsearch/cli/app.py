@@ -1,130 +1,46 @@
-"""The `vidsearch` program: its commands, and how an error becomes a message and an exit code.
+"""The `vidsearch` program: how a command line finds its command, and how an error becomes a message and an exit code.
 
-Each command imports its workflow in its body, so that `vidsearch --help` answers at once.
+Each command imports its workflow in its body, and only the command that is called is imported, so that `vidsearch
+--help` answers at once and a query does not wait for typer, which reads what is not an ordinary command line.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import cache
-from typing import Annotated, Any
-
-import typer
-from typer.main import get_command
+from typing import Any
 
 from vidsearch import __version__
-from vidsearch.cli import (
-    ask,
-    config,
-    duplicates,
-    evaluate,
-    export,
-    health,
-    index,
-    info,
-    models,
-    options,
-    query,
-    remove,
-    schema,
-    serve,
-    show,
-    similar,
-    train,
-    videos,
-)
-from vidsearch.cli.configured import apply_config, said_in_config
+from vidsearch.cli import show
+from vidsearch.cli.overview import COMMANDS, NotPlain, command_of, main_help
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-app = typer.Typer(
-    name="vidsearch",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: rich would cost more than all the rest of `--help`
-    pretty_exceptions_enable=False,  # a bug stays a plain traceback
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search a folder of videos by meaning, on this computer, with nothing uploaded.",
-    epilog="Exit codes: 0 done, 1 nothing found, 2 wrong usage, 3 some videos failed, 4 library, 5 model, 130 Ctrl-C.",
-)
-app.command("index")(index.index)
-app.command("query")(query.query)
-app.command("similar")(similar.similar)
-app.command("duplicates")(duplicates.duplicates)
-app.command("ask")(ask.ask)
-app.command("export")(export.export)
-app.command("serve")(serve.serve)
-app.command("videos")(videos.videos)
-app.command("remove")(remove.remove)
-app.command("info")(info.info)
-app.add_typer(models.app, name="models")
-app.add_typer(config.app, name="config")
-app.command("schema")(schema.schema)
-app.command("doctor")(health.doctor)
-app.command("check")(health.check)
-app.command("rebuild")(health.rebuild)
-app.add_typer(evaluate.app, name="evaluate")
-# train has its own parser, which also runs where typer is not installed (`python -m vidsearch.training`).
-app.command(
-    "train", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
-)(train.train)
+_VERBOSE = {"-v": 1, "--verbose": 1, "-vv": 2}
+_TYPER_READS = ("train", "models", "evaluate", "config")  # with their own subcommands
+_COMPLETION = "_VIDSEARCH_COMPLETE"  # set by a shell that asks typer what could follow
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        show.write(f"vidsearch {__version__}\n")
-        raise typer.Exit
+def __getattr__(name: str) -> Any:
+    """`app`: the whole command line as typer's."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vidsearch.cli.typer_app import typer_app
 
-
-@app.callback()
-def global_options(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv for debugging.")] = 0,
-    quiet: options.Quiet = False,
-) -> None:
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PrintableFormatter("%(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-    apply_config(context)
-
-
-class _PrintableFormatter(logging.Formatter):
-    """Log lines quote file names and other programs' words: a terminal gets none of their control characters."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return show.printable_lines(super().format(record))
-
-
-@cache
-def _command() -> Callable[..., Any]:
-    """The tree of commands: a tenth of a second, which a process that runs several command lines spends once."""
-    return get_command(app)
+    return typer_app(COMMANDS)
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code; every message for a person goes to stderr."""
+    given = sys.argv[1:] if arguments is None else arguments
     show.speak_again()
     try:
         with needing("this command"):
-            code = _command()(args=arguments, standalone_mode=False)
+            code = _run(given)
     except VidsearchError as error:
         show.say_error(error)
-        return error.exit_code
-    except typer.TyperException as error:  # wrong usage, with typer's own hint
-        error.message = show.printable_lines(error.message) + said_in_config(error)
-        error.show()  # type: ignore[attr-defined]  # every usage error has it; the base class does not say so
-        for name in sys.argv[1:] if arguments is None else arguments:
-            if name.startswith("-") and os.path.lexists(name):
-                show.warn(f"vidsearch: There is a file {name} here; write ./{name} for it.")
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -138,7 +54,76 @@ def run(arguments: list[str] | None = None) -> int:
         show.warn(f"vidsearch: The output cannot be written ({error.strerror}).")
         show.leave_stdout()
         return VidsearchError.exit_code
+    except Exception as error:
+        typer = sys.modules.get("typer")
+        if typer is None or not isinstance(error, typer.TyperException):
+            raise
+        return _say_wrong_usage(error, given)
     return code if isinstance(code, int) else 0
+
+
+def _say_wrong_usage(error: Any, arguments: list[str]) -> int:
+    """With typer's own hint."""
+    from vidsearch.cli.configured import said_in_config
+
+    error.message = show.printable_lines(error.message) + said_in_config(error)
+    error.show()
+    for name in arguments:
+        if name.startswith("-") and os.path.lexists(name):
+            show.warn(f"vidsearch: There is a file {name} here; write ./{name} for it.")
+    return int(error.exit_code)
+
+
+def _run(arguments: list[str]) -> object:
+    try:
+        return _run_plainly(arguments)
+    except NotPlain:
+        pass
+    except Exception as error:
+        typer = sys.modules.get("typer")  # without it, it is none of these
+        if typer and isinstance(error, typer.Exit):
+            return error.exit_code
+        if not (typer and isinstance(error, typer.BadParameter)):  # found before anything is done: typer can say it
+            raise
+    from vidsearch.cli.typer_app import commands
+
+    called = next((word for word in arguments if word not in _VERBOSE), "")
+    alone = called in COMMANDS and called != "config" and _COMPLETION not in os.environ and not _is_configured()
+    return commands((called,) if alone else tuple(COMMANDS))(args=arguments, standalone_mode=False)
+
+
+def _run_plainly(arguments: list[str]) -> object:
+    """Runs an ordinary command line. Raises NotPlain for any other, and for one that its command finds fault with."""
+    if _COMPLETION in os.environ:
+        raise NotPlain
+    if arguments in (["--help"], ["-h"]) and (text := main_help()):
+        show.write(text)
+        return 0
+    if arguments == ["--version"]:
+        show.write(f"vidsearch {__version__}\n")
+        return 0
+    verbose = 0
+    while arguments and arguments[0] in _VERBOSE:
+        verbose += _VERBOSE[arguments[0]]
+        arguments = arguments[1:]
+    if not arguments or arguments[0] not in COMMANDS or arguments[0] in _TYPER_READS:
+        raise NotPlain
+    if _is_configured():  # typer knows where a value came from
+        raise NotPlain
+    from vidsearch.cli import plain
+    from vidsearch.cli.logs import log_to_stderr
+
+    command = command_of(arguments[0])
+    values = plain.read(command, arguments[1:])
+    log_to_stderr(verbose)
+    return command(**values)
+
+
+def _is_configured() -> bool:
+    """Whether there is a config file that says something."""
+    from vidsearch import settings
+
+    return bool(settings.load().values)
 
 
 def main() -> None:

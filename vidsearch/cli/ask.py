@@ -9,11 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-import typer
-
 from vidsearch import json_forms, timecode
 from vidsearch.answering.interface import DEFAULT_MAX_NEW_TOKENS
 from vidsearch.cli import options, pull, show
+from vidsearch.cli.late import typer
 from vidsearch.cli.show_answers import show_answers, with_frames_said
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL

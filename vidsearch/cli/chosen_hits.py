@@ -6,9 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:

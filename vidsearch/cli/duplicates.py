@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from vidsearch import json_forms
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
 

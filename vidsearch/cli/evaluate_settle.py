@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import dirs
 from vidsearch.cli import show
 from vidsearch.cli.evaluate_common import Annotations, Data, cache_folder, watched
+from vidsearch.cli.late import typer
 from vidsearch.cli.options import Device, Json, Model
 from vidsearch.models.registry import DEFAULT_MODEL
 

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from vidsearch import json_forms
 from vidsearch.cli import chosen_hits, options, show
+from vidsearch.cli.late import typer
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:

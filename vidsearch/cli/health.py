@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from vidsearch import dirs
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 
 if TYPE_CHECKING:
     from vidsearch.workflows.doctor import Checked

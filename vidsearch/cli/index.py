@@ -8,10 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import dirs, json_forms
 from vidsearch.cli import options, pull, show
+from vidsearch.cli.late import typer
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import dirs, files, settings
 from vidsearch.cli import show
+from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import dirs
 from vidsearch.cli import options, show
 from vidsearch.cli.fetch_report import FetchReport
+from vidsearch.cli.late import typer
 from vidsearch.errors import ModelError, VidsearchError
 
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch.cli import options, query_options, show
 from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.hit_asker import HitAsker
+from vidsearch.cli.late import typer
 from vidsearch.cli.query_options import Given, changed, given
 from vidsearch.cli.show_hits import HitsShown, chosen_form
 from vidsearch.errors import VidsearchError

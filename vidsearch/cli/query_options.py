@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import typer
-
 from vidsearch.cli import options
+from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 from vidsearch.query_text.keys import FILTERS, SHOWN
 from vidsearch.query_text.mistakes import QueryMistake

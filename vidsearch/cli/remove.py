@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 
 
 def remove(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import dirs, extras
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 
 if TYPE_CHECKING:

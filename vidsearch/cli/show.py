@@ -14,8 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 from vidsearch.query_text.mistakes import QueryMistake
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from vidsearch import json_forms
 from vidsearch.cli import show
+from vidsearch.cli.late import typer
 from vidsearch.timecode import TimeFormat, time_text
 from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level

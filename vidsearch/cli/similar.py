@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from vidsearch.cli import options, query_options
 from vidsearch.cli.finding import find, say_what_is_left_out
+from vidsearch.cli.late import typer
 from vidsearch.cli.query_options import Given, changed, given
 from vidsearch.cli.show_hits import HitsShown, chosen_form
 from vidsearch.models.registry import DEFAULT_MODEL

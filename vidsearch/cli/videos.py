@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidsearch import json_forms
 from vidsearch.cli import options, show
+from vidsearch.cli.late import typer
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
