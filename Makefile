@@ -32,7 +32,12 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# axe-core judges in a real browser whether everybody can use the page; without npm these tests are skipped.
+AXE := tests/browser/node_modules/axe-core/axe.min.js
+$(AXE): tests/browser/package.json
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix tests/browser || true; fi
+
+test: lint $(AXE)
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # What is slow and rarely breaks: the bundled models' figures, an installation that is killed many times.

@@ -165,7 +165,7 @@ def test_the_result_page_is_whole(clips_library: Path, tmp_path: Path, command: 
     assert done.returncode == 0
     text = page.read_text()
     assert text.count("data:image/jpeg;base64,") == 2
-    assert len(re.findall(r'match <span class="level">(high|medium|low)</span> \(0\.\d{3}\)', text)) == 2
+    assert len(re.findall(r"</span> match (high|medium|low) \(0\.\d{3}\)", text)) == 2
     assert "<b>" not in text
     assert "http" not in text
 

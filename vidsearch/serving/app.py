@@ -20,6 +20,9 @@ ROUTES = [
     Route("/api/openapi.json", routes.openapi),
     Route("/api/library", routes.library),
     Route("/api/search", routes.search),
+    Route("/api/similar", routes.similar),
+    Route("/api/exports", routes.export, methods=["POST"]),
+    Route("/api/exports/{id}", routes.exported),
     Route("/api/videos", routes.videos),
     Route("/api/videos/{number}", routes.video),
     Route("/api/videos/{number}/curve", routes.curve),
@@ -43,6 +46,7 @@ def application(parts: Parts, access: Access) -> ASGIApp:
         await parts.conversions.close()
         await parts.indexing.close()
         parts.thumbnails.close()
+        parts.exports.close()
 
     router = Router(ROUTES, redirect_slashes=False, lifespan=lifespan)
 

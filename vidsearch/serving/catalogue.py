@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vidsearch import json_forms
-from vidsearch.records import Query, Term, Under
+from vidsearch.query_text.reading import parse_query
+from vidsearch.records import Hit, LikeFile, Query, Term, Under
 from vidsearch.serving.refusals import bad_request, not_found
 from vidsearch.workflows.moments import merge_windows
 from vidsearch.workflows.query import find_moments, query_aim
-from vidsearch.workflows.relevance import match_level, worth_showing
+from vidsearch.workflows.relevance import levels_for, match_level, worth_showing
 
 if TYPE_CHECKING:
-    from vidsearch.embedding.interface import TextEmbedder
-    from vidsearch.records import Hit, VideoEntry
+    from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
+    from vidsearch.records import VideoEntry
     from vidsearch.store.interface import Library
     from vidsearch.workflows.relevance import Levels
 
@@ -39,18 +40,49 @@ class Catalogue:
         found = find_moments(self.library, self.embedder, query)
         only_matching = not show_all and query.min_score is None
         hits = worth_showing(found, self.levels) if only_matching else found
+        words = [term.text for term in query.terms]
         return {
-            "query": query.text,
-            "model": self.embedder.model,
-            "hits": self.hit_forms(hits),
+            **json_forms.query(query, self.embedder.model),
+            "hits": self.hit_forms(hits, self.levels),
             "left_out": len(found) - len(hits),
-            "unknown_words": sorted({word for term in query.terms for word in self.embedder.unknown_words(term.text)}),
+            "unknown_words": sorted({word for text in words for word in self.embedder.unknown_words(text)}),
         }
 
-    def hit_forms(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    def similar(self, number: int, start_s: float, end_s: float, top: int) -> dict[str, Any]:
+        """Moments that look like a range of a video, which itself is left out. A short range is widened to a window."""
+        entry = self.entry(number)
+        query = Query((LikeFile(entry.path, *self._as_window(entry, start_s, end_s)),), top=top, per_video=1)
+        found = find_moments(self.library, self.embedder, query, open_clips=_not_indexed)
+        return {
+            "video": number,
+            "path": json_forms.name_text(entry.path),
+            "model": self.embedder.model,
+            "hits": self.hit_forms(found, levels_for(query, self.levels)),
+        }
+
+    def as_hits(self, moments: Sequence[tuple[int, float, float]]) -> list[Hit]:
+        """Moments (number of a video, start, end) as hits."""
+        hits = []
+        for place, (number, start_s, end_s) in enumerate(moments, start=1):
+            entry = self.entry(number)
+            middle = (start_s + end_s) / 2
+            hits.append(Hit(place, entry.path, start_s, end_s, middle, 0.0, self.embedder.model))
+        return hits
+
+    def hit_forms(self, hits: Sequence[Hit], levels: Levels) -> list[dict[str, Any]]:
         """JSON forms of hits. One whose video left the library meanwhile is left out."""
         entries = self.library.videos_at(list(dict.fromkeys(hit.path for hit in hits)))
-        return [json_forms.hit(hit, self.levels) | _shape(entries[hit.path]) for hit in hits if hit.path in entries]
+        return [json_forms.hit(hit, levels) | _shape(entries[hit.path]) for hit in hits if hit.path in entries]
+
+    def _as_window(self, entry: VideoEntry, start_s: float, end_s: float) -> tuple[float, float]:
+        """A range at least as long as a window of the model: the library holds vectors of windows."""
+        models = self.library.info().models
+        specs = next((held.window_specs for held in models if held.name == self.embedder.model), ())
+        length_s = max(end_s - start_s, *(spec.length_s for spec in specs), 0.0)
+        first = entry.start_s or 0.0
+        last = first + (entry.duration_s or 0.0)
+        start_s = max(first, min((start_s + end_s - length_s) / 2, last - length_s))
+        return start_s, start_s + length_s
 
     def entry(self, number: int) -> VideoEntry:
         """The video with a number."""
@@ -99,15 +131,21 @@ class Catalogue:
                 }
                 for window in sorted(windows, key=lambda window: window.start_s)
             ],
-            "moments": self.hit_forms(worth_showing(moments, self.levels)),
+            "moments": self.hit_forms(worth_showing(moments, self.levels), self.levels),
         }
 
 
-def words_query(text: str, **shown: Any) -> Query:
-    """A query of these words. RefusedError if there are none."""
-    if not text.strip():
-        raise bad_request("The query is empty; write what to look for.")
-    return Query((Term(text.strip()),), **shown)
+def read_query(text: str, **shown: Any) -> Query:
+    """The query that a text says, in the form that `vidsearch query` takes, with what is to be shown of it.
+
+    Raises QueryMistake; RefusedError for a text without words, or one that names a file or a hit of the shell.
+    """
+    query = parse_query(text)
+    if not all(isinstance(term, Term) for term in query.terms):
+        raise bad_request("The page takes no like: with a file or a number; choose Similar at a picture instead.")
+    if not query.terms:
+        raise bad_request("The query has no words; write what to look for.")
+    return replace(query, **shown)
 
 
 def video_form(entry: VideoEntry) -> dict[str, Any]:
@@ -142,3 +180,7 @@ def _shape(entry: VideoEntry) -> dict[str, Any]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+def _not_indexed() -> ClipEmbedder:
+    raise bad_request("This range is not indexed with the model that searches; choose another one.")

@@ -19,8 +19,13 @@ from vidsearch.video.messages import shown
 BLOCK_BYTES = 256 * 1024
 
 
-async def file_response(request: Request, path: Path, content_type: str, limiter: anyio.CapacityLimiter) -> Response:
-    """The bytes that the request asks for. RefusedError for a range that there is not, or a file that is gone."""
+async def file_response(
+    request: Request, path: Path, content_type: str, limiter: anyio.CapacityLimiter, save_as: str | None = None
+) -> Response:
+    """The bytes that the request asks for; `save_as`: a plain name under which a browser saves them.
+
+    RefusedError for a file that is gone.
+    """
     try:
         descriptor = await anyio.to_thread.run_sync(_open, path, limiter=limiter)
     except OSError as error:
@@ -36,6 +41,8 @@ async def file_response(request: Request, path: Path, content_type: str, limiter
             "last-modified": email.utils.formatdate(status.st_mtime, usegmt=True),
             "cache-control": "private, no-cache",
         }
+        if save_as is not None:
+            headers["content-disposition"] = f'attachment; filename="{save_as}"'
         asked = request.headers.get("range") if request.headers.get("if-range", tag) == tag else None
         try:
             part = byte_range(asked, status.st_size)

@@ -11,6 +11,7 @@ from typing import Any
 from vidsearch import __version__, json_forms
 from vidsearch.serving.asking import MOST_QUESTION
 from vidsearch.serving.catalogue import MOST_HITS, MOST_WORDS
+from vidsearch.serving.exports import FORMS, MOST_MOMENTS, MOST_PAD_S
 from vidsearch.serving.fields import MOST_NUMBER, MOST_SECONDS
 
 Schema = dict[str, Any]
@@ -58,6 +59,7 @@ _HIT = {
     "level": _LEVEL,
     "model": _TEXT,
     "offline": _FLAG,
+    "date": _maybe(_TEXT),
     "video": _VIDEO,
     "video_start_s": _maybe(_NUMBER),
     "video_duration_s": _maybe(_NUMBER),
@@ -78,6 +80,7 @@ _VIDEO_FIELDS = {
     "size_bytes": _WHOLE,
     "modified_s": _NUMBER,
 }
+_SPAN = {"video": _VIDEO, "start_s": _SECONDS, "end_s": _SECONDS}
 _PLAYED = {"type": _maybe(_TEXT), "has_sound": _FLAG}
 _WINDOW = {"start_s": _NUMBER, "end_s": _NUMBER, "score": _NUMBER, "level": _LEVEL}
 _RUN = {
@@ -103,12 +106,15 @@ _SCHEMAS: dict[str, Schema] = {
     "Hits": _versioned(
         {
             "query": _TEXT,
+            "written": _TEXT,
             "model": _TEXT,
             "hits": _list(_ref("Hit")),
             "left_out": _WHOLE,
             "unknown_words": _list(_TEXT),
         }
     ),
+    "Similar": _versioned({"video": _VIDEO, "path": _TEXT, "model": _TEXT, "hits": _list(_ref("Hit"))}),
+    "Export": _versioned({"export": _TEXT, "name": _TEXT}),
     "Video": _object(_VIDEO_FIELDS),
     "Videos": _versioned({"total": _WHOLE, "videos": _list(_ref("Video"))}),
     "PlayedVideo": {
@@ -167,15 +173,57 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/api/search": {
             "get": _gives(
                 "search",
-                "Moments that show what the words say, best first.",
+                "Moments that a query finds, in the form that `vidsearch query` takes, without like:.",
                 _json("Hits"),
                 [
                     words,
                     _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 40}),
-                    _field("per_video", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 3}),
+                    _field("per_video", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
+                    _field("group", {"enum": ["none", "video"]}),
+                    _field("sort", {"enum": ["score", "time", "date", "name"]}),
                     _field("min_score", {"type": "number", "minimum": -1, "maximum": 1}),
                     _field("all", {"type": "boolean", "default": False}),
                 ],
+            )
+        },
+        "/api/similar": {
+            "get": _gives(
+                "similar",
+                "Moments that look like a range of a video, best first, without that range itself.",
+                _json("Similar"),
+                [
+                    _field("video", _VIDEO, required=True),
+                    _field("start_s", _SECONDS, required=True),
+                    _field("end_s", _SECONDS, required=True),
+                    _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 40}),
+                ],
+            )
+        },
+        "/api/exports": {
+            "post": _gives(
+                "export",
+                "Makes a file of moments: clips in a ZIP (exact: to the frame), or a timeline; fetched by its id.",
+                _json("Export"),
+                body=_object(
+                    {
+                        "form": {"enum": list(FORMS)},
+                        "moments": {
+                            **_list({**_object(_SPAN), "additionalProperties": False}),
+                            "minItems": 1,
+                            "maxItems": MOST_MOMENTS,
+                        },
+                    },
+                    {"pad_s": {"type": "number", "minimum": 0, "maximum": MOST_PAD_S, "default": 0}},
+                ),
+            )
+        },
+        "/api/exports/{id}": {
+            "get": _gives(
+                "exported",
+                "A file that was made; the last few are kept.",
+                _bytes("application/octet-stream"),
+                [_in_path("id", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"})],
+                also=("206", "416"),
             )
         },
         "/api/videos": {
@@ -244,9 +292,7 @@ def _paths() -> dict[str, dict[str, Any]]:
                 _bytes("text/event-stream"),
                 body=_object(
                     {
-                        "video": _VIDEO,
-                        "start_s": _SECONDS,
-                        "end_s": _SECONDS,
+                        **_SPAN,
                         "question": {"type": "string", "minLength": 1, "maxLength": MOST_QUESTION},
                     }
                 ),

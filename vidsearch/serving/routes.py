@@ -16,8 +16,9 @@ from vidsearch.records import VideoEntry
 from vidsearch.serving import playable
 from vidsearch.serving.answers import document, events
 from vidsearch.serving.asking import MOST_QUESTION, Asking
-from vidsearch.serving.catalogue import MOST_HITS, MOST_WORDS, Catalogue, video_form, words_query
+from vidsearch.serving.catalogue import MOST_HITS, MOST_WORDS, Catalogue, read_query, video_form
 from vidsearch.serving.conversions import Conversions
+from vidsearch.serving.exports import FORMS, MOST_MOMENTS, MOST_PAD_S, Exports
 from vidsearch.serving.fields import json_fields, path_number, query_fields
 from vidsearch.serving.files import file_response
 from vidsearch.serving.indexing import Indexing
@@ -44,9 +45,11 @@ class Parts:
     conversions: Conversions
     asking: Asking
     indexing: Indexing
+    exports: Exports
     searching: anyio.CapacityLimiter = field(default_factory=_limiter(max(2, cores())))
     looking_up: anyio.CapacityLimiter = field(default_factory=_limiter(4))
     drawing: anyio.CapacityLimiter = field(default_factory=_limiter(max(2, cores())))
+    exporting: anyio.CapacityLimiter = field(default_factory=_limiter(1))
     sending: anyio.CapacityLimiter = field(default_factory=_limiter(64))
 
 
@@ -97,19 +100,37 @@ async def search(request: Request) -> Response:
     given = query_fields(request)
     text = given.text("q", most=MOST_WORDS)
     top = given.whole("top", least=1, most=MOST_HITS, default=40)
-    per_video = given.whole("per_video", least=1, most=MOST_HITS, default=3)
-    min_score = given.number("min_score", least=-1, most=1) if given.has("min_score") else None
+    shown: dict[str, Any] = {}  # what the text of the query may say as well
+    if given.has("per_video"):
+        shown["per_video"] = given.whole("per_video", least=1, most=MOST_HITS)
+    if given.has("min_score"):
+        shown["min_score"] = given.number("min_score", least=-1, most=1)
+    if given.has("group"):
+        shown["group"] = None if given.choice("group", "none", "video") == "none" else "video"
+    if given.has("sort"):
+        shown["sort"] = given.choice("sort", "score", "time", "date", "name")
     show_all = given.flag("all")
     given.done()
     parts = parts_of(request)
-    query = words_query(text, top=top, per_video=per_video, min_score=min_score)
+    query = read_query(text, top=top, **shown)
     return document(await _off_loop(parts.searching, parts.catalogue.search, query, show_all=show_all))
+
+
+async def similar(request: Request) -> Response:
+    """Moments that look like a range of a video."""
+    given = query_fields(request)
+    number = given.video()
+    start_s, end_s = given.span()
+    top = given.whole("top", least=1, most=MOST_HITS, default=40)
+    given.done()
+    parts = parts_of(request)
+    return document(await _off_loop(parts.searching, parts.catalogue.similar, number, start_s, end_s, top))
 
 
 async def curve(request: Request) -> Response:
     """How well one video matches, over its time."""
     given = query_fields(request)
-    query = words_query(given.text("q", most=MOST_WORDS))
+    query = read_query(given.text("q", most=MOST_WORDS))
     given.done()
     parts = parts_of(request)
     return document(await _off_loop(parts.searching, parts.catalogue.curve, path_number(request), query))
@@ -167,6 +188,30 @@ async def ask(request: Request) -> Response:
     parts = parts_of(request)
     entry = await _off_loop(parts.looking_up, parts.catalogue.entry, number)
     return events(parts.asking.stream(Clip(entry.path, TimeRange(start_s, end_s)), question))
+
+
+async def export(request: Request) -> Response:
+    """Makes a file of moments; it is fetched by its id."""
+    given = await json_fields(request)
+    form = given.choice("form", *FORMS)
+    pad_s = given.number("pad_s", least=0, most=MOST_PAD_S, default=0.0)
+    moments = []
+    for item in given.objects("moments", most=MOST_MOMENTS):
+        moments.append((item.video(), *item.span()))
+        item.done()
+    given.done()
+    parts = parts_of(request)
+    hits = await _off_loop(parts.looking_up, parts.catalogue.as_hits, moments)
+    made = await _off_loop(parts.exporting, parts.exports.make, form, hits, pad_s)
+    return document({"export": made.id, "name": made.name})
+
+
+async def exported(request: Request) -> Response:
+    """A file that was made."""
+    query_fields(request).done()
+    parts = parts_of(request)
+    made = parts.exports.get(request.path_params["id"])
+    return await file_response(request, made.path, "application/octet-stream", parts.sending, save_as=made.name)
 
 
 async def indexing(request: Request) -> Response:

@@ -15,6 +15,7 @@ from vidsearch.models.score_levels import levels_of
 from vidsearch.serving.asking import Asking
 from vidsearch.serving.catalogue import Catalogue
 from vidsearch.serving.conversions import Conversions
+from vidsearch.serving.exports import Exports
 from vidsearch.serving.indexing import Indexing
 from vidsearch.serving.routes import Parts
 from vidsearch.serving.words import RememberingEmbedder
@@ -50,6 +51,7 @@ def make_parts(
             Conversions(conversions),
             Asking(ask_model, open_answerer),
             Indexing(home, model, device),
+            Exports(),
         )
     except BaseException:
         library.close()

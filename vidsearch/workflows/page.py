@@ -6,6 +6,7 @@ import base64
 import html
 import logging
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import VideoError
@@ -20,38 +21,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Beside what the web application shows as well (look.css).
 STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
-h1 { font-size: 1.3rem; font-weight: 600 }
-ol { list-style: none; padding: 0; display: grid; gap: 1.5rem;
-     grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }
-video, .missing { width: 100%; background: #8883; border-radius: 6px; display: grid; place-items: center }
-.name { font-weight: 600; overflow-wrap: anywhere }
-.facts { opacity: .75; font-variant-numeric: tabular-nums }
+h1 { font-size: 1.35rem; font-weight: 650 }
+.card video, .missing { display: block; width: 100%; border-radius: var(--round); background: var(--line) }
+.missing { display: grid; place-items: center }
 """
+_BARS = '<span class="level level-{0}" aria-hidden="true"><i></i><i></i><i></i></span>'
 
 
 def result_page(query: str, hits: Sequence[Hit], levels: Levels = None) -> str:
     """The page as text; `levels` are those of the model. A video that cannot be opened now keeps its line alone."""
     with Thumbnails() as thumbnails:
         items = "\n".join(_item(hit, levels, thumbnails) for hit in hits) or "<li>Nothing found.</li>"
+    look = files("vidsearch.workflows").joinpath("look.css").read_text(encoding="utf-8")
     title = html.escape(query)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{title} - vidsearch</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>“{title}”</h1>\n<ol>\n{items}\n</ol>\n</body>\n</html>\n"
+        f"<title>{title} - vidsearch</title>\n<style>{look}{STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>“{title}”</h1>\n<ol class="grid">\n{items}\n</ol>\n</body>\n</html>\n'
     )
 
 
 def _item(hit: Hit, levels: Levels, thumbnails: Thumbnails) -> str:
     shown_path = html.escape(_readable(str(hit.path)))
     level = match_level(hit.level_score, levels)
-    match = f"score {hit.score:.3f}" if level is None else f'match <span class="level">{level}</span> ({hit.score:.3f})'
+    match = f"score {hit.score:.3f}" if level is None else f"{_BARS.format(level)} match {level} ({hit.score:.3f})"
     facts = f"{clock(hit.start_s)} - {clock(hit.end_s)} · {match} · {html.escape(hit.model)}"
     return (
-        f'<li>{_picture(hit, thumbnails)}<div class="name" title="{shown_path}">{hit.number}. '
+        f'<li class="card">{_picture(hit, thumbnails)}<div class="name" title="{shown_path}">{hit.number}. '
         f'{html.escape(_readable(hit.path.name))}</div><div class="facts">{facts}</div></li>'
     )
 

@@ -19,13 +19,14 @@ export function addressOf(moment, query = "") {
 export function card(moment, { query = "", more = 0, onmore = null } = {}) {
   const name = nameOf(moment.path);
   const length = moment.end_s - moment.start_s;
-  const spoken = `${name}, ${clock(moment.start_s)} to ${clock(moment.end_s)}${moment.level ? `, ${moment.level} match` : ""}`;
+  const when = `${clock(moment.start_s)} · ${span(length)}`;
+  const spoken = `${name}, ${when}${moment.level ? `, ${moment.level} match` : ""}`;
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: picture(moment) });
   const shot = h(
     "a",
     { class: "shot", href: addressOf(moment, query), "aria-label": moment.offline ? `${spoken}, offline` : spoken },
     image,
-    h("span", { class: "when", "aria-hidden": "true", text: `${clock(moment.start_s)} · ${span(length)}` }),
+    h("span", { class: "when", text: when }),
   );
   image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", text: moment.offline ? "offline" : "no picture" })));
   if (moment.width_px && moment.width_px / moment.height_px > 1.5) image.classList.add("fills");

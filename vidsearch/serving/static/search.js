@@ -2,6 +2,7 @@
 
 import { get, picture } from "/static/api.js";
 import { addressOf, card, grid } from "/static/card.js";
+import { filterPanel } from "/static/filters.js";
 import { bytes, clock, folderOf, h, nameOf, plural, readable, say, span } from "/static/dom.js";
 
 const PAGE = 40;
@@ -21,12 +22,22 @@ export async function searchView(main, { address, query, leaving, go }) {
     go(`${next.pathname}${next.search}`, { replace: true });
   };
   const bar = controls(fields, set);
+  bar.append(filterPanel(query, (text) => {
+    const next = new URL(location.href);
+    next.searchParams.set("q", text);
+    go(`${next.pathname}${next.search}`);
+  }));
   const results = h("div", { "aria-busy": "true" }, skeleton());
   main.append(h("h1", { class: "unseen", text: `Moments that match ${query}` }), bar, results);
   const all = fields.get("all") === "true";
-  const asked = { q: query, top, per_video: grouped ? 50 : Number(fields.get("per_video")) || 3, all: all || undefined, min_level: undefined };
-  for (const name of FILTERS) if (fields.get(name)) asked[name] = fields.get(name);
-  const found = await get("search", asked, leaving);
+  const asked = { q: query, top, all: all || undefined, group: grouped ? "video" : undefined };
+  asked.per_video = grouped ? 8 : fields.get("per_video");
+  asked.sort = fields.get("sort");
+  const found = await get("search", asked, leaving).catch((error) => {
+    results.replaceChildren(h("p", { class: "notice bad", role: "alert", text: error.message }));
+    say(error.message);
+  });
+  if (!found) return;
   results.removeAttribute("aria-busy");
   results.replaceChildren(...notes(found, query, set, all));
   if (!found.hits.length) return;
@@ -35,8 +46,6 @@ export async function searchView(main, { address, query, leaving, go }) {
     results.append(h("p", { class: "on" }, h("button", { type: "button", text: "Show more", onclick: () => set("top", top + PAGE) })));
   }
 }
-
-const FILTERS = ["under", "since", "before", "min_duration", "max_duration", "name", "min_height"];
 
 function controls(fields, set) {
   const choice = (id, label, options, value, change) =>
@@ -56,7 +65,10 @@ function controls(fields, set) {
     box("all", "Weak matches too", fields.get("all") === "true", (on) => set("all", on ? "true" : "")),
     fields.get("group") === "video"
       ? null
-      : choice("per-video", "Of one video", [["1", "1"], ["3", "up to 3"], ["10", "up to 10"], ["100", "all"]], fields.get("per_video") || "3", (value) => set("per_video", value === "3" ? "" : value)),
+      : choice("sort", "Order", [["score", "best first"], ["date", "newest first"], ["name", "by name"]], fields.get("sort") || "score", (value) => set("sort", value === "score" ? "" : value)),
+    fields.get("group") === "video"
+      ? null
+      : choice("per-video", "Of one video", [["1", "the best"], ["3", "up to 3"], ["10", "up to 10"], ["100", "all"]], fields.get("per_video") || "3", (value) => set("per_video", value === "3" ? "" : value)),
   );
 }
 
@@ -172,9 +184,9 @@ export function videoCard(video) {
     { class: "card" },
     h(
       "a",
-      { class: "shot", href: `/video/${video.video}`, "aria-label": `${nameOf(video.path)}, ${span(video.duration_s ?? 0)}` },
+      { class: "shot", href: `/video/${video.video}`, "aria-label": `${nameOf(video.path)}, ${clock(video.duration_s ?? 0)}` },
       image,
-      h("span", { class: "when", "aria-hidden": "true", text: clock(video.duration_s ?? 0) }),
+      h("span", { class: "when", text: clock(video.duration_s ?? 0) }),
     ),
     h(
       "div",

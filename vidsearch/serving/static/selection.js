@@ -37,13 +37,14 @@ function changed() {
 }
 
 const FORMS = [
-  ["clips", "Clips, as a ZIP"],
-  ["joined", "One film of all clips"],
+  ["clips", "Clips (ZIP), quick"],
+  ["exact", "Clips (ZIP), to the frame"],
   ["edl", "EDL (CMX 3600)"],
   ["fcpxml", "Final Cut Pro (FCPXML)"],
   ["xml", "Premiere (XML)"],
   ["otio", "OpenTimelineIO"],
   ["m3u", "Playlist (M3U)"],
+  ["vtt", "Chapters (WebVTT)"],
   ["csv", "Table (CSV)"],
 ];
 
