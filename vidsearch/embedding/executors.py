@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vidsearch.embedding.interface import ClipEmbedder
+from vidsearch.embedding.interface import BatchingEmbedder, ClipEmbedder
 from vidsearch.embedding.videos import BATCH_WINDOWS, EmbedSpec, UnfinishedVideo, VideoEmbedder, embed_windows
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, IndexedVideo, VideoFacts, VideoFile
@@ -73,6 +73,8 @@ class PooledExecutor:
     def __init__(self, spec: EmbedSpec, open_embedder: Callable[[], ClipEmbedder], jobs: int = 1) -> None:
         self._spec = spec
         self._embedder = open_embedder()
+        own = self._embedder.batch_clips if isinstance(self._embedder, BatchingEmbedder) else 1
+        self._batch_windows = max(own, BATCH_WINDOWS)
         self._jobs = jobs
         self._unfinished: dict[Path, UnfinishedVideo] = {}
         self._batch: list[tuple[UnfinishedVideo, ClipFrames]] = []
@@ -83,7 +85,7 @@ class PooledExecutor:
         with self._spec.open_pool(self._jobs) as pool:
             for event in pool.decode(files):
                 yield from self._take(event)
-                if len(self._batch) >= BATCH_WINDOWS:
+                if len(self._batch) >= self._batch_windows:
                     yield from self._embed()
                 yield from self._finished()
             yield from self._embed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,14 @@ class ClipEmbedder(Protocol):
     def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) RGB, T frames of `frame_spec` → (B, E), rows of unit length; B may be 0."""
         ...
+
+
+@runtime_checkable
+class BatchingEmbedder(ClipEmbedder, Protocol):
+    """One that says how many clips it takes at once; with fewer a large GPU is not filled."""
+
+    @property
+    def batch_clips(self) -> int: ...
 
 
 class TextEmbedder(Protocol):

@@ -38,6 +38,11 @@ class TorchClipEmbedder:
         self.frames = config.preprocessing.frames
         self._encoder, self.device = open_encoder(folder, device)
 
+    @property
+    def batch_clips(self) -> int:
+        """How many clips are run at once."""
+        return self._encoder.batch_clips
+
     def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) RGB → (B, E), rows of unit length. ValueError for another shape: the caller's mistake.
 
@@ -46,7 +51,7 @@ class TorchClipEmbedder:
         wanted = (self.frames, self.frame_spec.side_px, self.frame_spec.side_px, 3)
         if clips.dtype != np.uint8 or clips.shape[1:] != wanted:
             raise ValueError(f"{self.model} takes uint8 clips (B, {wanted}), not {clips.dtype} {clips.shape}")
-        size = self._encoder.batch_clips
+        size = self.batch_clips
         batches = [clips[first : first + size] for first in range(0, len(clips), size)]
         vectors = np.concatenate([np.empty((0, self.dim), np.float32), *map(self._encoder.run, batches)])
         if not np.isfinite(vectors).all():

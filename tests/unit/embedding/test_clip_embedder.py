@@ -18,7 +18,7 @@ from vidsearch.embedding.torch_clips import PlacedEncoder, TorchClipEmbedder, ac
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder, find_model, open_folder
-from vidsearch.models.mobileviclip.clip_encoder import BATCH_CLIPS, batch_clips
+from vidsearch.models.mobileviclip.clip_encoder import BATCH_CLIPS, LARGE_BATCH_CLIPS, LARGE_BATCH_ROOM, batch_clips
 from vidsearch.models.mobileviclip.config import CONFIGS
 from vidsearch.models.mobileviclip.load import Network
 from vidsearch.models.mobileviclip.model import MobileCLIP, MobileViCLIP
@@ -152,7 +152,9 @@ def test_bfloat16_is_for_a_cpu_that_multiplies_it() -> None:
 def test_wide_networks_run_one_clip_at_a_time_on_a_cpu() -> None:
     assert batch_clips(CPU, CONFIGS["mobileviclip-small"]) == batch_clips(CPU, CONFIGS["mobileviclip-tiny"]) == 1
     assert batch_clips(CPU, CONFIGS["mobileviclip-nano"]) == BATCH_CLIPS
-    assert batch_clips(torch.device("cuda"), CONFIGS["mobileviclip-small"]) == BATCH_CLIPS
+    small, gpu = CONFIGS["mobileviclip-small"], torch.device("cuda")
+    assert batch_clips(gpu, small, LARGE_BATCH_ROOM) == LARGE_BATCH_CLIPS
+    assert batch_clips(gpu, small, LARGE_BATCH_ROOM - 1) == batch_clips(torch.device("mps"), small) == BATCH_CLIPS
 
 
 def test_auto_takes_the_cpu_where_there_is_nothing_else(folder: ModelFolder) -> None:
