@@ -17,8 +17,9 @@ process, on one clip, three things are timed:
 - the limit: one reading of the language model's weights for each token, at the speed at which memory can be read.
 
 On a GPU the limit is that of its memory. A first question is also timed in a process that has answered one, in all and
-without the decoding of the clip. Logits after 200 random tokens, and 50 greedy answers of mobilevideogpt-nano
-(`same_answers`), are compared with float32 on the CPU.
+without the decoding of the clip, and in a fresh process: `fresh_process_s` is from its start, with the interpreter and
+the imports, `fresh_first_s` from the opening of the model, with the device's context. Logits after 200 random tokens,
+and 50 greedy answers of mobilevideogpt-nano (`same_answers`), are compared with float32 on the CPU.
 
 On a CPU, peak memory is that of a fresh process that asks two questions, beside the bytes of all weights in the
 precision chosen. Ratios count; a machine that is busy spoils the figures. Memory is read from /proc: Linux only. The
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--without-reference", action="store_true", help="ours alone")
     parser.add_argument("--profile", action="store_true", help="only the operators of a first question, by time")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)  # what the fresh process does
+    parser.add_argument("--first-only", action="store_true", help=argparse.SUPPRESS)  # the same on a GPU
     wanted = parser.parse_args()
     if wanted.threads:
         torch.set_num_threads(wanted.threads)
@@ -99,6 +101,8 @@ def main() -> None:
         folder = model_folder(wanted.folder or Path(scratch) / "models", wanted.model)
         if wanted.memory_only:
             print(json.dumps(memory_of_two_questions(folder, wanted, Path(scratch))))
+        elif wanted.first_only:
+            print(json.dumps(first_answer_in_this_process(folder, wanted, Path(scratch))))
         elif wanted.profile:
             print(operators_of_first_question(folder, wanted, Path(scratch)))
         else:
@@ -122,6 +126,7 @@ def report(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> No
     if wanted.device == "cpu":
         add(memory_in_fresh_process(folder, wanted))
     else:
+        add(first_in_fresh_process(folder, wanted))
         add(agreement_with_cpu(folder, wanted, scratch))
     if not wanted.without_reference:
         add(time_reference(folder, wanted))
@@ -190,13 +195,14 @@ def first_question(
 
 
 def decode_s(clip: Path) -> float:
-    """Seconds for the frames alone, in a worker process of their own, as the answerer has them."""
+    """Seconds for the frames alone, from a worker process that runs already, as an answerer on a GPU has them."""
     status = clip.stat()
-    started = time.perf_counter()
+    file = VideoFile(clip, status.st_size, status.st_mtime_ns)
     with DecodePool(1, FrameSpec(1, "as-is"), WindowSpec(), buffered_events=1) as pool:
-        file = VideoFile(clip, status.st_size, status.st_mtime_ns)
-        for _ in pool.decode([file], partial(choose_frames, TimeRange(), "reference")):
-            pass
+        for _ in range(2):
+            started = time.perf_counter()
+            for _ in pool.decode([file], partial(choose_frames, TimeRange(), "reference")):
+                pass
     return time.perf_counter() - started
 
 
@@ -228,10 +234,28 @@ def bytes_per_token(answerer: MobileVideoGPTAnswerer) -> int:
 
 
 def memory_in_fresh_process(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, __file__, "--memory-only", "--folder", str(folder.path.parent), "--model", folder.name]
+    return fresh_process(folder, wanted, "--memory-only")
+
+
+def first_in_fresh_process(folder: ModelFolder, wanted: argparse.Namespace) -> dict[str, float]:
+    started = time.time()
+    figures = fresh_process(folder, wanted, "--first-only")
+    return {"fresh_process_s": figures.pop("at") - started, **figures}
+
+
+def fresh_process(folder: ModelFolder, wanted: argparse.Namespace, task: str) -> dict[str, float]:
+    command = [sys.executable, __file__, task, "--folder", str(folder.path.parent), "--model", folder.name]
     command += ["--clip", str(wanted.clip), "--dtype", wanted.dtype, "--threads", str(torch.get_num_threads())]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    done = subprocess.run([*command, "--device", wanted.device], stdout=subprocess.PIPE, check=True, text=True)
     return cast("dict[str, float]", json.loads(done.stdout))
+
+
+def first_answer_in_this_process(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> dict[str, float]:
+    """Seconds from the opening of the model to the first token; the time when it was there."""
+    started = time.perf_counter()
+    session = opened(folder, wanted, scratch / "cache").encode(Clip(wanted.clip))
+    time_to_first_token(session, QUESTIONS[0])
+    return {"fresh_first_s": time.perf_counter() - started, "at": time.time()}
 
 
 def memory_of_two_questions(folder: ModelFolder, wanted: argparse.Namespace, scratch: Path) -> dict[str, float]:

@@ -119,6 +119,11 @@ class DecodePool:
         """Process ids of the workers that run now."""
         return [slot.pid for slot in self._slots if slot.pid is not None]
 
+    def start(self) -> None:
+        """Start the workers now, so that the first file does not wait for them."""
+        for slot in self._slots:
+            slot.start()
+
     def decode(self, files: Iterable[VideoFile], cut: Cut | None = None) -> Iterator[DecodeEvent]:
         """The events of all files: of one file in their order, of several interleaved. Files start as they are given.
 
@@ -301,6 +306,10 @@ class WorkerSlot:
     def pid(self) -> int | None:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Have a process, which waits for a file."""
+        self._living()
 
     def begin(self, job: Job, limits: DecodeLimits) -> None:
         """Hand over a file, to a new process if the last one is gone."""

@@ -176,6 +176,17 @@ def test_a_file_that_changed_since_the_walk_is_not_read(folder: Path) -> None:
     assert [event.error.kind for event in events if isinstance(event, DecodeFailed)] == ["changing", "vanished"]
 
 
+def test_a_worker_started_ahead_decodes_the_first_file_and_the_next(folder: Path) -> None:
+    with DecodePool(1, SPEC, MANY) as pool:
+        assert not pool.worker_pids
+        pool.start()
+        ahead = pool.worker_pids
+        for name in ("a.mp4", "b.mp4"):
+            assert isinstance(list(pool.decode([as_file(folder / name)]))[-1], VideoDone)
+        assert len(ahead) == 1 and pool.worker_pids == ahead
+    wait_until_gone(ahead, 1.0)
+
+
 def test_leaving_early_ends_the_workers_and_the_pool_can_go_on(folder: Path) -> None:
     with DecodePool(2, SPEC, MANY, buffered_events=1) as pool:
         for event in pool.decode([as_file(folder / "long.mp4")]):

@@ -7,6 +7,7 @@ the video: neither with its length nor with the number of its frames.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,14 +46,20 @@ class MomentPixels:
     video: Tensor
 
 
+def open_decoder() -> DecodePool:
+    """A decoding process for `read_moment`; starts when it is needed, or when it is told to."""
+    return DecodePool(1, _AS_IS, WindowSpec(), buffered_events=1)
+
+
 def read_moment(
     path: Path,
     wanted: TimeRange,
     coverage: Coverage,
     config: MobileVideoGPTConfig,
     device: torch.device = _CPU,
+    decoder: DecodePool | None = None,
 ) -> MomentPixels:
-    """Decode and preprocess the frames to look at; the pixels are on `device`.
+    """Decode and preprocess the frames to look at; the pixels are on `device`. `decoder` is kept; None: one for this.
 
     A folder of pictures is a clip, too (`picture_folder.py`). Raises VideoError if the file cannot be read,
     VidsearchError for a range that the clip does not have.
@@ -63,7 +70,7 @@ def read_moment(
     facts: VideoFacts | None = None
     times: list[float] = []
     span = (0.0, 0.0)
-    with DecodePool(1, _AS_IS, WindowSpec(), buffered_events=1) as pool:
+    with nullcontext(decoder) if decoder else open_decoder() as pool:
         for event in pool.decode([_file(path)], partial(choose_frames, wanted, coverage)):
             match event:
                 case VideoOpened(_, opened, 0):

@@ -6,6 +6,8 @@ On a CPU its weights are packed (`models/qwen2/packed.py`); on an accelerator th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +24,7 @@ from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.decode_step import DecodeStep, step_for
 from vidsearch.models.qwen2.generation import Backend
 from vidsearch.models.qwen2.joined_layers import join_layers
+from vidsearch.models.qwen2.joined_prompt import prompt_logits
 from vidsearch.models.qwen2.linears import WeightFormat
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
@@ -29,6 +32,7 @@ from vidsearch.models.weights import read_some
 # Without cuDNN's, which builds a plan for every number of keys: 21 tokens a second where the others gave 82 on an H100.
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
+_SCRATCH = 16  # positions
 NARROW = 512  # widths below this spend their time between the multiplications: bfloat16 would gain nothing there
 
 
@@ -60,6 +64,16 @@ def choose_weights(precision: ComputePrecision, device: torch.device, width: int
     if precision != "auto":
         return precision
     return "bfloat16" if width >= NARROW and fast_dtype(device) is torch.bfloat16 else "float32"
+
+
+@contextmanager
+def without_cudnn(device: torch.device) -> Iterator[None]:
+    """torch's own convolutions and attention: the encoders have few of them, and to load cuDNN takes a second."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(_ATTENTION):
+        yield
 
 
 class PackedBackend:
@@ -102,6 +116,20 @@ class DeviceBackend:
         if not network.lm_config.tie_word_embeddings:
             network.lm_head.to(device, self.dtype)
         self._layers = join_layers(network)
+        self._kernels: Future[None] | None = None
+
+    def load_kernels(self, executor: Executor) -> None:
+        """Have the kernels of a step read, or compiled, in the background: the second token of an answer needs them."""
+        if self._kernels is None:
+            self._kernels = executor.submit(self._step_once)
+
+    @torch.inference_mode()
+    def _step_once(self) -> None:
+        """A step over memory that nobody needs."""
+        config = self._network.lm_config
+        cache = KeyValueCache(config.num_hidden_layers, _SCRATCH)
+        self.logits(self.embed([0]), cache)
+        step_for(self._network, self._layers, cache).run_once()
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -110,7 +138,7 @@ class DeviceBackend:
     @torch.inference_mode()
     def logits(self, embeddings: Tensor, cache: KeyValueCache) -> Tensor:
         with sdpa_kernel(_ATTENTION):
-            return self._network.logits(embeddings, cache)
+            return prompt_logits(self._network, self._layers, embeddings, cache)
 
     @torch.inference_mode()
     def next_logits(self, token: int, cache: KeyValueCache) -> Tensor:
@@ -136,6 +164,8 @@ class DeviceBackend:
 
     def _step_for(self, cache: KeyValueCache, more: int) -> DecodeStep:
         """The step for a cache with memory for so many positions more."""
+        if self._kernels is not None:
+            self._kernels.result()  # nothing else may use the device while a graph is captured
         cache.reserve(cache.length + more)
         if self._step is None or not self._step.fits(cache):
             self._step = step_for(self._network, self._layers, cache)

@@ -23,6 +23,8 @@ from vidsearch.records import FinishReason
 
 _QUESTION_CAPACITY = 512  # positions that a question and its answer have memory for from the beginning
 
+_WHOLE = 16  # positions of a cache's memory are a multiple of this: kernels are compiled for it once
+
 
 @dataclass(frozen=True, slots=True)
 class ChatModel:
@@ -46,7 +48,8 @@ class MobileVideoGPTSession:
         self._visual = visual
         self._before = chat.tokenizer.before_frames()
         self._prefix = len(self._before) + len(visual)  # positions before the question: the same for every one
-        self._cache = KeyValueCache(chat.config.num_hidden_layers, self._prefix + _QUESTION_CAPACITY)
+        capacity = -(-(self._prefix + _QUESTION_CAPACITY) // _WHOLE) * _WHOLE
+        self._cache = KeyValueCache(chat.config.num_hidden_layers, capacity)
         self._answer: Generation | None = None  # the last one
 
     @property

@@ -50,6 +50,10 @@ class DecodeStep:
         self._penalty = torch.ones((), device=like.device)
         self._given = torch.zeros(config.vocab_size, dtype=torch.bool, device=like.device)
 
+    def run_once(self) -> None:
+        """Have every kernel loaded, compiled where it was not yet."""
+        self._run()
+
     def fits(self, cache: KeyValueCache) -> bool:
         """Whether this step writes to the memory of `cache`."""
         return len(self._memory) == len(cache.memory) and all(map(_same, self._memory, cache.memory))
@@ -120,6 +124,17 @@ class GraphedStep(DecodeStep):
 
         return read
 
+    def run_once(self) -> None:
+        """See `DecodeStep.run_once`. Where Triton fails, torch's operations take over."""
+        try:
+            super()._run()
+        except Exception as error:  # of Triton, which needs a C compiler once
+            if isinstance(self._operations, TorchOperations):
+                raise
+            log.warning("decoding without kernels of its own, more slowly: %s", error)
+            self._operations = super()._make_operations(self._memory[0])
+            super()._run()
+
     def _make_operations(self, like: Tensor) -> StepOperations:
         try:
             from vidsearch.models.qwen2.step_kernels import KernelOperations
@@ -141,14 +156,7 @@ class GraphedStep(DecodeStep):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                try:
-                    super()._run()
-                except Exception as error:  # of Triton: no C compiler, say
-                    if isinstance(self._operations, TorchOperations):
-                        raise
-                    log.warning("decoding without kernels of its own, more slowly: %s", error)
-                    self._operations = super()._make_operations(self._memory[0])
-                    super()._run()
+                self.run_once()
                 self._put_back(kept)
             torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(graph):

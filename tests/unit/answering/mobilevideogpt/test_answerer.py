@@ -17,7 +17,7 @@ from vidsearch.answering.answerer import open_answerer
 from vidsearch.answering.interface import Clip, GenerationOptions, TimeRange
 from vidsearch.answering.mobilevideogpt import answerer as answering_module
 from vidsearch.answering.mobilevideogpt.answerer import MobileVideoGPTAnswerer
-from vidsearch.answering.mobilevideogpt.frames import MomentPixels, read_moment
+from vidsearch.answering.mobilevideogpt.frames import MomentPixels, open_decoder, read_moment
 from vidsearch.answering.mobilevideogpt.lm_backend import DeviceBackend
 from vidsearch.answering.mobilevideogpt.tokenizer import ChatTokenizer
 from vidsearch.answering.visual_cache import VisualCache
@@ -260,3 +260,21 @@ def test_the_cache_holds_half_precision(folder: ModelFolder, tmp_path: Path) -> 
     assert found is not None
     assert found[0].shape == (visual, CONFIG.language_model.hidden_size)
     assert np.isfinite(found[0]).all()
+
+
+def test_an_accelerator_is_made_ready_while_its_kept_worker_decodes(
+    folder: ModelFolder, answerer: MobileVideoGPTAnswerer, tmp_path: Path
+) -> None:
+    """The same steps on the CPU: what is prepared in the background changes no word."""
+    ours = opened(folder, tmp_path)
+    backend = DeviceBackend(ours.network, torch.device("cpu"), "float32")
+    ours.chat = replace(ours.chat, backend=backend)
+    with open_decoder() as ours._decoder:
+        ours._decoder.start()
+        worker = ours._decoder.worker_pids
+        for clip in (CLIP, OTHER):
+            here, there = ours.encode(Clip(clip)), answerer.encode(Clip(clip))
+            for question in (QUESTION, "what colour?"):
+                assert said(here.ask(question, SHORT)) == said(there.ask(question, SHORT))
+        assert ours._decoder.worker_pids == worker
+    assert ours._prepare().done()
