@@ -31,7 +31,7 @@ VARIANTS = {
     "brighter": ["-vf", "eq=brightness=0.08,scale=trunc(iw/2)*2:trunc(ih/2)*2", "-crf", "23"],
     "mirrored": ["-vf", "hflip,scale=trunc(iw/2)*2:trunc(ih/2)*2", "-crf", "23"],
 }
-LENGTH_S = "16"
+LENGTH_S = "12"
 
 
 def main() -> None:

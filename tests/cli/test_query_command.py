@@ -118,7 +118,7 @@ def test_pieces_and_options_say_the_same(clips_library: Path, command: RunVidsea
     answer = json.loads(by_pieces.stdout)
     assert answer["query"] == "a red square + moving left - a yellow star"
     assert answer["written"] == 'a red square 0.5:"moving left" -"a yellow star"'
-    assert all("yellow-star" not in name for name in paths(by_pieces))
+    assert paths(by_pieces) and all("yellow-star" not in name for name in paths(by_pieces))
 
 
 def test_a_mistake_in_a_query_is_shown_with_a_caret(clips_library: Path, command: RunVidsearch) -> None:

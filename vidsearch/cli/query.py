@@ -91,6 +91,8 @@ def query(
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"; vidsearch query "dog" --since 2025-07 -- -snow
     """
+    if not given(pieces, add, like):
+        raise typer.BadParameter("Missing argument 'TEXT'; write what to look for, or --like a picture or clip")
     form = chosen_form(as_json, as_jsonl, files_only, null)
     _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None

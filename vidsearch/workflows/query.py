@@ -190,8 +190,8 @@ class _Search:
         by_path: dict[Path, list[ScoredWindow]] = {}
         for window in windows:
             by_path.setdefault(window.path, []).append(window)
-        kept = {id(window) for path, mine in by_path.items() for window in self._not_claimed(path, mine)}
-        return [window for window in windows if id(window) in kept]
+        kept = [window for path, mine in by_path.items() for window in self._not_claimed(path, mine)]
+        return sorted(kept, key=lambda window: (-window.score, str(window.path), window.start_s))
 
     def _not_claimed(self, path: Path, windows: Sequence[ScoredWindow]) -> list[ScoredWindow]:
         held = self.library.window_vectors(path, model=self.model)

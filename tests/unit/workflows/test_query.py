@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 from fakes import ColourEmbedder
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidsearch.errors import LibraryError, VidsearchError
 from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, Under, VideoFacts, VideoFile, WindowSpec
@@ -140,3 +144,66 @@ def test_asking_for_moments_does_not_keep_them(library: Library) -> None:
     """Keeping the hits of the last query is the command's."""
     find_moments(library, ColourEmbedder(), Query((Term("red"),)))
     assert library.last_hits() == ("", [])
+
+
+def test_what_is_nearer_to_a_negative_term_is_not_shown(library: Library) -> None:
+    assert {name for name, *_ in found(library, Query((Term("red"),), per_video=9))} == {
+        "rainbow.mp4",
+        "pale.mp4",
+        "red.mp4",
+    }
+    put(library, Path("/v/b/orange.mp4"), (0.6, 0.8, 0.0))
+    hits = found(library, Query((Term("red"), Term("green", -0.1)), per_video=9))
+    assert ("orange.mp4", 0, 2) not in [hit[:3] for hit in hits]
+    assert ("rainbow.mp4", 4, 6) not in [hit[:3] for hit in hits]
+    assert [hit[:3] for hit in hits][-1] == ("rainbow.mp4", 6, 8)  # as far from both
+    assert {"rainbow.mp4", "pale.mp4", "red.mp4"} == {name for name, *_ in hits}
+
+
+def test_a_moment_of_a_query_with_a_negative_term_is_judged_by_the_positive_ones(library: Library) -> None:
+    hits = find_moments(library, ColourEmbedder(), Query((Term("red"), Term("blue", -0.5)), per_video=1))
+    assert [(hit.path.name, round(hit.level_score, 2)) for hit in hits] == [
+        ("rainbow.mp4", 1.0),
+        ("red.mp4", 1.0),
+        ("pale.mp4", 0.8),
+    ]
+
+
+def test_a_video_that_fills_the_nearest_windows_does_not_hide_the_others(own_home: Path) -> None:
+    with Library.open(own_home) as library:
+        put(library, Path("/v/long.mp4"), *[RED, BLUE] * 450)
+        for number in range(5):
+            put(library, Path(f"/v/{number}.mp4"), (0.8, 0.6, 0.0))
+        names = [name for name, *_ in found(library, Query((Term("red"),), top=8))]
+    assert names == ["long.mp4"] * 3 + ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "4.mp4"]
+
+
+words = st.sampled_from(["red", "green", "blue", "red green", "green blue", "red red blue"])
+terms = st.lists(st.builds(Term, words, st.floats(0.1, 3) | st.floats(-0.5, -0.1)), min_size=1, max_size=4)
+
+
+@given(terms, st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_terms_changes_nothing(given_terms: list[Term], random: Random) -> None:
+    shuffled = random.sample(given_terms, len(given_terms))
+    try:
+        expected = aim(*given_terms)
+    except VidsearchError as error:
+        with pytest.raises(VidsearchError, match=re.escape(str(error)[:20])):
+            aim(*shuffled)
+        return
+    assert (aim(*shuffled).vector == expected.vector).all()
+    assert (aim(*shuffled).positive == expected.positive).all()
+
+
+@given(st.lists(st.builds(Term, words, st.floats(0.1, 3)), min_size=1, max_size=4), st.floats(0.1, 10))
+@settings(max_examples=60, deadline=None)
+def test_weights_are_linear(given_terms: list[Term], factor: float) -> None:
+    """All weights times a factor say the same; a term twice is a term of twice the weight."""
+    expected = aim(*given_terms).vector
+    scaled = [Term(term.text, factor * term.weight) for term in given_terms]
+    assert aim(*scaled).vector == pytest.approx(expected, abs=1e-6)
+    first, *rest = given_terms
+    assert aim(first, *given_terms).vector == pytest.approx(
+        aim(Term(first.text, 2 * first.weight), *rest).vector, abs=1e-6
+    )
