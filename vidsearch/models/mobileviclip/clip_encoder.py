@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Self
 
 import torch
@@ -50,8 +51,10 @@ class MobileCLIPEncoder:
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 → (B, E) float32, rows of unit length."""
         preprocessing = self.network.config.preprocessing
-        x = normalise_pixels(pixels, preprocessing.mean, preprocessing.std)  # float32, rounded once by the cast
-        return self.network.encode_clips(x.to(self._dtype))
+        # Triton's kernels run on the current device: it must be the one that the pixels are on.
+        with torch.cuda.device(pixels.device) if pixels.device.type == "cuda" else nullcontext():
+            x = normalise_pixels(pixels, preprocessing.mean, preprocessing.std)  # float32, rounded once by the cast
+            return self.network.encode_clips(x.to(self._dtype))
 
 
 def _use_kernels(network: Network, device: torch.device) -> None:

@@ -27,12 +27,14 @@ from vidsearch.models.mobileviclip.one_pass import ConvGelu, DoublingConv
 _VALUES = 2048  # of a tile, pixels × channels
 _CHANNELS = 64  # of a tile at most
 _TIME_BLOCK = 2048
+_FEW_VALUES = 16  # of a trial
 
 
 def try_out(device: torch.device) -> None:
     """Run the smallest kernel. Raises whatever Triton raises where it cannot: without a C compiler, say."""
-    x = torch.ones(16, device=device)
-    _over_time[(1, 1)](x, x, x, torch.empty_like(x), 1, 16, 16, TAPS=1, BLOCK=16)
+    x = torch.ones(2 * _FEW_VALUES, device=device)
+    with torch.cuda.device(device):
+        _over_time[(1, 2)](x, x, x, torch.empty_like(x), 2, _FEW_VALUES, _FEW_VALUES, TAPS=1, BLOCK=_FEW_VALUES)
     torch.cuda.synchronize(device)
 
 

@@ -126,14 +126,15 @@ class GraphedStep(DecodeStep):
 
     def run_once(self) -> None:
         """See `DecodeStep.run_once`. Where Triton fails, torch's operations take over."""
-        try:
-            super()._run()
-        except Exception as error:  # of Triton, which needs a C compiler once
-            if isinstance(self._operations, TorchOperations):
-                raise
-            log.warning("decoding without kernels of its own, more slowly: %s", error)
-            self._operations = super()._make_operations(self._memory[0])
-            super()._run()
+        with torch.cuda.device(self._token.device):  # Triton's kernels run on the current one
+            try:
+                super()._run()
+            except Exception as error:  # of Triton, which needs a C compiler once
+                if isinstance(self._operations, TorchOperations):
+                    raise
+                log.warning("decoding without kernels of its own, more slowly: %s", error)
+                self._operations = super()._make_operations(self._memory[0])
+                super()._run()
 
     def _make_operations(self, like: Tensor) -> StepOperations:
         try:
