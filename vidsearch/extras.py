@@ -22,6 +22,8 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "uvicorn": "serve",
     "opentimelineio": "edit",
     "PIL": "edit",
+    "executorch": "mobile",
+    "coremltools": "mobile",
 }
 
 

@@ -84,3 +84,16 @@ def test_the_doctor_says_which_runtime_is_quicker(command: RunVidsearch) -> None
     rows = {row["part"]: row for row in json.loads(command("doctor", "--json").stdout)["checks"]}
     assert rows["runtime"]["ok"] is True
     assert "ONNX Runtime" in rows["runtime"]["note"] and "quicker here: index --runtime" in rows["runtime"]["note"]
+
+
+def test_a_profile_is_a_table_with_bars_and_json(command: RunVidsearch) -> None:
+    shown = command("models", "profile", MODEL, "--runs", "1")
+    assert shown.returncode == 0, shown.stderr.decode()
+    rows = [line.split("\t") for line in shown.stdout.decode().splitlines()]
+    assert {"stem", "stage 4 attention", "head", "Conv"} <= {row[0] for row in rows}
+    assert all(row[2].endswith("%") and set(row[3]) == {"█"} for row in rows)
+    found = json.loads(command("models", "profile", MODEL, "--runs", "1", "--json").stdout)
+    assert (found["model"], found["device"]) == (MODEL, "cpu, 1 thread")
+    assert sum(found["modules"].values()) == pytest.approx(found["sum_ms"])
+    assert command("models", "profile", MODEL, "--runtime", "jax").returncode == 2
+    assert command("models", "profile", MODEL, "--sweep", "width").returncode == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidsearch import dirs
-from vidsearch.cli import models_export, options, pull, show
+from vidsearch.cli import models_export, models_profile, options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
@@ -21,6 +21,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name; see v
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, add, check and remove models.")
 app.command("pull")(pull.pull)
 app.command("export")(models_export.export)
+app.command("profile")(models_profile.profile)
 
 
 @app.command("list")

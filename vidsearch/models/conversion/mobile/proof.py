@@ -36,16 +36,17 @@ def first_difference(exporter: Exporter, path: Path, tower: Tower, precision: Ex
     """A clause that names the first layer whose values differ from torch's by more than rounding."""
     tolerance = _LAYER_TOLERANCE[precision]
     try:
-        for layer, got, expected in exporter.layers(path, tower):
-            apart = _apart(got, expected)
-            if not apart <= tolerance:
-                return f"the first layer that differs is {layer} (by {apart:.1e} of its largest value)"
+        for layer, difference in exporter.layers(path, tower):
+            if not difference <= tolerance:
+                finite = np.isfinite(difference)
+                how = f"by {difference:.1e} of its largest value" if finite else "its values are not there"
+                return f"the first layer that differs is {layer} ({how})"
     except ModelError as error:
         return f"its layers cannot be looked at: {error}"
     return "no single layer differs by more than rounding does"
 
 
-def _apart(got: np.ndarray, expected: np.ndarray) -> float:
+def apart(got: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference as a share of the largest value; infinite for another shape."""
     if got.shape != expected.shape:
         return float("inf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,8 +13,6 @@ from vidsearch.extras import MissingExtraError, installed
 from vidsearch.models.exports import ExportPrecision, TowerName, Vectors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from vidsearch.models.conversion.mobile.tower import Tower
 
 
@@ -31,8 +29,11 @@ class Exporter(Protocol):
         """(N, E): the file's vectors of the tower's examples. ModelError if the runtime does not take the file."""
         ...
 
-    def layers(self, path: Path, tower: Tower) -> Iterator[tuple[str, NDArray, NDArray]]:
-        """Path of a layer, the file's values and torch's for the first example, in the order in which they run."""
+    def layers(self, path: Path, tower: Tower) -> Iterator[tuple[str, float]]:
+        """Path of each layer in the order in which they run, and how far the file is from torch there.
+
+        A share of the layer's largest value, for the first example; infinite where its constants are not in place.
+        """
         ...
 
     def ends(self, tower: Tower) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Target:
     precisions: tuple[ExportPrecision, ...]
     packages: tuple[str, ...]  # of an extra (`extras.py`), which it needs
     exporter: str  # "module:class" below this package
-    why_not: Mapping[str, str]  # a precision that is refused → the reason
+    why_not: Mapping[str, str] = field(default_factory=dict)  # a precision that is refused → the reason
 
     def open(self) -> Exporter:
         """What writes and runs; MissingExtraError, with the line that installs it, where a package is missing."""
@@ -72,10 +73,21 @@ class Target:
         raise VidsearchError(f"{self.name}: {reason}; choose {' or '.join(self.precisions)}")
 
 
+_APPLE = ("torch", "coremltools")
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target("onnx", ".onnx", ("fp32", "fp16", "int8-weights"), ("torch", "onnx"), "to_onnx:OnnxExporter", {}),
+        Target("onnx", ".onnx", ("fp32", "fp16", "int8-weights"), ("torch", "onnx"), "to_onnx:OnnxExporter"),
+        Target(
+            "executorch",
+            ".pte",
+            ("fp32", "int8-weights"),
+            ("torch", "executorch"),
+            "to_executorch:ExecutorchExporter",
+            {"fp16": "XNNPACK leaves GELU in fp16 to slow operators, five times slower than fp32"},
+        ),
+        Target("coreml", ".mlpackage", ("fp16", "fp32", "int8-weights"), _APPLE, "to_coreml:CoremlExporter"),
+        Target("coreml-ios18", ".ios18.mlpackage", ("fp16", "fp32", "int8-weights"), _APPLE, "to_coreml:Ios18Exporter"),
     )
 }
 
@@ -89,7 +101,7 @@ def target_named(name: str) -> Target:
 
 def target_of_file(path: Path) -> Target:
     """By the end of the file's name."""
-    for target in TARGETS.values():
+    for target in sorted(TARGETS.values(), key=lambda target: -len(target.suffix)):
         if path.name.endswith(target.suffix):
             return target
     known = ", ".join(target.suffix for target in TARGETS.values())

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.export import INPUT as IDS
@@ -17,6 +16,7 @@ from vidsearch.models.conversion.export import export_text_encoder
 from vidsearch.models.conversion.graph import OPSET, OUTPUT, Stored
 from vidsearch.models.conversion.mobile.onnx_clip import INPUT as CLIP
 from vidsearch.models.conversion.mobile.onnx_clip import write_clip_tower
+from vidsearch.models.conversion.mobile.proof import apart
 from vidsearch.models.conversion.mobile.tower import Feed, Tower, layer_values
 from vidsearch.models.exports import ExportPrecision, Vectors
 from vidsearch.models.mobileviclip.config import CONTEXT
@@ -46,7 +46,7 @@ class OnnxExporter:
         except Exception as error:  # the runtime has no base class of its own
             raise ModelError(f"ONNX Runtime fails on {path} ({_first_line(error)}); export it again") from error
 
-    def layers(self, path: Path, tower: Tower) -> Iterator[tuple[str, NDArray, NDArray]]:
+    def layers(self, path: Path, tower: Tower) -> Iterator[tuple[str, float]]:
         """Every layer's last node is made an output; both sides are made one shape."""
         expected = dict(layer_values(tower.form(FORM), tower.feeds()[0]))
         model = onnx.load(path)
@@ -56,7 +56,7 @@ class OnnxExporter:
         session = _session(model.SerializeToString())
         values = session.run(list(last.values()), _feeds(tower)[0])
         for layer, got in zip(last, values, strict=True):
-            yield layer, np.asarray(got).reshape(-1), expected[layer].reshape(-1)
+            yield layer, apart(np.asarray(got).reshape(-1), expected[layer].reshape(-1))
 
     def ends(self, tower: Tower) -> dict[str, Any]:
         config = tower.config

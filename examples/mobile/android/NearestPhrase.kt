@@ -1,0 +1,67 @@
+// A video file → 8 frames → vector → the nearest of ten phrases, with ExecuTorch. Android, Kotlin.
+//
+// WRITTEN, NEVER COMPILED: there was no Android SDK where this was made. The program it loads was run here by
+// ExecuTorch's Python runtime on x86-64, not on a phone. The contract is that of the card beside it (mobileviclip-nano).
+//
+//     vidsearch models export mobileviclip-nano --to executorch --towers clip -o exported
+//
+// build.gradle: implementation("org.pytorch:executorch-android:1.4.1"). Copy the .pte to the app's files; the phrases'
+// vectors are made once on a computer (open_text_embedder(...).embed(phrases)) and come with the app.
+
+package org.example.nearestphrase
+
+import android.graphics.Bitmap
+import android.media.MediaMetadataRetriever
+import org.pytorch.executorch.EValue
+import org.pytorch.executorch.Module
+import org.pytorch.executorch.Tensor
+
+private const val FRAMES = 8
+private const val SIDE = 64
+private val MEAN = floatArrayOf(0.5f, 0.5f, 0.5f)
+private val STD = floatArrayOf(0.25f, 0.25f, 0.25f)
+
+class NearestPhrase(modelPath: String, private val phrases: Map<String, FloatArray>) {
+    private val module = Module.load(modelPath)
+
+    /** The nearest phrase and its cosine. */
+    fun nearest(videoPath: String): Pair<String, Float> {
+        val shape = longArrayOf(FRAMES.toLong(), 3, SIDE.toLong(), SIDE.toLong())
+        val input = EValue.from(Tensor.fromBlob(clip(videoPath), shape))
+        val vector = module.forward(input)[0].toTensor().dataAsFloatArray // unit length
+        return phrases.map { (phrase, other) -> phrase to dot(vector, other) }.maxBy { it.second }
+    }
+
+    /** (8, 3, 64, 64): frame i lies at (i + 0.5) / 8 of the video. */
+    private fun clip(videoPath: String): FloatArray {
+        val values = FloatArray(FRAMES * 3 * SIDE * SIDE)
+        val retriever = MediaMetadataRetriever()
+        try {
+            retriever.setDataSource(videoPath)
+            val durationMs = retriever.extractMetadata(MediaMetadataRetriever.METADATA_KEY_DURATION)!!.toLong()
+            for (frame in 0 until FRAMES) {
+                val timeUs = ((frame + 0.5) / FRAMES * durationMs * 1000).toLong()
+                val bitmap = retriever.getFrameAtTime(timeUs, MediaMetadataRetriever.OPTION_CLOSEST)
+                    ?: error("no frame at $timeUs")
+                write(Bitmap.createScaledBitmap(bitmap, SIDE, SIDE, true), values, frame)
+            }
+        } finally {
+            retriever.release()
+        }
+        return values
+    }
+
+    private fun write(bitmap: Bitmap, values: FloatArray, frame: Int) {
+        val plane = SIDE * SIDE
+        val pixels = IntArray(plane)
+        bitmap.getPixels(pixels, 0, SIDE, 0, 0, SIDE, SIDE)
+        for (place in 0 until plane) {
+            for (channel in 0 until 3) {
+                val value = (pixels[place] shr (16 - 8 * channel) and 0xff) / 255f // ARGB
+                values[(frame * 3 + channel) * plane + place] = (value - MEAN[channel]) / STD[channel]
+            }
+        }
+    }
+
+    private fun dot(a: FloatArray, b: FloatArray): Float = a.indices.sumOf { (a[it] * b[it]).toDouble() }.toFloat()
+}
