@@ -112,7 +112,7 @@ def test_a_mistake_that_a_command_finds_is_said_with_its_usage(command: Any) -> 
     done = command("query", "dog", "--json", "--jsonl")
     assert done.returncode == 2
     assert done.stderr.startswith(b"Usage: ")
-    assert b"choose one of --json, --jsonl and -f/-0" in done.stderr
+    assert b"choose one of --json, --jsonl, --format and -f/-0" in done.stderr
 
 
 def test_every_command_has_its_line_of_help() -> None:

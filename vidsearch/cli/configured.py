@@ -52,6 +52,13 @@ def options_of(command: Any, names: tuple[str, ...] = ()) -> Iterator[Option]:
             yield Option(names, key, parameter)
 
 
+def long_names(command: Any) -> list[str]:
+    """The options of a command as they are typed: --top; of a group, its commands."""
+    if hasattr(command, "list_commands"):
+        return list(command.list_commands(None))
+    return [max(item.opts, key=len) for item in command.params if item.param_type_name == "option"]
+
+
 def apply_config(context: Any) -> None:
     """Gives the command that is about to run what the config file says of its options.
 

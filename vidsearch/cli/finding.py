@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch import dirs
@@ -14,6 +16,7 @@ from vidsearch.records import Hit, Query, Term
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
+    from vidsearch.store.interface import Library
     from vidsearch.workflows.relevance import Levels
 
 log = logging.getLogger(__name__)
@@ -30,34 +33,79 @@ class Found:
     levels: Levels  # of the model's scores, as far as they say something of this query
 
 
-def find(query: Query, model: str, *, only_matching: bool) -> Found:
-    """Asks the library of this machine. The hits are kept as the last ones, for `vidsearch ask NUMBER`.
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A library and a model that are open, and answer one query after the other."""
 
-    Raises VidsearchError for a place of which the library holds nothing.
-    """
+    library: Library
+    embedder: TextEmbedder
+    levels: Levels
+
+    def find(self, query: Query, *, only_matching: bool, keep: bool = True) -> Found:
+        """The answer. With `keep` its hits are the last ones from now on, for `vidsearch ask NUMBER`.
+
+        Raises VidsearchError for a place of which the library holds nothing.
+        """
+        from vidsearch.workflows.query import find_moments
+        from vidsearch.workflows.relevance import levels_for, worth_showing
+
+        levels = levels_for(query, self.levels)
+        query = query_options.with_known_places(query, self.library)
+        for term in query.terms:
+            if isinstance(term, Term):
+                _say_what_is_not_searched(term.text, self.embedder)
+        found = find_moments(self.library, self.embedder, query)
+        if not found:
+            query_options.check_places(self.library, query)
+        hits = worth_showing(found, levels) if only_matching else found
+        if keep and not self.library.save_hits(query.text, hits):
+            show.say("vidsearch: The library cannot be written, so ask knows no numbers of these hits; name a file.")
+        for hit in hits:
+            log.info("%s", _dated(hit))
+        return Found(query, self.embedder.model, hits, len(found) - len(hits), levels)
+
+
+_kept: dict[tuple[Path, str], Finder] | None = None  # what stays open, in a process that asks again and again
+
+
+@contextmanager
+def open_finder(model: str) -> Iterator[Finder]:
+    """The library of this machine and a model, open as long as the block runs; within `keeping_open`, from then on."""
     from vidsearch.embedding.embedder import open_text_embedder
     from vidsearch.models.folder import find_model
     from vidsearch.models.score_levels import levels_of
-    from vidsearch.workflows.query import find_moments
-    from vidsearch.workflows.relevance import levels_for, worth_showing
 
-    with options.open_library() as library:
+    place = dirs.home_dir(), model
+    if _kept is not None and place in _kept:
+        yield _kept[place]
+        return
+    with ExitStack() as stack:
+        library = stack.enter_context(options.open_library())
         levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
-        levels = levels_for(query, levels)
-        query = query_options.with_known_places(query, library)
-        embedder = open_text_embedder(model, models_dir=dirs.models_dir())
-        for term in query.terms:
-            if isinstance(term, Term):
-                _say_what_is_not_searched(term.text, embedder)
-        found = find_moments(library, embedder, query)
-        if not found:
-            query_options.check_places(library, query)
-        hits = worth_showing(found, levels) if only_matching else found
-        if not library.save_hits(query.text, hits):
-            show.say("vidsearch: The library cannot be written, so ask knows no numbers of these hits; name a file.")
-    for hit in hits:
-        log.info("%s", _dated(hit))
-    return Found(query, model, hits, len(found) - len(hits), levels)
+        finder = Finder(library, open_text_embedder(model, models_dir=dirs.models_dir()), levels)
+        if _kept is not None:
+            _kept[place] = finder
+            stack.pop_all()
+        yield finder
+
+
+@contextmanager
+def keeping_open() -> Iterator[None]:
+    """Within the block a library and a model that were opened for a query stay open for the next."""
+    global _kept
+    _kept = {}
+    try:
+        yield
+    finally:
+        for finder in _kept.values():
+            finder.library.close()
+        _kept = None
+
+
+def find(query: Query, model: str, *, only_matching: bool) -> Found:
+    """Asks the library of this machine, as `Finder.find` says."""
+    with open_finder(model) as finder:
+        return finder.find(query, only_matching=only_matching)
 
 
 def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from vidsearch import dirs, json_forms
 from vidsearch.cli import options, pull, show
 from vidsearch.cli.late import typer
+from vidsearch.cli.lists import listed_paths
+from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -29,9 +31,19 @@ def _span(seconds: float) -> float:
 
 def index(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(parser=options.given_path, metavar="PATH...", help="Folders to walk, or single files."),
-    ],
+    ] = None,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from",
+            parser=options.given_path,
+            metavar="FILE",
+            help="Also what FILE lists, one a line; - is stdin.",
+        ),
+    ] = None,
+    null: Annotated[bool, typer.Option("-0", help="With --files-from: names end with a NUL byte.")] = False,
     model: options.Model = DEFAULT_MODEL,
     weights: Annotated[
         Path | None,
@@ -73,7 +85,7 @@ def index(
 
     Example: vidsearch index ~/Videos --exclude raw --exclude '*.part.mp4'
     """
-    roots = [options.absolute(path) for path in paths]
+    roots = [options.absolute(path) for path in _given(paths, files_from, null)]
     from vidsearch.cli.index_report import IndexReport
     from vidsearch.cli.memory import keep_freed_memory
     from vidsearch.machine import cores
@@ -113,6 +125,20 @@ def index(
     if as_json:
         show.write_json({"version": json_forms.VERSION, **report.as_dict()})
     raise typer.Exit(EXIT_SOME_FAILED if report.failed else 0)
+
+
+def _given(paths: list[Path] | None, files_from: Path | None, null: bool) -> list[Path]:
+    """What is to be indexed. BadParameter if nothing is named, VidsearchError for a list that names nothing."""
+    if files_from is None:
+        if null:
+            raise typer.BadParameter("-0 goes with --files-from")
+        if not paths:
+            raise typer.BadParameter("name the folders or files to index, or a list of them with --files-from")
+        return paths
+    listed = listed_paths(files_from, null=null)
+    if not listed and not paths:
+        raise VidsearchError(f"{files_from} lists nothing to index.")
+    return [*(paths or ()), *listed]
 
 
 def _warn_of_pattern(pattern: str, roots: list[Path]) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "videos": ("videos:videos", "List the videos of the library, and why one failed."),
     "remove": ("remove:remove", "Forget what the library knows of folders or files."),
     "info": ("info:info", "Say where the library lies, what it holds, and its size."),
+    "shell": ("shell:shell", "Ask again and again at a prompt that keeps the model open."),
     "schema": ("schema:schema", "Print the JSON schema of what --json prints."),
     "doctor": ("health:doctor", "Try the decoders, the models, the device and the library."),
     "check": ("health:check", "Read the whole library and name what is wrong with it."),

@@ -9,10 +9,12 @@ from vidsearch.cli import options, query_options, show
 from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.hit_asker import HitAsker
 from vidsearch.cli.late import typer
-from vidsearch.cli.query_options import Given, changed, given
-from vidsearch.cli.show_hits import HitsShown, chosen_form
+from vidsearch.cli.many_queries import answer_many
+from vidsearch.cli.query_options import Given, changed, given, places_of
+from vidsearch.cli.show_hits import HitsFormat, HitsShown, chosen_form
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
+from vidsearch.query_text.reading import parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +46,19 @@ AskModel = Annotated[
         help=f"With --ask: the model that answers; else VIDSEARCH_ASK_MODEL, else {DEFAULT_ANSWERING_MODEL}.",
     ),
 ]
+Line = Annotated[
+    str | None,
+    typer.Option("--line", metavar="LINE", help="The whole query as one line, as in a file of --queries."),
+]
+Queries = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries",
+        parser=options.given_path,
+        metavar="FILE",
+        help="Answer the queries of a file, one a line (- is stdin), each with one line of JSON.",
+    ),
+]
 
 
 def query(
@@ -52,6 +67,7 @@ def query(
     subtract: query_options.Subtract = None,
     like: query_options.Like = None,
     under: query_options.Under_ = None,
+    under_from: query_options.UnderFrom = None,
     not_under: query_options.NotUnder_ = None,
     name: query_options.Name = None,
     ext: query_options.Ext = None,
@@ -74,11 +90,15 @@ def query(
     as_jsonl: query_options.JsonLines = False,
     files_only: query_options.FilesOnly = False,
     null: query_options.Null = False,
+    pattern: query_options.LineFormat = None,
     page: Page = None,
     questions: Questions = None,
     ask_top: AskTop = None,
     ask_model: AskModel = None,
     time_format: query_options.Times = "hms",
+    queries: Queries = None,
+    line: Line = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Find the moments that show what TEXT says.
 
@@ -91,15 +111,16 @@ def query(
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"; vidsearch query "dog" --since 2025-07 -- -snow
     """
-    if not given(pieces, add, like):
+    if not given(pieces, add, like, queries, line):
         raise typer.BadParameter("Missing argument 'TEXT'; write what to look for, or --like a picture or clip")
-    form = chosen_form(as_json, as_jsonl, files_only, null)
-    _check_asking(questions, ask_top, ask_model, names=form in ("names", "names0"))
+    form = chosen_form(as_json, as_jsonl, files_only, null, pattern)
+    _check_asking(questions, ask_top, ask_model, form)
     asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
-    wanted = Given(
+    options_given = Given(
         pieces or (),
         given(add, subtract, like),
-        given(under, not_under, name, ext, since, until, min_duration, max_duration, min_height, reader),
+        places_of(under_from)
+        + given(under, not_under, name, ext, since, until, min_duration, max_duration, min_height, reader),
         changed(
             top=top,
             per_video=per_video,
@@ -109,14 +130,20 @@ def query(
             duplicates=duplicates,
             exact=exact,
         ),
-    ).query()
+    )
+    if queries is not None:
+        _check_many(pieces, form, asker, page)
+        raise typer.Exit(answer_many(queries, options_given, model, show_all=show_all))
+    if line is not None and pieces:
+        raise typer.BadParameter("--line has the whole query; leave out TEXT")
+    wanted = options_given.query() if line is None else options_given.with_options(parse_query(line))
     if asker is not None and wanted.group is not None:
         raise typer.BadParameter("--ask puts its questions to moments; leave out --group")
     only_matching = not show_all and wanted.min_score is None
     found = find(wanted, model, only_matching=only_matching)
     if page is not None:
         _write_page(page, wanted.text, found.hits, found.levels)
-    HitsShown(found, time_format, asker).write(form)
+    HitsShown(found, time_format, asker, pattern).write(form)
     say_what_is_left_out(found, only_matching=only_matching)
     if not found.hits:
         raise typer.Exit(1)
@@ -124,9 +151,16 @@ def query(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _check_asking(questions: list[str] | None, ask_top: int | None, ask_model: str | None, *, names: bool) -> None:
-    if questions and names:
-        raise typer.BadParameter("-f and -0 print names alone; leave out --ask")
+def _check_many(pieces: list[str] | None, form: HitsFormat, asker: HitAsker | None, page: Path | None) -> None:
+    if pieces or asker or page:
+        raise typer.BadParameter("--queries has the queries in a file; leave out TEXT, --ask and --page")
+    if form not in ("table", "jsonl"):
+        raise typer.BadParameter("--queries prints one JSON object a query; leave out the other forms")
+
+
+def _check_asking(questions: list[str] | None, ask_top: int | None, ask_model: str | None, form: HitsFormat) -> None:
+    if questions and form in ("names", "names0", "lines"):
+        raise typer.BadParameter("-f, -0 and --format print no answers; leave out --ask")
     if not questions and (ask_top is not None or ask_model is not None):
         raise typer.BadParameter(f"{'--ask-model' if ask_top is None else '--ask-top'} goes with --ask")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from vidsearch.cli import options
 from vidsearch.cli.late import typer
+from vidsearch.cli.line_format import checked_format
+from vidsearch.cli.lists import listed_paths
 from vidsearch.errors import VidsearchError
 from vidsearch.query_text.keys import FILTERS, SHOWN
 from vidsearch.query_text.mistakes import QueryMistake
@@ -123,6 +126,24 @@ Exact = Annotated[bool, typer.Option("--exact", help="Compare with every window,
 JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line, one for each moment.")]
 FilesOnly = Annotated[bool, typer.Option("--files-only", "-f", help="Print each file once, best first.")]
 Null = Annotated[bool, typer.Option("-0", help="With -f: end each name with a NUL byte, unchanged.")]
+LineFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        callback=checked_format,
+        metavar="PATTERN",
+        help=r"Print a line like this for each moment: '{path}\t{start}\t{score:.2f}'.",
+    ),
+]
+UnderFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--under-from",
+        parser=options.given_path,
+        metavar="FILE",
+        help="Only in the places that FILE lists; - is stdin.",
+    ),
+]
 Times = Annotated[TimeFormat, typer.Option("--time-format", help="Times as hours:minutes:seconds or as seconds.")]
 
 
@@ -137,12 +158,25 @@ class Given:
 
     def query(self) -> Query:
         """The query. Raises QueryMistake for a piece that cannot be understood, VidsearchError for one not in UTF-8."""
-        written = parse_arguments([piece_text(piece) for piece in self.pieces])
+        return self.with_options(parse_arguments([piece_text(piece) for piece in self.pieces]))
+
+    def with_options(self, written: Query) -> Query:
+        """A written query with what the options say. Raises VidsearchError for words that are not UTF-8."""
         terms = (*written.terms, *self.terms)
         for term in terms:
             if isinstance(term, Term):
                 _check_utf8(term.text)
         return replace(written, terms=terms, filters=(*written.filters, *self.filters), **self.shown)
+
+
+def places_of(listed: Path | None) -> list[Filter]:
+    """The filters of `--under-from`. VidsearchError if the list names no place: it would filter nothing."""
+    if listed is None:
+        return []
+    places: list[Filter] = [Under(options.absolute(path)) for path in listed_paths(listed)]
+    if not places:
+        raise VidsearchError(f"{listed} lists no place to search; leave out --under-from to search everywhere.")
+    return places
 
 
 def given(*values: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.cli.late import typer
+from vidsearch.cli.line_format import line_of
 from vidsearch.timecode import TimeFormat, time_text
 from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level
@@ -19,17 +20,23 @@ if TYPE_CHECKING:
     from vidsearch.cli.hit_asker import HitAsker
     from vidsearch.records import Hit
 
-HitsFormat = Literal["table", "json", "jsonl", "names", "names0"]  # names0: each ended by a NUL byte
+HitsFormat = Literal["table", "json", "jsonl", "names", "names0", "lines"]  # names0: each ended by a NUL byte
 
 HEADERS = ("#", "score", "match", "start", "end", "file")
 GROUP_HEADERS = ("#", "score", "match", "moments", "file")
 
 
-def chosen_form(as_json: bool, as_jsonl: bool, files_only: bool, null: bool) -> HitsFormat:
+def chosen_form(as_json: bool, as_jsonl: bool, files_only: bool, null: bool, pattern: str | None = None) -> HitsFormat:
     """How the options say that hits are printed. BadParameter for two ways at once."""
-    if as_json + as_jsonl + (files_only or null) > 1:
-        raise typer.BadParameter("choose one of --json, --jsonl and -f/-0")
-    chosen: dict[HitsFormat, bool] = {"json": as_json, "jsonl": as_jsonl, "names0": null, "names": files_only}
+    if as_json + as_jsonl + (files_only or null) + (pattern is not None) > 1:
+        raise typer.BadParameter("choose one of --json, --jsonl, --format and -f/-0")
+    chosen: dict[HitsFormat, bool] = {
+        "json": as_json,
+        "jsonl": as_jsonl,
+        "lines": pattern is not None,
+        "names0": null,
+        "names": files_only,
+    }
     return next((form for form, wanted in chosen.items() if wanted), "table")
 
 
@@ -40,6 +47,7 @@ class HitsShown:
     found: Found
     time_format: TimeFormat
     asker: HitAsker | None = None
+    pattern: str | None = None  # of the form "lines"
 
     @property
     def hits(self) -> Sequence[Hit]:
@@ -49,9 +57,10 @@ class HitsShown:
         """To stdout, each answer as it comes."""
         match form:
             case "json":
-                head = {"version": json_forms.VERSION} | json_forms.query(self.found.query, self.found.model)
-                videos = {"videos": json_forms.video_groups(self.hits)} if self._grouped else {}
-                show.write_json(head | {"hits": list(self._forms()), "left_out": self.found.left_out} | videos)
+                show.write_json(self.as_dict())
+            case "lines":
+                for hit in self.hits:
+                    show.write(line_of(self.pattern or "", hit, self._level(hit), self.time_format))
             case "jsonl":
                 for line in self._forms():
                     show.write_json(line)
@@ -63,6 +72,12 @@ class HitsShown:
                 show.write("".join(f"{path}{end}" for path in dict.fromkeys(hit.path for hit in self.hits)))
             case "table":
                 self._write_table()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form of the whole answer."""
+        head = {"version": json_forms.VERSION} | json_forms.query(self.found.query, self.found.model)
+        videos = {"videos": json_forms.video_groups(self.hits)} if self._grouped else {}
+        return head | {"hits": list(self._forms()), "left_out": self.found.left_out} | videos
 
     def _forms(self) -> Iterator[dict[str, Any]]:
         for hit in self.hits:
@@ -90,18 +105,20 @@ class HitsShown:
             f"{hit.number}: {time_text(hit.start_s, self.time_format)}-{time_text(hit.end_s, self.time_format)}"
             for hit in hits
         )
-        level = match_level(best.level_score, self.found.levels) or "-"
-        return str(best.number), f"{best.score:.3f}", level, ", ".join(times), self._file(best)
+        return str(best.number), f"{best.score:.3f}", self._level(best), ", ".join(times), self._file(best)
 
     def _row(self, hit: Hit) -> tuple[str, ...]:
         return (
             str(hit.number),
             f"{hit.score:.3f}",
-            match_level(hit.level_score, self.found.levels) or "-",
+            self._level(hit),
             time_text(hit.start_s, self.time_format),
             time_text(hit.end_s, self.time_format),
             self._file(hit),
         )
+
+    def _level(self, hit: Hit) -> str:
+        return match_level(hit.level_score, self.found.levels) or "-"
 
     def _file(self, hit: Hit) -> str:
         """The name; on a terminal with what is to be said of it."""

@@ -46,7 +46,9 @@ def similar(
     as_jsonl: query_options.JsonLines = False,
     files_only: query_options.FilesOnly = False,
     null: query_options.Null = False,
+    pattern: query_options.LineFormat = None,
     time_format: query_options.Times = "hms",
+    quiet: options.Quiet = False,
 ) -> None:
     """Find moments that look like a clip, a picture or a hit of the last query, which is not among them itself.
 
@@ -54,7 +56,7 @@ def similar(
 
     Examples: vidsearch similar holiday.mp4@00:12-00:20; vidsearch similar 3; vidsearch similar photo.jpg --since 2025
     """
-    form = chosen_form(as_json, as_jsonl, files_only, null)
+    form = chosen_form(as_json, as_jsonl, files_only, null, pattern)
     wanted = Given(
         (),
         [source],
@@ -71,7 +73,7 @@ def similar(
         ),
     ).query()
     found = find(wanted, model, only_matching=False)
-    HitsShown(found, time_format).write(form)
+    HitsShown(found, time_format, pattern=pattern).write(form)
     say_what_is_left_out(found, only_matching=False)
     if not found.hits:
         raise typer.Exit(1)
