@@ -64,6 +64,7 @@ def test_numbers_and_ranges_name_hits_of_the_last_query(
         (["5-1", "--to", "out"], b"", "the range 5-1 is empty"),
         (["1-999999999", "--to", "out"], b"", "is longer than any result"),
         (["1"], b"", "say where the clips go: --to DIR, or write a --timeline"),
+        (["1", "--json", "--timeline", "a.edl"], b"", "it goes with --to DIR"),
         (["-", "--to", "out"], b"", "No hit came from stdin"),
         (["-", "--to", "out"], b"[1]\n", "Line 1 of the hits is none"),
         (["-", "--to", "out"], b'\n{"path": "a", "start_s": 1}\n', "Line 2 of the hits is none"),
@@ -92,6 +93,15 @@ def test_a_timeline_is_written_and_said(command: RunVidsearch, lines: bytes, tmp
     refused = command("export", "-", "--timeline", tmp_path / "cut.doc", input=lines)
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert b"name it cut.fcpxml" in refused.stderr
+
+
+def test_a_supercut_is_written_and_said(command: RunVidsearch, lines: bytes, tmp_path: Path) -> None:
+    done = command("export", "-", "--join", tmp_path / "cut.mp4", "--precise", input=lines)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == f"2 moments in {tmp_path / 'cut.mp4'}: 00:01.1.\n"
+    done = command("export", "-", "--join", tmp_path / "copy.mp4", input=lines)
+    assert b"0.4 s of them more, before key frames.\n" in done.stderr
+    assert command("export", "-", "--join", tmp_path / "cut.avi", input=lines).returncode == 2
 
 
 def test_a_video_that_cannot_be_read_ends_with_3(command: RunVidsearch, tmp_path: Path) -> None:

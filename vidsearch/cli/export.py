@@ -33,6 +33,10 @@ TimelineFile = Annotated[
         help="Write a timeline: .edl, .fcpxml, .otio, .xml (Premiere), .m3u, .vtt or .csv.",
     ),
 ]
+Join = Annotated[
+    Path | None,
+    typer.Option("--join", parser=options.given_path, metavar="FILE", help="Write all hits as one .mp4, .mov or .mkv."),
+]
 Pad = Annotated[float, typer.Option("--pad", min=0, metavar="SECONDS", help="So much more before and after each hit.")]
 Copy = Annotated[
     bool,
@@ -50,6 +54,7 @@ def export(
     hits: chosen_hits.Hits,
     folder: Folder = None,
     timeline: TimelineFile = None,
+    joined: Join = None,
     pad: Pad = 0.0,
     copy: Copy = True,
     audio: Audio = "keep",
@@ -66,17 +71,22 @@ def export(
     """
     from vidsearch.editing.export import CutOptions
     from vidsearch.editing.handing_on import check_kind
+    from vidsearch.editing.joining import container_of
 
-    if folder is None and timeline is None:
-        raise typer.BadParameter("say where the clips go: --to DIR, or write a --timeline FILE")
-    if folder is not None and timeline is not None and as_json:
-        raise typer.BadParameter("--json is about clips; write the --timeline in a run of its own")
+    if folder is None and timeline is None and joined is None:
+        raise typer.BadParameter("say where the clips go: --to DIR, or write a --timeline FILE or --join FILE")
+    if folder is None and as_json:
+        raise typer.BadParameter("--json tells of clips; it goes with --to DIR")
     if timeline is not None:
         check_kind(timeline)
+    if joined is not None:
+        container_of(joined)
     wanted = CutOptions("copy" if copy else "precise", pad, audio == "keep", sort, force)
     found = chosen_hits.chosen(hits)
     if timeline is not None:
         _write_timeline(found, options.absolute(timeline), wanted)
+    if joined is not None:
+        _join(found, options.absolute(joined), wanted)
     if folder is not None:
         _export_clips(found, options.absolute(folder), wanted, as_json=as_json)
 
@@ -89,6 +99,19 @@ def _write_timeline(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
     for remark in done.remarks:
         show.say(f"vidsearch: {remark}")
     show.say(f"{done.events} {'moment' if done.events == 1 else 'moments'} in {show.place(target)}.")
+
+
+def _join(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
+    from vidsearch.editing.joining import Joined, join
+
+    with progress(sum(hit.end_s - hit.start_s + 2 * wanted.pad_s for hit in hits)) as advance:
+        for outcome in join(hits, target, wanted):
+            if not isinstance(outcome, Joined):
+                advance(outcome.done_s)
+                continue
+            moments = "1 moment" if outcome.moments == 1 else f"{outcome.moments} moments"
+            more = f", {outcome.lead_s:.1f} s of them more, before key frames" if outcome.lead_s >= 0.05 else ""
+            show.say(f"{moments} in {show.place(target)}: {clock(outcome.length_s)}{more}.")
 
 
 def _export_clips(hits: list[Hit], folder: Path, wanted: CutOptions, *, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.hit_asker import HitAsker
 from vidsearch.cli.late import typer
 from vidsearch.cli.many_queries import answer_many
+from vidsearch.cli.open import open_in_player
+from vidsearch.cli.pictures import Pictures, closing_pictures
 from vidsearch.cli.query_options import Given, changed, given, places_of
 from vidsearch.cli.show_hits import HitsFormat, HitsShown, chosen_form
 from vidsearch.errors import VidsearchError
@@ -31,6 +33,7 @@ Page = Annotated[
         "--page", parser=options.given_path, metavar="FILE.html", help="Also write a page with pictures and playback."
     ),
 ]
+Open = Annotated[bool, typer.Option("--open", help="Open the best moment in a player, at its time.")]
 Questions = Annotated[
     list[str] | None,
     typer.Option("--ask", metavar="QUESTION", help="Ask this about the best moment; repeatable. Can be wrong."),
@@ -92,6 +95,8 @@ def query(
     null: query_options.Null = False,
     pattern: query_options.LineFormat = None,
     page: Page = None,
+    opened: Open = False,
+    pictures: Pictures = "never",
     questions: Questions = None,
     ask_top: AskTop = None,
     ask_model: AskModel = None,
@@ -143,10 +148,14 @@ def query(
     found = find(wanted, model, only_matching=only_matching)
     if page is not None:
         _write_page(page, wanted.text, found.hits, found.levels)
-    HitsShown(found, time_format, asker, pattern).write(form)
+    drawn = form == "table" and bool(found.hits) and wanted.group is None
+    with closing_pictures(pictures if drawn else "never") as drawing:
+        HitsShown(found, time_format, asker, pattern, drawing).write(form)
     say_what_is_left_out(found, only_matching=only_matching)
     if not found.hits:
         raise typer.Exit(1)
+    if opened:
+        open_in_player(found.hits[0], None)
     if asker and asker.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

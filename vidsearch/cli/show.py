@@ -28,6 +28,11 @@ def write(text: str) -> None:
     _emit(on_terminal(text).encode("utf-8", "surrogateescape"))
 
 
+def write_escapes(text: str) -> None:
+    """To stdout as it is, for escapes of our own; what is other people's in it went through `printable` before."""
+    _emit(text.encode("utf-8", "surrogateescape"))
+
+
 def write_json(value: Any) -> None:
     """One JSON document on one line. Bytes that are not UTF-8 appear as \\udcXX, which Python's os.fsencode undoes."""
     text = json.dumps(value, ensure_ascii=False)

@@ -18,6 +18,7 @@ from vidsearch.workflows.relevance import match_level
 if TYPE_CHECKING:
     from vidsearch.cli.finding import Found
     from vidsearch.cli.hit_asker import HitAsker
+    from vidsearch.cli.pictures import TerminalPictures
     from vidsearch.records import Hit
 
 HitsFormat = Literal["table", "json", "jsonl", "names", "names0", "lines"]  # names0: each ended by a NUL byte
@@ -48,6 +49,7 @@ class HitsShown:
     time_format: TimeFormat
     asker: HitAsker | None = None
     pattern: str | None = None  # of the form "lines"
+    pictures: TerminalPictures | None = None  # drawn beside the hits of a table
 
     @property
     def hits(self) -> Sequence[Hit]:
@@ -85,6 +87,9 @@ class HitsShown:
 
     def _write_table(self) -> None:
         """A table, on a terminal under a header; in a pipe a line for each hit. Answers follow their hit."""
+        if self.pictures is not None:
+            self._write_pictures(self.pictures)
+            return
         right = dict.fromkeys(("#", "start", "end"), True)
         if self.asker is None:
             show.table_or_lines(HEADERS, [self._row(hit) for hit in self.hits], right=right)
@@ -106,6 +111,14 @@ class HitsShown:
             for hit in hits
         )
         return str(best.number), f"{best.score:.3f}", self._level(best), ", ".join(times), self._file(best)
+
+    def _write_pictures(self, pictures: TerminalPictures) -> None:
+        """A picture of each hit with its facts beside it; answers follow their hit."""
+        for hit in self.hits:
+            number, score, match, start, end, file = self._row(hit)
+            show.write_escapes(pictures.beside(hit, [f"{number}  {score}  {match}", f"{start} - {end}", file]))
+            if self.asker is not None:
+                self.asker.show(hit)
 
     def _row(self, hit: Hit) -> tuple[str, ...]:
         return (

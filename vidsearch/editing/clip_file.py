@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from av.stream import Stream
 
 from vidsearch.editing.containers import Container
 from vidsearch.editing.source import Source
+from vidsearch.errors import VidsearchError
 
 # Tags of the source's file that the new file has its own of.
 _NOT_COPIED = (
@@ -34,6 +35,7 @@ class ClipFile:
     def __init__(self, output: av.container.OutputContainer) -> None:
         self.output = output
         self._copies: dict[int, Stream] = {}
+        self._first_copies: list[Stream] = []  # in the order of the first source's streams
         self._last: dict[int, int] = {}  # decoding time of each copied stream, which a muxer wants to rise
 
     def copy_stream(self, stream: Stream) -> Stream:
@@ -42,6 +44,18 @@ class ClipFile:
         self.take_tags(stream, copy)
         self._copies[stream.index] = copy
         return copy
+
+    def take_packets_of(self, others: Sequence[Stream], streams: Sequence[Stream]) -> None:
+        """From now on packets come from `others`, each of which goes where the stream in its place in `streams` went.
+
+        VidsearchError if they are not as many.
+        """
+        if len(others) != len(streams):
+            raise VidsearchError("The sources have different sound or subtitles; join them with --precise.")
+        if not self._first_copies:
+            self._first_copies = [self._copies[stream.index] for stream in streams]
+        self._copies = {other.index: copy for other, copy in zip(others, self._first_copies, strict=True)}
+        self._last = {}
 
     @staticmethod
     def take_tags(stream: Stream, copy: Stream) -> None:

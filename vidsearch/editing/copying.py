@@ -39,22 +39,17 @@ def copy_clip(source: Source, span: Span, target: Path, container: Container) ->
     """
     held = held_by(container, source.others)
     earlier = source.subtitles_before(span.start_s)
-    packets = source.packets_from_key_frame(span.start_s)
-    key = next((packet for packet in packets if packet.stream_index == source.video.index and packet.size), None)
-    zero_s = None if key is None else source.time_of(key)
-    if key is None or zero_s is None or zero_s >= span.end_s:
-        raise nothing_there(source, span)
-    before = [*earlier]
+    zero_s, packets = copied_packets(source, span, held)
     end_s = zero_s
     with open_clip_file(target, container, source) as clip:
         clip.copy_stream(source.video)
         for stream in held:
             clip.copy_stream(stream)
         clip.output.start_encoding()
-        for packet in before:
+        for packet in earlier:
             if clip.takes(packet) and packet.pts is not None and source.subtitle_end(packet) > zero_s:
                 clip.copy_subtitle(packet, zero_s)
-        for packet in _within(source, key, packets, held, zero_s, span.end_s):
+        for packet in packets:
             time_s = source.time_of(packet)
             if packet.stream_index == source.video.index and time_s is not None:
                 end_s = max(end_s, time_s + float((packet.duration or 0) * source.time_base))
@@ -64,6 +59,19 @@ def copy_clip(source: Source, span: Span, target: Path, container: Container) ->
         raise nothing_there(source, span)
     left_out = tuple(f"{stream.type} {stream.index}" for stream in source.others if stream not in held)
     yield CutReport(Span(zero_s, end_s), left_out)
+
+
+def copied_packets(source: Source, span: Span, others: list[Stream]) -> tuple[float, Iterator[Packet]]:
+    """When the key frame before a moment is shown, and the packets from it to the end, of the video and of `others`.
+
+    Raises VideoError if there is none, or if it lies behind the moment.
+    """
+    packets = source.packets_from_key_frame(span.start_s)
+    key = next((packet for packet in packets if packet.stream_index == source.video.index and packet.size), None)
+    zero_s = None if key is None else source.time_of(key)
+    if key is None or zero_s is None or zero_s >= span.end_s:
+        raise nothing_there(source, span)
+    return zero_s, _within(source, key, packets, others, zero_s, span.end_s)
 
 
 def nothing_there(source: Source, span: Span) -> VideoError:

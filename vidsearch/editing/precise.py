@@ -71,6 +71,22 @@ def encode_clip(source: Source, span: Span, target: Path, container: Container) 
     yield CutReport(Span(zero_s, end_s), left_out)
 
 
+def pictures_of(source: Source, span: Span) -> Iterator[tuple[VideoFrame, float, float]]:
+    """The pictures of a moment as `encode_clip` has them, each with its time and for how long it stands, in seconds.
+
+    Raises VideoError if the source has none at that time.
+    """
+    usual_s = float(1 / source.video.average_rate) if source.video.average_rate else 0.04
+    found = False
+    for frame in _Reading(source, span, [], []).pictures():
+        found = True
+        at_s = float((frame.pts or 0) * source.time_base)
+        length_s = float((frame.duration or 0) * source.time_base) or usual_s
+        yield frame, at_s, min(length_s, span.end_s - at_s) if length_s > _LONG_PICTURE_S else length_s
+    if not found:
+        raise nothing_there(source, span)
+
+
 class _Reading:
     """One pass over the source: pictures come out decoded, packets of the other streams are laid aside."""
 
