@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str | Path, ...]] = {
     "hit": ("query", "a purple star", "--jsonl", "--ask", "what?", "--ask-model", "mobilevideogpt-nano"),
     "index": ("index", CLIPS, "--json", "--dry-run"),
     "videos": ("videos", "--json"),
+    "export": ("export", "-", "--json", "--to"),
     "info": ("info", "--json"),
     "ask": ("ask", CLIP, "what moves?", "--json", "--model", "mobilevideogpt-nano"),
     "remove": ("remove", CLIPS / "red-square-up-then-left.mp4", "--json"),
@@ -63,8 +64,10 @@ def documents(printed: bytes) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_output_is_what_its_schema_says(command: RunVidsearch, results: Path, name: str) -> None:
-    printed = command(*COMMANDS[name], env={"VIDSEARCH_HOME": str(results)})
+def test_the_output_is_what_its_schema_says(command: RunVidsearch, results: Path, name: str, tmp_path: Path) -> None:
+    moment = json.dumps({"path": str(CLIP), "start_s": 0, "end_s": 1}).encode() if name == "export" else None
+    more = (tmp_path / "clips",) if name == "export" else ()
+    printed = command(*COMMANDS[name], *more, input=moment, env={"VIDSEARCH_HOME": str(results)})
     assert printed.returncode == 0, printed.stderr
     schema = json.loads(command("schema", name).stdout)
     Draft202012Validator.check_schema(schema)

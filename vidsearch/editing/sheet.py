@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -61,27 +63,34 @@ def make_sheet(
     page_rows = max(1, (_PAGE_PX[1] - top - _MARGIN_PX) // (cell.height_px + _GAP_PX)) if is_pdf else rows
     if not is_pdf and top + rows * (cell.height_px + _GAP_PX) > _TALLEST_PX:
         raise VidsearchError(f"{len(hits)} pictures make a .png that no program opens; make a .pdf.")
-    problems: list[str] = []
-    with Thumbnails(jobs=jobs) as thumbnails:
-        pages = list(_pages(hits, title, cell, columns, page_rows, thumbnails, problems, is_pdf=is_pdf))
+    with Thumbnails(jobs=jobs) as thumbnails, ThreadPoolExecutor(jobs) as threads:
+        pictures = list(threads.map(partial(_picture, thumbnails), hits))
+    pages = list(_pages(hits, pictures, title, cell, columns, page_rows, is_pdf=is_pdf))
     data = io.BytesIO()
     if is_pdf:
         pages[0].save(data, "PDF", save_all=True, append_images=pages[1:], resolution=_DPI, title=title)
     else:
         pages[0].save(data, "PNG", optimize=True)
-    with writing(target) as partial:
-        partial.write_bytes(data.getvalue())
-    return problems
+    with writing(target) as unfinished:
+        unfinished.write_bytes(data.getvalue())
+    return [str(picture) for picture in pictures if isinstance(picture, VideoError)]
+
+
+def _picture(thumbnails: Thumbnails, hit: Hit) -> bytes | VideoError:
+    """The JPEG of a moment, or why there is none."""
+    try:
+        return thumbnails.poster(hit.path, hit.start_s, hit.end_s, hit.best_s, LARGEST_SIDE_PX)
+    except VideoError as error:
+        return error
 
 
 def _pages(
     hits: Sequence[Hit],
+    pictures: Sequence[bytes | VideoError],
     title: str,
     cell: _Cell,
     columns: int,
     page_rows: int,
-    thumbnails: Thumbnails,
-    problems: list[str],
     *,
     is_pdf: bool,
 ) -> Iterator[Image.Image]:
@@ -96,7 +105,7 @@ def _pages(
         for place, hit in enumerate(hits[start : start + each]):
             left = _MARGIN_PX + place % columns * (cell.width_px + _GAP_PX)
             upper = top + place // columns * (cell.height_px + _GAP_PX)
-            _put_picture(page, hit, (left, upper), cell, thumbnails, problems)
+            _put_picture(page, pictures[start + place], (left, upper), cell)
             score = f"  {hit.score:.3f}" if hit.model else ""
             text = f"{hit.number}   {clock(hit.start_s)} - {clock(hit.end_s)}{score}"
             below = upper + cell.picture_px + round(0.3 * _TEXT_PX)
@@ -106,16 +115,11 @@ def _pages(
         yield page
 
 
-def _put_picture(
-    page: Image.Image, hit: Hit, at: tuple[int, int], cell: _Cell, thumbnails: Thumbnails, problems: list[str]
-) -> None:
+def _put_picture(page: Image.Image, data: bytes | VideoError, at: tuple[int, int], cell: _Cell) -> None:
     """The picture in the middle of its place, whole; the place is grey where there is none."""
     draw = ImageDraw.Draw(page)
     draw.rectangle((*at, at[0] + cell.width_px - 1, at[1] + cell.picture_px - 1), fill=_EMPTY)
-    try:
-        data = thumbnails.poster(hit.path, hit.start_s, hit.end_s, hit.best_s, LARGEST_SIDE_PX)
-    except VideoError as error:
-        problems.append(str(error))
+    if isinstance(data, VideoError):
         return
     with Image.open(io.BytesIO(data)) as picture:
         scale = min(cell.width_px / picture.width, cell.picture_px / picture.height)
