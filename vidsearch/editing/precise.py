@@ -102,7 +102,7 @@ class _Reading:
 
     def pictures(self) -> Iterator[VideoFrame]:
         """From the one that is shown at the start to the last one that begins before the end, with rising times."""
-        tick_s = float(self._source.time_base) / 2
+        same_s = self._source.tolerance_s
         held: VideoFrame | None = None
         last: int | None = None
         for frame in self._decoded():
@@ -110,11 +110,11 @@ class _Reading:
                 continue
             last = frame.pts
             at_s = float(frame.pts * self._source.time_base)
-            if at_s >= self._span.end_s - tick_s:
+            if at_s >= self._span.end_s - same_s:
                 if held is not None and at_s > self._span.start_s:
                     yield held
                 return
-            if at_s <= self._span.start_s + tick_s:
+            if at_s <= self._span.start_s + same_s:
                 held = frame
                 continue
             if held is not None:

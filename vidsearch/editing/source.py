@@ -115,14 +115,18 @@ class Source:
         for packet in packets:
             if packet.stream_index == self.video.index and packet.size:
                 time = self.time_of(packet)
-                if key_at is None and (not packet.is_keyframe or time is None or time > start_s + self._tick_s):
+                if key_at is None and (not packet.is_keyframe or time is None or time > start_s + self.tolerance_s):
                     if packet.is_keyframe:
                         return None
                     continue  # the index leads into the middle of a group: its rest is of no use
-                if time is not None and time > start_s + self._tick_s and (packet.dts or 0) * self.time_base > start_s:
+                if (
+                    time is not None
+                    and time > start_s + self.tolerance_s
+                    and (packet.dts or 0) * self.time_base > start_s
+                ):
                     held.append(packet)
                     break
-                if packet.is_keyframe and time is not None and time <= start_s + self._tick_s:
+                if packet.is_keyframe and time is not None and time <= start_s + self.tolerance_s:
                     key_at = len(held)
             held.append(packet)
         if key_at is None:
@@ -144,7 +148,7 @@ class Source:
             time = self.time_of(packet)
             if not packet.is_keyframe or time is None:
                 continue
-            if found is not None and time > start_s + self._tick_s:
+            if found is not None and time > start_s + self.tolerance_s:
                 break
             found = number
         if found is None:
@@ -161,8 +165,9 @@ class Source:
             yield packet
 
     @property
-    def _tick_s(self) -> float:
-        return float(self.time_base) / 2
+    def tolerance_s(self) -> float:
+        """How far apart two times may be and mean the same: half a tick, but no part of a frame that can be told."""
+        return min(float(self.time_base) / 2, 0.001)
 
     def _seek(self, time_s: float) -> None:
         try:

@@ -149,6 +149,14 @@ def test_variable_times_are_kept(tmp_path: Path) -> None:
     assert [time - shown[0][1] for _, time in shown] == pytest.approx([0.0, 0.05, 0.4, 0.5, 0.9], abs=0.002)
 
 
+def test_a_clock_as_coarse_as_the_frames_moves_no_cut(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "old.avi", even_times(50, 25), codec="mpeg4", own_rate=True)
+    [done] = cut([hit(video, 0.62, 1.1)], tmp_path / "clips", PRECISE)
+    shown = numbers(done.clip.target)
+    assert shown[-1] - shown[0] == 27 - 15
+    assert done.report.span.start_s == pytest.approx(0.6)
+
+
 def test_names_sort_by_rank_or_by_time(films: dict[str, Path], tmp_path: Path) -> None:
     hits = [hit(films["mp4"], 2.0, 3.0, 4), hit(films["mp4"], 0.5, 1.0, 9)]
     for order, first in (("rank", 2.0), ("time", 0.5)):
@@ -259,10 +267,11 @@ def check_real_file(path: Path, options: CutOptions, folder: Path) -> None:
     with av.open(str(path), metadata_errors="replace") as source:
         length_s = (source.duration or 0) / av.time_base
         streams = [len(source.streams.audio), len(source.streams.subtitles)]
-        first = next(source.decode(video=0))
+        first = next(source.decode(source.streams.best("video")))
         shape = (first.width & ~1, first.height & ~1, first.rotation)
         start = (source.start_time or 0) / av.time_base + length_s / 2
     [done] = cut([hit(path, start, start + min(0.5, length_s / 4))], folder, options)
+    assert done.report.left_out == (), path
     with av.open(str(done.clip.target), metadata_errors="replace") as clip:
         assert [len(clip.streams.audio), len(clip.streams.subtitles)] == streams, path
         frames = list(clip.decode(video=0))
