@@ -32,7 +32,7 @@ QUERY = "a red square moves to the left"
 WINDOWS_A_VIDEO = 100
 
 
-def fill(home: Path, windows: int, dim: int) -> None:
+def fill(home: Path, windows: int, dim: int, model: str = MODEL) -> None:
     """Videos whose windows walk about a centre of their own, as neighbouring windows of real videos do."""
     random = np.random.default_rng(0)
     facts = VideoFacts(0.0, 404.0, 25.0, 10100, 640, 360, "h264", "mp4", 0, "decord")
@@ -44,7 +44,7 @@ def fill(home: Path, windows: int, dim: int) -> None:
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             file = VideoFile(home / "videos" / f"{number}.mp4", 1000 + number, number)
             library.record_indexed(
-                IndexedVideo(file, f"{number:032x}", facts, spans, vectors.astype(np.float32), MODEL, WindowSpec())
+                IndexedVideo(file, f"{number:032x}", facts, spans, vectors.astype(np.float32), model, WindowSpec())
             )
 
 

@@ -292,10 +292,7 @@ def _rank(
         kept: Sequence[int] = np.flatnonzero(scores >= edge).tolist()  # all that are equal at the edge
     else:
         kept = range(len(scores))
-    described = (
-        vectors.window(connection, int(found.embeddings[row]), int(found.ordinals[row]), float(scores[row]))
-        for row in kept
-    )
-    windows = [window for window in described if window is not None]
+    wanted = ((int(found.embeddings[row]), int(found.ordinals[row]), float(scores[row])) for row in kept)
+    windows = vectors.windows(connection, wanted)
     windows.sort(key=lambda window: (-window.score, sort_key(window.path), window.start_s))
     return windows[:limit]

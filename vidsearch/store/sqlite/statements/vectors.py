@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,21 +195,36 @@ def rows_of(
     return rows
 
 
-def window(connection: sqlite3.Connection, embedding: int, ordinal: int, score: float) -> FoundWindow | None:
-    """Where and when the window `ordinal` of an embedding is; None, with a warning, if that is damaged."""
-    row = connection.execute(
-        f"""SELECT v.id, v.path, v.device, v.fingerprint, w.start_s, w.end_s, {RECORDED_SQL}, v.recorded_s IS NOT NULL
-        FROM embeddings e JOIN videos v ON v.id = e.video_id
-        LEFT JOIN windows w ON w.embedding_id = e.id AND w.ordinal = :ordinal WHERE e.id = :embedding""",
-        {"embedding": embedding, "ordinal": ordinal},
+def windows(connection: sqlite3.Connection, wanted: Iterable[tuple[int, int, float]]) -> list[FoundWindow]:
+    """Where and when windows are that are given as embedding, ordinal and score; of damaged ones a warning alone."""
+    by_embedding: dict[int, dict[int, float]] = {}
+    for embedding, ordinal, score in wanted:
+        by_embedding.setdefault(embedding, {})[ordinal] = score
+    return [
+        window for embedding, scores in by_embedding.items() for window in _windows_of(connection, embedding, scores)
+    ]
+
+
+def _windows_of(connection: sqlite3.Connection, embedding: int, scores: Mapping[int, float]) -> Iterator[FoundWindow]:
+    """Some windows of one embedding, by ordinal."""
+    video_id, stored, device, fingerprint, date_s, recorded = connection.execute(
+        f"""SELECT v.id, v.path, v.device, v.fingerprint, {RECORDED_SQL}, v.recorded_s IS NOT NULL
+        FROM embeddings e JOIN videos v ON v.id = e.video_id WHERE e.id = ?""",
+        (embedding,),
     ).fetchone()
-    video_id, stored, device, fingerprint, start_s, end_s, date_s, recorded = row
     path = stored_values.path(stored)
-    if start_s is None or not stored_values.is_span(start_s, end_s):
-        log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
-        return None
     date_s = stored_values.number(date_s, f"the date of {path}")
-    return FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score, date_s, bool(recorded))
+    rows = connection.execute(
+        "SELECT ordinal, start_s, end_s FROM windows WHERE embedding_id = ? AND ordinal BETWEEN ? AND ?",
+        (embedding, min(scores), max(scores)),
+    )
+    spans = {ordinal: (start_s, end_s) for ordinal, start_s, end_s in rows if ordinal in scores}
+    for ordinal, score in scores.items():
+        start_s, end_s = spans.get(ordinal, (None, None))
+        if start_s is None or not stored_values.is_span(start_s, end_s):
+            log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
+            continue
+        yield FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score, date_s, bool(recorded))
 
 
 def of_video(connection: sqlite3.Connection, model: ModelRow, path: Path) -> WindowVectors | None:
