@@ -113,7 +113,7 @@ def test_words_become_pictures_of_moments(page: Page) -> None:
         "const found = [...document.querySelectorAll('.card .name')]; "
         "return location.search && found.length ? found.map((it) => it.textContent) : null"
     )
-    hits = page.server.get(f"/api/search?q={WORDS.replace(' ', '+')}&top=40").json["hits"]
+    hits = page.server.get(f"/api/search?q={WORDS.replace(' ', '+')}&top=24").json["hits"]
     assert names == [Path(hit["path"]).name for hit in hits]
     assert page.js("return document.getElementById('found').textContent").startswith(f"{len(hits)} moments in ")
     page.wait("const image = document.querySelector('.card img'); return image.complete && image.naturalWidth > 100")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from vidsearch import dirs, extras
@@ -61,7 +62,7 @@ def serve(
         return open_model(ask_model, device=device)
 
     parts = make_parts(dirs.home_dir(), model, ask_model, open_answerer, device=device, conversions=conversions)
-    with parts.catalogue.library, bound_socket(host, port) as listening:
+    with closing(parts.catalogue.library), bound_socket(host, port) as listening:
         access = _access(host, listening.getsockname()[1])
         url = _url(host, access)
 

@@ -177,7 +177,7 @@ def _paths() -> dict[str, dict[str, Any]]:
                 _json("Hits"),
                 [
                     words,
-                    _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 40}),
+                    _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 24}),
                     _field("per_video", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
                     _field("group", {"enum": ["none", "video"]}),
                     _field("sort", {"enum": ["score", "time", "date", "name"]}),
@@ -195,7 +195,7 @@ def _paths() -> dict[str, dict[str, Any]]:
                     _field("video", _VIDEO, required=True),
                     _field("start_s", _SECONDS, required=True),
                     _field("end_s", _SECONDS, required=True),
-                    _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 40}),
+                    _field("top", {"type": "integer", "minimum": 1, "maximum": MOST_HITS, "default": 24}),
                 ],
             )
         },

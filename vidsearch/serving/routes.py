@@ -99,7 +99,7 @@ async def search(request: Request) -> Response:
     """Moments that show what the words say."""
     given = query_fields(request)
     text = given.text("q", most=MOST_WORDS)
-    top = given.whole("top", least=1, most=MOST_HITS, default=40)
+    top = given.whole("top", least=1, most=MOST_HITS, default=24)
     shown: dict[str, Any] = {}  # what the text of the query may say as well
     if given.has("per_video"):
         shown["per_video"] = given.whole("per_video", least=1, most=MOST_HITS)
@@ -121,7 +121,7 @@ async def similar(request: Request) -> Response:
     given = query_fields(request)
     number = given.video()
     start_s, end_s = given.span()
-    top = given.whole("top", least=1, most=MOST_HITS, default=40)
+    top = given.whole("top", least=1, most=MOST_HITS, default=24)
     given.done()
     parts = parts_of(request)
     return document(await _off_loop(parts.searching, parts.catalogue.similar, number, start_s, end_s, top))

@@ -5,7 +5,7 @@ import { addressOf, card, grid } from "/static/card.js";
 import { filterPanel } from "/static/filters.js";
 import { bytes, clock, folderOf, h, nameOf, plural, readable, say, span } from "/static/dom.js";
 
-const PAGE = 40;
+const PAGE = 24;
 
 export async function searchView(main, { address, query, leaving, go }) {
   const like = address.searchParams.get("like");
