@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,26 @@ KILLS = 20
 VIDEOS = 80
 
 
-def start(root: Path, home: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "killed_writer.py"), str(root), str(home)], stdout=subprocess.PIPE, text=True
+Run = Callable[..., "float | None"]  # (root, home, kill_after_s) → see killed_writer.py
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Runs in processes of their own."""
+    writer = subprocess.Popen(
+        [sys.executable, str(HERE / "killed_writer.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    return process
+    assert writer.stdin is not None and writer.stdout is not None
+    asking, answering = writer.stdin, writer.stdout
 
+    def ask(root: Path, home: Path, kill_after_s: float | None = None) -> float | None:
+        asking.write(json.dumps({"root": str(root), "home": str(home), "kill_after_s": kill_after_s}) + "\n")
+        asking.flush()
+        took_s: float | None = json.loads(answering.readline())
+        return took_s
 
-def finish(root: Path, home: Path) -> float:
-    """Lets one run come to its end; how long it worked, in seconds."""
-    process = start(root, home)
-    begin = time.monotonic()
-    assert process.communicate()[0] == "finished\n"
-    assert process.returncode == 0
-    return time.monotonic() - begin
+    with writer:
+        yield ask
 
 
 def change_some(root: Path, chance: random.Random, turn: int) -> None:
@@ -67,13 +72,14 @@ def dump(home: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-@pytest.mark.timeout(900)  # 25 processes in turn, on a machine that may have better things to do
-def test_killed_at_random_moments_and_rerun(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # on a machine that may have better things to do
+def test_killed_at_random_moments_and_rerun(tmp_path: Path, run: Run) -> None:
     root, home = tmp_path / "videos", tmp_path / "home"
     root.mkdir()
     for number in range(VIDEOS):
         (root / f"{number:03}.mp4").write_text(f"video {number}")
-    span = finish(root, tmp_path / "rehearsal")
+    span = run(root, tmp_path / "rehearsal")
+    assert span is not None
     chance = random.Random(20)
     interrupted = 0
     for turn in range(4 * KILLS):
@@ -81,10 +87,7 @@ def test_killed_at_random_moments_and_rerun(tmp_path: Path) -> None:
             break
         if turn % 2 == 0:  # every other time the rerun goes on from where the last one was killed
             change_some(root, chance, turn)
-        process = start(root, home)
-        time.sleep(chance.uniform(0, span))
-        process.kill()
-        if process.communicate()[0] == "":
+        if run(root, home, chance.uniform(0, span)) is None:
             interrupted += 1
         else:
             span *= 0.7  # the machine has become quicker: it was over before the blow
@@ -94,8 +97,8 @@ def test_killed_at_random_moments_and_rerun(tmp_path: Path) -> None:
             hits = library.search(np.ones(DIM), model="nano", limit=5)
             assert library.search(np.ones(DIM), model="nano", limit=5) == hits  # by whatever index there is
     assert interrupted == KILLS, "the runs were over before they were killed"
-    finish(root, home)
-    finish(root, tmp_path / "undisturbed")
+    run(root, home)
+    run(root, tmp_path / "undisturbed")
     assert dump(home) == dump(tmp_path / "undisturbed")
     with Library.open(home, exact_below=200, graph_from=200) as library:
         assert library.check() == []  # the index included
