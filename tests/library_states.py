@@ -138,6 +138,18 @@ def content(name: str, data: bytes) -> Spoil:
     return spoil
 
 
+def flipped_bits(name: str) -> Spoil:
+    """A bit in every hundredth byte of a file."""
+
+    def spoil(home: Path) -> None:
+        data = bytearray((home / name).read_bytes())
+        for place in range(50, len(data), 100):
+            data[place] ^= 4
+        (home / name).write_bytes(data)
+
+    return spoil
+
+
 def only_a(make: Callable[[Path], object]) -> Spoil:
     """Nothing but something else under the name of the database."""
 
@@ -184,6 +196,11 @@ MENDED: dict[str, Spoil] = {
     "manifest: a list": content("index-1.hnsw.json", b"[]\n%08x\n" % zlib.crc32(b"[]")),
     "index graph missing": lambda home: (home / "index-1.hnsw").unlink(),
     "index graph empty": content("index-1.hnsw", b""),
+    "index codes missing": lambda home: (home / "index-1.codes").unlink(),
+    "index codes empty": content("index-1.codes", b""),
+    "index codes nonsense": content("index-1.codes", b"something else " * 500),
+    "index codes cut": lambda home: os.truncate(home / "index-1.codes", 500),
+    "index codes flipped": flipped_bits("index-1.codes"),
     "writer.json a folder": replaced("writer.json", "folder"),
     "writer.json a pipe": replaced("writer.json", "pipe"),
     "writer.json a link": replaced("writer.json", "link"),
@@ -226,6 +243,10 @@ REBUILT: dict[str, Spoil] = {
 REFUSED: dict[str, Spoil] = {
     "index graph a folder": replaced("index-1.hnsw", "folder"),
     "manifest a folder": replaced("index-1.hnsw.json", "folder"),
+    "manifest a pipe": replaced("index-1.hnsw.json", "pipe"),
+    "index graph a pipe": replaced("index-1.hnsw", "pipe"),
+    "index codes a folder": replaced("index-1.codes", "folder"),
+    "index codes a pipe": replaced("index-1.codes", "pipe"),
     "table hits missing": sql("DROP TABLE hits"),
     "table windows missing": sql("DROP TABLE windows"),
     "table checksums missing": sql("DROP TABLE checksums", "PRAGMA user_version = 3"),

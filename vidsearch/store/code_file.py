@@ -60,6 +60,8 @@ class CodeFile:
     def load(cls, folder: Path, name: str, *, model: str, dim: int) -> CodeFile | None:
         """The file as it was saved; None if it is missing, torn, not ours, or of another model or dimension."""
         path = file_of(folder, name)
+        if not path.is_file():  # a pipe would be waited for
+            return None
         try:
             with path.open("rb") as opened:
                 head = _read_head(opened.read(HEAD_BYTES))

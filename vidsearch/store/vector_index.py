@@ -15,6 +15,7 @@ import logging
 import mmap
 import operator
 import os
+import stat
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -221,6 +222,8 @@ def _manifest_file(folder: Path, name: str) -> Path:
 
 
 def _read_manifest(file: Path) -> IndexManifest | None:
+    if not file.is_file():  # a pipe would be waited for
+        return None
     try:
         content = file.read_bytes()
     except OSError:
@@ -265,7 +268,7 @@ def _identity(file: Path) -> tuple[int, int, int] | None:
         status = file.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def _checksum(file: Path) -> int:
