@@ -2,7 +2,9 @@
 
 Each worker has a thread here that starts it, gives it one file at a time and puts what comes back into one bounded
 queue. Where the consumer is slow the queue fills, the thread stops reading, the pipe fills, the worker stops: memory
-is flat. Time is counted only while a thread waits for its worker, so that a slow consumer costs a file nothing.
+is flat. Time is counted only while a thread waits for its worker, so that a slow consumer costs a file nothing,
+and in ticks of a thread of this process: where that does not come to its turn, on a machine that is overloaded or was
+asleep, neither does the worker, and a good file is not given up.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from vidsearch.video.messages import printable, shown
 _log = logging.getLogger(__name__)
 
 _WATCH_EVERY_S = 0.1
+_LONGEST_TICK_S = 0.2  # what counts of a tick that came late
 _STDERR_TAIL_BYTES = 4000
 _MOST_SIDE_PX = 4096
 
@@ -206,9 +209,13 @@ class DecodePool:
             slot.busy = False
 
     def _watch(self, run: _Run) -> None:
-        """Kill workers that are over their time; their threads then see the pipe end."""
+        """Count time, and kill workers that are over theirs; their threads then see the pipe end."""
+        before_s = time.monotonic()
         while not run.finished.wait(_WATCH_EVERY_S):
+            now_s = time.monotonic()
+            passed_s, before_s = min(now_s - before_s, _LONGEST_TICK_S), now_s
             for slot in self._slots:
+                slot.tick(passed_s)
                 if slot.is_late():
                     slot.late = True
                     slot.kill()
@@ -297,8 +304,8 @@ class WorkerSlot:
         self._stderr: IO[bytes] | None = None  # the worker's standard error
         self._lock = threading.Lock()
         self._allowed_s = self._silent_s = 0.0
-        self._waited_s = 0.0
-        self._waiting_since: float | None = None
+        self._waited_s = self._quiet_s = 0.0
+        self._waiting = False
         self.busy = False
         self.late = False
 
@@ -331,19 +338,20 @@ class WorkerSlot:
         process = self._process
         if process is None or process.stdout is None:
             return None
-        self._waiting_since = since = time.monotonic()
+        self._quiet_s, self._waiting = 0.0, True
         try:
             return receive(process.stdout)
         finally:
-            self._waiting_since = None
-            self._waited_s += time.monotonic() - since
+            self._waiting = False
+
+    def tick(self, passed_s: float) -> None:
+        """So much time has passed, if it is spent on waiting."""
+        if self.busy and self._waiting:
+            self._waited_s += passed_s
+            self._quiet_s += passed_s
 
     def is_late(self) -> bool:
-        since = self._waiting_since
-        if since is None or not self.busy:
-            return False
-        waiting_s = time.monotonic() - since
-        return waiting_s > self._silent_s or self._waited_s + waiting_s > self._allowed_s
+        return self.busy and self._waiting and (self._quiet_s > self._silent_s or self._waited_s > self._allowed_s)
 
     def reap(self, file: VideoFile) -> VideoError:
         """The error for a worker that ended in the middle of `file`, whose process is cleared away."""

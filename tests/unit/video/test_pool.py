@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from video_samples import even_times, make_video, number_in
 
 from vidsearch.records import FrameSpec, VideoFile, WindowSpec
+from vidsearch.video.ipc import Job
 from vidsearch.video.pool import (
     DecodeEvent,
     DecodeFailed,
@@ -24,6 +26,7 @@ from vidsearch.video.pool import (
     VideoDone,
     VideoOpened,
     WindowDecoded,
+    WorkerSlot,
 )
 
 SPEC = FrameSpec(32)
@@ -136,6 +139,23 @@ def test_time_in_which_nobody_takes_the_windows_does_not_count(folder: Path) -> 
     limits = DecodeLimits(base_s=60.0, silent_s=2.0)
     events, _ = interrupted(folder, limits, lambda _: time.sleep(2.5))
     assert kinds(events, folder / "long.mp4") == ["VideoOpened", "WindowDecoded", "VideoDone"]
+
+
+def test_time_in_which_this_process_does_not_run_does_not_count(folder: Path) -> None:
+    """A laptop that slept, a machine that is overloaded: the thread that counts stood still, as the worker did."""
+    slot = WorkerSlot([sys.executable, "-c", "import time; time.sleep(60)"])
+    slot.begin(Job(as_file(folder / "a.mp4")), DecodeLimits(base_s=0.2, per_mib_s=0.0))
+    waiting = threading.Thread(target=slot.wait)
+    waiting.start()
+    time.sleep(0.4)
+    assert not slot.is_late()
+    slot.tick(0.1)
+    assert not slot.is_late()
+    slot.tick(0.2)
+    assert slot.is_late()
+    slot.kill()
+    waiting.join()
+    slot.discard()
 
 
 def test_a_video_longer_than_its_limit_is_given_up(folder: Path) -> None:
