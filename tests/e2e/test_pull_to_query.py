@@ -101,7 +101,7 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_from_the_hub_to_an_answer(
-    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch
+    hosts: Mapping[str, str], server: HubServer, own_home: Path, vidsearch: RunVidsearch, command: RunVidsearch
 ) -> None:
     server.trouble(f"/cdn/{REPOSITORY}/model.safetensors", Trouble(cut_after=20_000), times=1)
     pulled = vidsearch("models", "pull", NAME, "--from", REPOSITORY, "--yes", env=hosts)
@@ -119,17 +119,17 @@ def test_from_the_hub_to_an_answer(
     offline = {**hosts, "VIDSEARCH_OFFLINE": "1"}
     asked = len(server.requests)
     assert vidsearch("index", CLIP, env=offline).returncode == 0
-    answer = json.loads(vidsearch("query", "a red square", "--json", env=offline).stdout)
+    answer = json.loads(command("query", "a red square", "--json", env=offline).stdout)
     assert [Path(hit["path"]).name for hit in answer["hits"]] == [CLIP.name]
     assert answer["hits"][0]["model"] == NAME
     assert len(server.requests) == asked
 
-    facts = json.loads(vidsearch("models", "info", NAME, "--json", env=offline).stdout)
+    facts = json.loads(command("models", "info", NAME, "--json", env=offline).stdout)
     rows = {row["name"]: row for row in facts["provenance"]["fetched"]}
     assert rows["model.safetensors"]["hash_published"] is True
     assert rows["model.safetensors"]["url"].startswith(f"{server.url}/{REPOSITORY}/resolve/0123456789abcdef")
-    assert "has its published hash" in vidsearch("models", "info", NAME, env=offline).stdout.decode()
-    assert vidsearch("models", "verify", env=offline).returncode == 0
+    assert "has its published hash" in command("models", "info", NAME, env=offline).stdout.decode()
+    assert command("models", "verify", env=offline).returncode == 0
 
 
 def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_changed(
@@ -138,6 +138,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     own_home: Path,
     published_files: Mapping[str, bytes],
     vidsearch: RunVidsearch,
+    command: RunVidsearch,
 ) -> None:
     server.trouble("/apple/MobileCLIP-S0/", Trouble(status=404), times=1)  # then Apple's own host is asked
     server.add_plain("mobileclip_s0.pt", published_files["mobileclip_s0.pt"])
@@ -148,12 +149,12 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     assert f"from 127.0.0.1:{server.port}/plain, no hash published" in said
     assert "licence  derived from Apple's weights" in said
     assert vidsearch("index", CLIP, env=hosts).returncode == 0
-    assert vidsearch("query", "a red square", env=hosts).returncode == 0
-    facts = json.loads(vidsearch("models", "info", NAME, "--json", env=hosts).stdout)
+    assert command("query", "a red square", env=hosts).returncode == 0
+    facts = json.loads(command("models", "info", NAME, "--json", env=hosts).stdout)
     rows = {row["name"]: row["hash_published"] for row in facts["provenance"]["fetched"]}
     assert rows == {"mobileviclip_tiny.pt": False, "mobileclip_s0.pt": False}
     assert (
-        "no hash published; later fetches must equal it" in vidsearch("models", "info", NAME, env=hosts).stdout.decode()
+        "no hash published; later fetches must equal it" in command("models", "info", NAME, env=hosts).stdout.decode()
     )
 
     asked = len(server.requests)

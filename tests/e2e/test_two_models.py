@@ -21,8 +21,8 @@ OTHER = "mobileviclip-tiny"
 QUERY = "a red square moves left"
 
 
-def windows_by_model(vidsearch: RunVidsearch) -> dict[str, int]:
-    models = json.loads(vidsearch("info", "--json").stdout)["models"]
+def windows_by_model(command: RunVidsearch) -> dict[str, int]:
+    models = json.loads(command("info", "--json").stdout)["models"]
     return {model["name"]: model["windows"] for model in models}
 
 
@@ -47,42 +47,42 @@ def embeddings(home: Path) -> int:
         return count
 
 
-def test_a_second_model_is_built_listed_and_freed(clips_library: Path, vidsearch: RunVidsearch) -> None:
+def test_a_second_model_is_built_listed_and_freed(clips_library: Path, command: RunVidsearch) -> None:
     network = seeded(small_config(OTHER, TEXT_PRUNED))
     write_model_folder(network, clips_library / "models" / OTHER, provenance={})
-    before = json.loads(vidsearch("query", QUERY, "--json").stdout)["hits"]
+    before = json.loads(command("query", QUERY, "--json").stdout)["hits"]
 
-    unknown = vidsearch("query", QUERY, "--model", OTHER)
+    unknown = command("query", QUERY, "--model", OTHER)
     assert unknown.returncode == 4
     assert b"only with mobileviclip-nano" in unknown.stderr
 
     with stopped_half_way("index", CLIPS, "--model", OTHER, home=clips_library):
-        assert json.loads(vidsearch("query", QUERY, "--json").stdout)["hits"] == before
-        assert 0 < windows_by_model(vidsearch)[OTHER] < 40
-    assert windows_by_model(vidsearch)["mobileviclip-nano"] == 40
-    assert json.loads(vidsearch("query", QUERY, "--json").stdout)["hits"] == before
+        assert json.loads(command("query", QUERY, "--json").stdout)["hits"] == before
+        assert 0 < windows_by_model(command)[OTHER] < 40
+    assert windows_by_model(command)["mobileviclip-nano"] == 40
+    assert json.loads(command("query", QUERY, "--json").stdout)["hits"] == before
 
-    rest = json.loads(vidsearch("index", CLIPS, "--model", OTHER, "--json").stdout)
+    rest = json.loads(command("index", CLIPS, "--model", OTHER, "--json").stdout)
     assert rest["unchanged"] > 0 and rest["unchanged"] + len(rest["indexed"]) == 26
-    assert windows_by_model(vidsearch) == {"mobileviclip-nano": 40, OTHER: 40}
-    hits = json.loads(vidsearch("query", QUERY, "--model", OTHER, "--json").stdout)["hits"]
+    assert windows_by_model(command) == {"mobileviclip-nano": 40, OTHER: 40}
+    hits = json.loads(command("query", QUERY, "--model", OTHER, "--json").stdout)["hits"]
     assert {hit["model"] for hit in hits} == {OTHER}
     assert {hit["level"] for hit in hits} == {None} and len(hits) == 10  # nobody measured its levels: all are shown
-    said = vidsearch("query", QUERY, "--model", OTHER).stderr.decode()
+    said = command("query", QUERY, "--model", OTHER).stderr.decode()
     assert f"Every moment is shown, however weak: what a score of {OTHER} means was never measured" in said
-    assert vidsearch("query", QUERY, "--model", OTHER, "--min-score", "-1").stderr == b""
+    assert command("query", QUERY, "--model", OTHER, "--min-score", "-1").stderr == b""
 
-    freed = vidsearch("remove", "--model", OTHER, "--json")
+    freed = command("remove", "--model", OTHER, "--json")
     assert json.loads(freed.stdout) == {"version": 1, "model": OTHER, "windows": 40}
-    assert windows_by_model(vidsearch) == {"mobileviclip-nano": 40}
-    assert json.loads(vidsearch("query", QUERY, "--json").stdout)["hits"] == before
+    assert windows_by_model(command) == {"mobileviclip-nano": 40}
+    assert json.loads(command("query", QUERY, "--json").stdout)["hits"] == before
 
 
-def test_remove_wants_paths_or_a_model(clips_library: Path, vidsearch: RunVidsearch) -> None:
+def test_remove_wants_paths_or_a_model(clips_library: Path, command: RunVidsearch) -> None:
     for arguments in ([], [CLIPS, "--model", OTHER]):
-        done = vidsearch("remove", *arguments)
+        done = command("remove", *arguments)
         assert done.returncode == 2
         assert b"one of the two" in done.stderr
-    absent = vidsearch("remove", "--model", OTHER)
+    absent = command("remove", "--model", OTHER)
     assert absent.returncode == 4
     assert b"it holds those of: mobileviclip-nano" in absent.stderr
