@@ -69,11 +69,8 @@ def _sweep(name: str, runtime: str, runs: int, *, as_json: bool) -> None:
     from vidsearch.extras import needing
 
     with needing("profiling a model"):
-        from vidsearch.models.conversion.mobile.profile import sweep_depth
-        from vidsearch.models.mobileviclip.config import CONFIGS
-    if name not in CONFIGS:
-        raise typer.BadParameter(f"{name} has no depth to sweep; choose one of {', '.join(CONFIGS)}")
-    rows = sweep_depth(CONFIGS[name], runtime, runs)
+        from vidsearch.models.conversion.mobile.profile import sweep_of
+    rows = sweep_of(name, runtime, runs)
     if as_json:
         fields = [{"blocks": blocks, "convolution_ms": conv, "attention_ms": att} for blocks, conv, att in rows]
         show.write_json({"version": 1, "model": name, "runtime": runtime, "sweep": fields})

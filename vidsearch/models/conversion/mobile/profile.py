@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vidsearch.errors import VidsearchError
 from vidsearch.models.conversion.mobile.onnx_clip import INPUT, write_clip_tower
 from vidsearch.models.conversion.mobile.to_onnx import FORM
 from vidsearch.models.device import named_device
-from vidsearch.models.mobileviclip.config import MobileCLIPConfig
+from vidsearch.models.mobileviclip.config import CONFIGS, MobileCLIPConfig
 from vidsearch.models.mobileviclip.export_form import ClipTower, clip_tower
 from vidsearch.models.mobileviclip.load import Network, build_from
 
@@ -98,6 +99,13 @@ def profile_network(network: Network, runtime: str, device: str = "cpu", runs: i
     placed = named_device("cpu" if device == "auto" else device)
     best, timed = _torch(tower, torch.from_numpy(clip), placed, runs)
     return Profile(name, f"torch {torch.__version__}", str(placed), runs, best, timed)
+
+
+def sweep_of(name: str, runtime: str, runs: int = 5) -> list[tuple[int, float, float]]:
+    """`sweep_depth` of a published size. VidsearchError for a name that is none."""
+    if name not in CONFIGS:
+        raise VidsearchError(f"{name} has no depth to sweep; choose one of {', '.join(CONFIGS)}")
+    return sweep_depth(CONFIGS[name], runtime, runs)
 
 
 def sweep_depth(config: MobileCLIPConfig, runtime: str, runs: int = 5) -> list[tuple[int, float, float]]:
