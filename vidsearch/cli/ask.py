@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from vidsearch import json_forms, timecode
 from vidsearch.answering.interface import DEFAULT_MAX_NEW_TOKENS
-from vidsearch.cli import options, pull, show
+from vidsearch.cli import completing, options, pull, show
 from vidsearch.cli.late import typer
 from vidsearch.cli.show_answers import show_answers, with_frames_said
 from vidsearch.errors import VidsearchError
@@ -24,7 +24,14 @@ _RANGE = re.compile(r"(?P<path>.+)@(?P<start>[\d:.]*)-(?P<end>[\d:.]*)", re.DOTA
 
 
 def ask(
-    clip: Annotated[str, typer.Argument(metavar="CLIP|HIT", help="A video, CLIP@00:12-00:20, or the number of a hit.")],
+    clip: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLIP|HIT",
+            help="A video, CLIP@00:12-00:20, or the number of a hit.",
+            autocompletion=completing.hits,
+        ),
+    ],
     questions: Annotated[
         list[str] | None, typer.Argument(metavar="QUESTION...", help="What to ask; - reads questions, one a line.")
     ] = None,

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-from vidsearch.cli import options, show
+from vidsearch.cli import completing, options, show
 from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 
@@ -18,7 +18,11 @@ _MOST = 100_000  # numbers: a slip of the finger must not take the memory
 
 Hits = Annotated[
     list[str],
-    typer.Argument(metavar="HITS...", help="Numbers of the last query (1-5,8), all, or - for JSON lines on stdin."),
+    typer.Argument(
+        metavar="HITS...",
+        help="Numbers of the last query (1-5,8), all, or - for JSON lines on stdin.",
+        autocompletion=completing.hits,
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidsearch import dirs
-from vidsearch.cli import models_export, models_profile, options, pull, show
+from vidsearch.cli import completing, models_export, models_profile, options, pull, show
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 EXIT_MODEL = 5
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name; see vidsearch models list.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A model's name; see vidsearch models list.", autocompletion=completing.models),
+]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, add, check and remove models.")
 app.command("pull")(pull.pull)

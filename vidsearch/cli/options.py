@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vidsearch import dirs, files, settings
-from vidsearch.cli import show
+from vidsearch.cli import completing, show
 from vidsearch.cli.late import typer
 from vidsearch.errors import VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
@@ -41,7 +41,15 @@ def typed_text(text: str) -> str:
 
 
 Model = Annotated[
-    str, typer.Option("--model", "-m", envvar="VIDSEARCH_MODEL", metavar="NAME", help="The model to search with.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="VIDSEARCH_MODEL",
+        metavar="NAME",
+        help="The model to search with.",
+        autocompletion=completing.models,
+    ),
 ]
 Quiet = Annotated[
     bool,
@@ -112,7 +120,15 @@ Runtime = Annotated[
     ),
 ]
 AskModel = Annotated[
-    str, typer.Option("--model", "-m", envvar="VIDSEARCH_ASK_MODEL", metavar="NAME", help="The model that answers.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="VIDSEARCH_ASK_MODEL",
+        metavar="NAME",
+        help="The model that answers.",
+        autocompletion=completing.models,
+    ),
 ]
 Coverage = Annotated[
     str,

@@ -19,7 +19,7 @@ from vidsearch.cli.overview import NotPlain
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
-_FACTS = {"min", "max", "envvar", "metavar", "help", "callback", "parser"}
+_FACTS = {"min", "max", "envvar", "metavar", "help", "callback", "parser", "autocompletion"}
 
 
 class _Parameter:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from vidsearch.cli import options
+from vidsearch.cli import completing, options
 from vidsearch.cli.late import typer
 from vidsearch.cli.line_format import checked_format
 from vidsearch.cli.lists import listed_paths
@@ -72,7 +72,11 @@ Like = Annotated[
 Under_ = Annotated[
     list[Any] | None,
     typer.Option(
-        "--under", parser=_filter("under"), metavar="PATH", help="Only in this folder, or this file; repeatable."
+        "--under",
+        parser=_filter("under"),
+        metavar="PATH",
+        help="Only in this folder, or this file; repeatable.",
+        autocompletion=completing.indexed_folders,
     ),
 ]
 NotUnder_ = Annotated[
