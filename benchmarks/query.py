@@ -1,22 +1,24 @@
 """How long does a query take, cold and warm, in a library of a given size?
 
-    python benchmarks/query.py [--windows 50000] [--runs 9]
+    python benchmarks/query.py [--windows 50000] [--runs 9] [--imports]
 
 Cold is the whole program as a user starts it, beside an interpreter that does nothing and `vidsearch --help`; warm is a
 query in a process that has answered one. The library holds random walks on the sphere in the dimension of the bundled
-model: what it holds does not change how long an answer takes. Prints a table, then one JSON line.
+model: what it holds does not change how long an answer takes. The four commands take turns, so that a machine that is
+busy for a while is so for all of them; times are medians, and the ratio to the interpreter is that of processor time.
+Prints a table, then one JSON line. --imports prints instead what a cold query imports, and for how long.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +50,56 @@ def fill(home: Path, windows: int, dim: int, model: str = MODEL) -> None:
             )
 
 
-def cold(command: list[str], home: Path, runs: int) -> tuple[float, float]:
-    """Median wall and processor seconds of the whole process; the first run warms the disk's cache."""
-    environment = {**os.environ, "VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL": MODEL}
-    walls, processor = [], []
-    for number in range(runs + 1):
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        if number:
-            walls.append(ended - started)
-            processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return statistics.median(walls), statistics.median(processor)
+@dataclass(frozen=True)
+class Cost:
+    """Medians over some runs of a whole process; memory is the most of any."""
+
+    wall_s: float
+    processor_s: float
+    memory_bytes: int
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "VIDSEARCH_HOME": str(home), "VIDSEARCH_MODEL": MODEL}
+
+
+def cold(commands: dict[str, tuple[list[str], Path]], runs: int) -> dict[str, Cost]:
+    """What each command costs in its library, all of them in turn; the first round warms the disk's cache."""
+    measured: dict[str, list[tuple[float, float, int]]] = {name: [] for name in commands}
+    for _ in range(runs + 1):
+        for name, (command, home) in commands.items():
+            started = time.perf_counter()
+            process = subprocess.Popen(command, env=environment(home), stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise SystemExit(f"{command} ended with {process.returncode}")
+            seconds = time.perf_counter() - started
+            measured[name].append((seconds, used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss))
+    return {
+        name: Cost(
+            statistics.median(wall for wall, _, _ in rows[1:]),
+            statistics.median(processor for _, processor, _ in rows[1:]),
+            max(memory for _, _, memory in rows[1:]),
+        )
+        for name, rows in measured.items()
+    }
+
+
+def print_imports(home: Path) -> None:
+    """The modules that cost most by themselves, and their share, of one cold query."""
+    command = [sys.executable, "-X", "importtime", "-m", "vidsearch", "query", QUERY, "--all"]
+    done = subprocess.run(command, env=environment(home), capture_output=True, check=True, text=True)
+    rows = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines() if "|" in line]
+    own = {module.strip(): int(alone) for alone, _, module in rows[1:]}
+    packages: dict[str, int] = {}
+    for module, microseconds in own.items():
+        package = module.partition(".")[0]
+        packages[package] = packages.get(package, 0) + microseconds
+    for title, costs in (("packages", packages), ("modules", own)):
+        print(f"{title}, ms:")
+        for name, microseconds in sorted(costs.items(), key=lambda item: -item[1])[:20]:
+            print(f"{microseconds / 1000:9.1f}  {name}")
 
 
 def warm(home: Path, runs: int) -> float:
@@ -78,35 +118,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--imports", action="store_true")
+    parser.add_argument("--library", type=Path, help="Keep the large library in this folder, and use it again.")
     given = parser.parse_args()
     program = [sys.executable, "-m", "vidsearch"]
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder) / "small", Path(folder) / "large"
+        small = Path(folder) / "small"
+        large: Path = given.library or Path(folder) / "large"
         dim = open_text_embedder(MODEL).dim
         fill(small, WINDOWS_A_VIDEO, dim)
-        fill(large, given.windows, dim)
-        nothing = cold([sys.executable, "-c", "pass"], small, given.runs)
-        helped = cold([*program, "--help"], small, given.runs)
-        cold_small = cold([*program, "query", QUERY], small, given.runs)
-        cold_large = cold([*program, "query", QUERY], large, given.runs)
+        if given.imports:
+            print_imports(small)
+            return
+        if not large.exists():
+            fill(large, given.windows, dim)
+        costs = cold(
+            {
+                "python -c pass": ([sys.executable, "-c", "pass"], small),
+                "vidsearch --help": ([*program, "--help"], small),
+                f"cold query, {WINDOWS_A_VIDEO} windows": ([*program, "query", QUERY, "--all"], small),
+                f"cold query, {given.windows} windows": ([*program, "query", QUERY, "--all"], large),
+            },
+            given.runs,
+        )
         warm_large = warm(large, given.runs)
 
-    for name, (wall_s, processor_s) in {
-        "python -c pass": nothing,
-        "vidsearch --help": helped,
-        f"cold query, {WINDOWS_A_VIDEO} windows": cold_small,
-        f"cold query, {given.windows} windows": cold_large,
-    }.items():
-        print(f"{name:28} {1000 * wall_s:7.0f} ms, {1000 * processor_s:7.0f} ms of processor time")
+    nothing, helped, cold_small, cold_large = costs.values()
+    for name, cost in costs.items():
+        print(
+            f"{name:28} {1000 * cost.wall_s:7.0f} ms, {1000 * cost.processor_s:7.0f} ms of processor time, "
+            f"{cost.processor_s / nothing.processor_s:5.1f} interpreters, {cost.memory_bytes / 1e6:5.0f} MB"
+        )
     print(f"{f'warm query, {given.windows} windows':28} {1000 * warm_large:7.1f} ms")
     finish(
         "query",
         windows=given.windows,
-        help_processor_s=helped[1],
-        cold_small_s=cold_small[0],
-        cold_large_s=cold_large[0],
+        help_processor_s=helped.processor_s,
+        cold_small_s=cold_small.wall_s,
+        cold_large_s=cold_large.wall_s,
+        cold_large_memory_bytes=cold_large.memory_bytes,
         warm_large_s=warm_large,
-        cold_to_bare_interpreter=cold_small[0] / nothing[0],
+        help_to_interpreter=helped.processor_s / nothing.processor_s,
+        cold_small_to_interpreter=cold_small.processor_s / nothing.processor_s,
+        cold_large_to_interpreter=cold_large.processor_s / nothing.processor_s,
     )
 
 

@@ -1,26 +1,29 @@
-"""From which size is the search index quicker than an exact pass, and what does it miss?
+"""From which size are codes and the graph quicker than an exact pass, and what do they miss?
 
-    python benchmarks/search.py --windows 1000 5000 20000 100000
+    python benchmarks/search.py --windows 5000 20000 100000
+    python benchmarks/search.py --windows 1000000 --no-graph --queries 20
 
 For each size a library is made of videos with 100 windows each, once with clustered vectors (a video is a random walk
 around a direction of its own, as neighbouring windows are) and once with random ones, the worst case. Times are medians
 of processor time in milliseconds on a warm file cache; OMP_NUM_THREADS=1 makes them comparable. `once`: the library is
-opened and asked one question, as the command line does; the index has to be checked and loaded for it. `again`: the
-library stays open. Recall is the share of the ten best windows that the index finds: for queries near a window, between
-two videos, and in random directions. Ends with one JSON line.
+opened and asked one question, as the command line does; an index has to be checked and loaded for it. `again`: the
+library stays open; for codes also the time of the clock, as they use all cores. Recall is the share of the ten best
+windows that a way finds: for queries near a window, between two videos, and in random directions. Ends with one JSON
+line. --no-graph leaves out the HNSW graph, whose making takes an hour at a million windows.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from machine import finish
 from numpy.typing import NDArray
 
 from vidsearch.records import ClipWindow, IndexedVideo, VideoFacts, VideoFile, WindowSpec
@@ -31,7 +34,9 @@ MODEL = "benchmark"
 WINDOWS_PER_VIDEO = 100
 WINDOWS_PER_HOUR = 900
 FACTS = VideoFacts(0.0, 404.0, 25.0, 10100, 1280, 720, "h264", "mov,mp4", 0, "decord")
-ALWAYS, NEVER = 1 << 60, 1  # values of `exact_below`
+ALWAYS, NEVER = 1 << 60, 1  # values of `exact_below` and `graph_from`
+LIMIT = 400  # windows that a query asks for
+MATRIX_UP_TO = 200_000
 
 Vectors = NDArray[np.float32]
 
@@ -59,10 +64,10 @@ def make_queries(vectors: Vectors, count: int, rng: np.random.Generator) -> dict
     return {"near": unit(one + 0.5 * noise), "between": unit(one + two + 0.5 * noise), "random": noise}
 
 
-def fill(home: Path, vectors: Vectors) -> float:
-    """Writes the library and its index; seconds for the index."""
+def fill(home: Path, vectors: Vectors) -> None:
+    """Writes the library, without any index."""
     windows = tuple(ClipWindow(4.0 * n, 4.0 * n + 8, ()) for n in range(WINDOWS_PER_VIDEO))
-    with Library.open(home, exact_below=ALWAYS) as library, library.writing():
+    with Library.open(home, exact_below=ALWAYS, graph_from=ALWAYS) as library, library.writing():
         for number, first in enumerate(range(0, len(vectors), WINDOWS_PER_VIDEO)):
             library.record_indexed(
                 IndexedVideo(
@@ -75,77 +80,113 @@ def fill(home: Path, vectors: Vectors) -> float:
                     WindowSpec(),
                 )
             )
-    with Library.open(home, exact_below=NEVER) as library:
-        begin = time.process_time()
-        library.rebuild()
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of searching: how the library is opened for it."""
+
+    name: str
+    exact_below: int = NEVER
+    graph_from: int = ALWAYS
+    exact: bool = False
+
+    def open(self, home: Path, *, warm: bool) -> Library:
+        return Library.open(home, create=False, exact_below=self.exact_below, graph_from=self.graph_from, warm=warm)
+
+    def make(self, home: Path) -> float:
+        """Writes its index file; processor seconds."""
+        with self.open(home, warm=False) as library, library.writing():
+            begin = time.process_time()
         return time.process_time() - begin
 
 
-def median_ms(action: Callable[[Vectors], object], queries: Vectors) -> float:
-    """Processor time, not the clock's: on a machine that does other things, too, it says the same."""
-    spans = []
+EXACT = Way("exact", exact=True)
+MATRIX = Way("matrix", exact_below=ALWAYS)
+CODES = Way("codes")
+GRAPH = Way("graph", graph_from=NEVER)
+
+
+def median_ms(action: Callable[[Vectors], object], queries: Vectors) -> tuple[float, float]:
+    """Processor time, which says the same on a machine that does other things, and the clock's."""
+    spans, waits = [], []
     for query in queries:
-        begin = time.process_time()
+        begin, started = time.process_time(), time.perf_counter()
         action(query)
         spans.append(time.process_time() - begin)
-    return statistics.median(spans) * 1000
+        waits.append(time.perf_counter() - started)
+    return statistics.median(spans) * 1000, statistics.median(waits) * 1000
 
 
-def ask_once(home: Path, query: Vectors, *, by_index: bool) -> None:
-    with Library.open(home, create=False, exact_below=NEVER, warm=by_index) as library:
-        library.search(query, model=MODEL, limit=10)
+def time_once(way: Way, home: Path, queries: Vectors) -> float:
+    """Processor milliseconds of opening the library and asking one question."""
 
-
-def time_once(home: Path, queries: Vectors, *, by_index: bool) -> float:
     def ask(query: Vectors) -> None:
-        ask_once(home, query, by_index=by_index)
+        with way.open(home, warm=way is GRAPH) as library:
+            library.search(query, model=MODEL, limit=LIMIT, exact=way.exact)
 
-    return median_ms(ask, queries)
+    return median_ms(ask, queries)[0]
 
 
-def time_again(home: Path, queries: Vectors, *, by_index: bool) -> float:
-    with Library.open(home, create=False, exact_below=NEVER if by_index else ALWAYS) as library:
+def time_again(way: Way, home: Path, queries: Vectors) -> tuple[float, float]:
+    """Milliseconds of a further question in an open library, of the processor and by the clock."""
+    with way.open(home, warm=True) as library:
 
         def ask(query: Vectors) -> None:
-            library.search(query, model=MODEL, limit=10)
+            library.search(query, model=MODEL, limit=LIMIT, exact=way.exact)
 
-        for query in queries[:2]:  # the matrix or the index comes into memory
+        for query in queries[:3]:  # a matrix or an index comes into memory
             ask(query)
         return median_ms(ask, queries)
 
 
-def recall(home: Path, queries: Vectors) -> float:
-    """recall@10 of the index against the exact pass."""
+def recall(way: Way, home: Path, vectors: Vectors, queries: Vectors) -> float:
+    """recall@10 against all vectors, as they are stored, of a search for as many windows as a query asks for."""
     shares = []
-    with Library.open(home, create=False, exact_below=NEVER, warm=True) as library:
-        for query in queries:
-            right = {(hit.path, hit.start_s) for hit in library.search(query, model=MODEL, limit=10, exact=True)}
-            found = {(hit.path, hit.start_s) for hit in library.search(query, model=MODEL, limit=10)}
-            shares.append(len(right & found) / 10)
+    with way.open(home, warm=True) as library:
+        for query, right in zip(queries, ten_best(vectors, queries), strict=True):
+            hits = library.search(query, model=MODEL, limit=LIMIT)[:10]
+            found = {WINDOWS_PER_VIDEO * int(hit.path.stem) + round(hit.start_s / 4) for hit in hits}
+            shares.append(len(found & set(right.tolist())) / 10)
     return statistics.mean(shares)
 
 
-def measure(kind: str, windows: int, dim: int, count: int) -> dict[str, float | int | str]:
+def ten_best(vectors: Vectors, queries: Vectors) -> NDArray[np.intp]:
+    """(queries, 10) rows of the highest scores."""
+    scores = np.concatenate(
+        [unit(vectors[row : row + 4096]).astype(np.float16).astype(np.float32) @ queries.T for row in blocks(vectors)]
+    )
+    return np.argpartition(-scores, 10, axis=0)[:10].T
+
+
+def blocks(vectors: Vectors) -> range:
+    return range(0, len(vectors), 4096)
+
+
+def measure(kind: str, windows: int, given: argparse.Namespace) -> dict[str, float | int | str]:
     rng = np.random.default_rng(windows)
-    vectors = make_vectors(kind, windows // WINDOWS_PER_VIDEO, dim, rng)
-    queries = make_queries(vectors, count, rng)
+    vectors = make_vectors(kind, windows // WINDOWS_PER_VIDEO, given.dim, rng)
+    queries = make_queries(vectors, given.queries, rng)
+    ways = [CODES] if given.no_graph else [CODES, GRAPH]
+    row: dict[str, float | int | str] = {"kind": kind, "windows": len(vectors)}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        built_s = fill(home, vectors)
+        fill(home, vectors)
+        row["once_exact_ms"] = round(time_once(EXACT, home, queries["between"][:3]), 1)
+        if windows <= MATRIX_UP_TO:
+            row["again_matrix_ms"] = round(time_again(MATRIX, home, queries["between"])[0], 2)
+        for way in ways:
+            row[f"{way.name}_made_s"] = round(way.make(home), 1)
+            row[f"once_{way.name}_ms"] = round(time_once(way, home, queries["between"][:5]), 1)
+            processor, clock = time_again(way, home, queries["between"])
+            row[f"again_{way.name}_ms"] = round(processor, 2)
+            row[f"again_{way.name}_clock_ms"] = round(clock, 2)
+            for name, rows in queries.items():
+                row[f"{way.name}_recall_{name}"] = round(recall(way, home, vectors, rows), 4)
         with Library.open(home, create=False) as library:
             info = library.info()
-        few = queries["between"][:5]
-        return {
-            "kind": kind,
-            "windows": len(vectors),
-            "build_s": round(built_s, 1),
-            "mb_per_hour": round((info.database_bytes + info.index_bytes) * WINDOWS_PER_HOUR / len(vectors) / 1e6, 2),
-            "once_exact_ms": round(time_once(home, few, by_index=False), 1),
-            "once_index_ms": round(time_once(home, few, by_index=True), 1),
-            "again_exact_ms": round(time_again(home, queries["between"], by_index=False), 2),
-            "again_index_ms": round(time_again(home, queries["between"], by_index=True), 2),
-            **{f"recall_{name}": round(recall(home, rows), 4) for name, rows in queries.items()},
-        }
+        row["mb_per_hour"] = round((info.database_bytes + info.index_bytes) * WINDOWS_PER_HOUR / len(vectors) / 1e6, 2)
+    return row
 
 
 def main() -> None:
@@ -154,6 +195,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=["clustered", "random"], default=["clustered", "random"])
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--no-graph", action="store_true")
     parser.add_argument("--links", type=int, default=vector_index.LINKS)
     parser.add_argument("--ef", type=int, default=vector_index.EF_SEARCH)
     given = parser.parse_args()
@@ -161,11 +203,9 @@ def main() -> None:
     rows = []
     for kind in given.kinds:
         for windows in given.windows:
-            rows.append(measure(kind, windows, given.dim, given.queries))
-            if len(rows) == 1:
-                print("".join(f"{name:>15}" for name in rows[0]))
-            print("".join(f"{value:>15}" for value in rows[-1].values()), flush=True)
-    print(json.dumps({"dim": given.dim, "links": given.links, "ef": given.ef, "rows": rows}))
+            rows.append(measure(kind, windows, given))
+            print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+    finish("search", dim=given.dim, links=given.links, ef=given.ef, rows=rows)
 
 
 if __name__ == "__main__":

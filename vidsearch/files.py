@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -117,7 +116,7 @@ def why_not_writable(folder: Path) -> str | None:
 
 def _empty_file_beside(path: Path, mode: int) -> Path:
     """A new file of a name of its own; who may read it follows from `mode` and the process's mask."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED_SUFFIX}")
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}{UNFINISHED_SUFFIX}")
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     return partial
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vidsearch import __version__
 from vidsearch.cli import show
-from vidsearch.cli.overview import COMMANDS, NotPlain, command_of, main_help
+from vidsearch.cli.overview import COMMANDS, Ended, NotPlain, command_of, main_help
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.extras import needing
 
@@ -79,6 +79,8 @@ def _run(arguments: list[str]) -> object:
         return _run_plainly(arguments)
     except NotPlain:
         pass
+    except Ended as error:
+        return error.exit_code
     except Exception as error:
         typer = sys.modules.get("typer")  # without it, it is none of these
         if typer and isinstance(error, typer.Exit):

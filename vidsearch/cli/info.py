@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vidsearch import json_forms
 from vidsearch.cli import options, show
+from vidsearch.extras import installed
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
@@ -32,5 +33,6 @@ def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
         *(("folder", f"{root.path}{' (offline)' if root.offline else ''}") for root in facts.roots),
         *(("model", f"{model.name}: {model.windows} windows of {model.videos} videos") for model in facts.models),
         ("size", size),
+        *([] if installed("hnswlib") else [("hnswlib", "not installed; very large libraries search by codes alone")]),
         ("default model", options.search_model()),
     ]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from vidsearch.cli.overview import Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What was said of a parameter: `kind` is Option or Argument, the rest what typer takes."""
 
     kind: str
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 else:
 
     class _LateTyper:
+        @property
+        def Exit(self) -> type[Exception]:  # noqa: N802 - typer's name
+            return sys.modules["typer"].Exit if "typer" in sys.modules else Ended
+
         def Option(self, *flags: str, **facts: Any) -> Declared:  # noqa: N802 - typer's name
             return Declared("Option", flags, facts)
 

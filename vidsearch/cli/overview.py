@@ -40,6 +40,14 @@ VERSION_HELP = "Print the version and stop."
 VERBOSE_HELP = "Say more; -vv for debugging."
 
 
+class Ended(Exception):  # noqa: N818 - typer's Exit where there is no typer
+    """A command ends here, with this exit code."""
+
+    def __init__(self, exit_code: int = 0) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
 class NotPlain(Exception):  # noqa: N818 - caught by whoever asks typer then
     """A command line that is typer's to read."""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from vidsearch.cli import options, query_options, show
 from vidsearch.cli.finding import find, say_what_is_left_out
-from vidsearch.cli.hit_asker import HitAsker
 from vidsearch.cli.late import typer
 from vidsearch.cli.many_queries import answer_many
 from vidsearch.cli.open import open_in_player
@@ -21,6 +20,7 @@ from vidsearch.query_text.reading import parse_query
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vidsearch.cli.hit_asker import HitAsker
     from vidsearch.records import Hit
     from vidsearch.workflows.relevance import Levels
 
@@ -120,7 +120,7 @@ def query(
         raise typer.BadParameter("Missing argument 'TEXT'; write what to look for, or --like a picture or clip")
     form = chosen_form(as_json, as_jsonl, files_only, null, pattern)
     _check_asking(questions, ask_top, ask_model, form)
-    asker = HitAsker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
+    asker = _asker(questions, ask_top or 1, options.ask_model(ask_model)) if questions else None
     options_given = Given(
         pieces or (),
         given(add, subtract, like),
@@ -158,6 +158,12 @@ def query(
         open_in_player(found.hits[0], None)
     if asker and asker.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _asker(questions: list[str], top: int, model: str) -> HitAsker:
+    from vidsearch.cli.hit_asker import HitAsker  # late: most queries ask nothing
+
+    return HitAsker(questions, top, model)
 
 
 def _check_many(pieces: list[str] | None, form: HitsFormat, asker: HitAsker | None, page: Path | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidsearch.errors import ModelError
@@ -81,7 +81,8 @@ class Family:
         if place is None:
             raise ModelError(f"models of the family {self.name} have no {name.replace('_', ' ')}")
         with needing(f"this use of {self.name} models"):
-            return resolve_name(f"vidsearch.models.{place}")
+            module, _, attribute = place.partition(":")
+            return getattr(import_module(f"vidsearch.models.{module}"), attribute)
 
     def config(self, fields: Mapping[str, Any]) -> Any:
         """The config from the fields that config.json has under "network". ModelError names a wrong field."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
+from typing import Any
 
 from vidsearch import dirs
 from vidsearch.errors import ModelError
@@ -48,7 +49,7 @@ def check_files(folder: ModelFolder) -> None:
     for file in folder.family.files:
         if file in _CHECKS:
             with needing(f"examining {folder.path / file} before it is used for the first time"):
-                check = resolve_name(_CHECKS[file])
+                check = _function(_CHECKS[file])
             check(folder)
 
 
@@ -88,3 +89,8 @@ def _keep(path: Path, marks: Marks) -> None:
             partial.write_text(json.dumps({"version": _VERSION, "marks": marks}), encoding="utf-8")
     except OSError as error:
         _log.info("%s cannot be kept (%s): the model is looked at anew each time", file, error.strerror)
+
+
+def _function(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidsearch.store import interface
 from vidsearch.store.sqlite.library import SqliteLibrary
+
+if TYPE_CHECKING:
+    from vidsearch.store import interface
 
 Library = SqliteLibrary  # the public name, `vidsearch.Library`; vidsearch itself asks for interface.Library
 

@@ -14,17 +14,13 @@ from pathlib import Path
 from vidsearch.errors import VideoError
 from vidsearch.records import Extractor, VideoFile, WindowSpec
 from vidsearch.store.availability import Availability, stat_state
+from vidsearch.store.contents import is_same_content
 from vidsearch.store.paths import is_within, sort_key
 
 Fingerprint = Callable[[Path], str]
 
 # These say how things stood at that moment, not what is in the file: the next run tries again unasked.
 PASSING_ERRORS = frozenset({"vanished", "changing"})
-
-
-def is_same_content(stored: str | None, read: str) -> bool:
-    """Whether a fingerprint of the library is that of a file read now. An older, shorter form is its beginning."""
-    return stored is not None and (read == stored or read.startswith(f"{stored}-"))
 
 
 @dataclass(frozen=True, slots=True)

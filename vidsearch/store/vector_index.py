@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.files import replacing
+from vidsearch.store.vectors import IdRange
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,6 @@ MOST_DELETED = 0.3
 # Windows that come later are linked less well than those of the first build; beyond this growth a new graph is better.
 MOST_GROWN = 1.5
 BLOCK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class IdRange:
-    """The ids of one video's vectors: `count` in a row from `first`. The same range always means the same vectors."""
-
-    first: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ search, the index and a search below one folder give a window the same score to 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from numpy.typing import NDArray
 BYTES_PER_VALUE = 2
 # How far the quick pass may be off the second one: float32 sums of 512 products of unit vectors stay below 1e-6.
 QUICK_ERROR = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """The ids of one video's vectors: `count` in a row from `first`. The same range always means the same vectors."""
+
+    first: int
+    count: int
 
 
 def pack(vectors: NDArray[np.floating]) -> bytes:

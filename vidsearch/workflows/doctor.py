@@ -44,6 +44,8 @@ def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
             yield from _tried(f"model {entry.known.name}", partial(_model, entry.known.name, models_dir))
     yield from _tried("device", partial(_device, models_dir))
     yield from _tried("runtime", partial(_runtimes, models_dir))
+    if not installed("hnswlib"):
+        yield Checked("hnswlib", None, "not installed: very large libraries search by codes alone, without a graph")
     if not library_exists(home):  # installed models may lie in the same folder
         yield Checked("library", None, f"none yet in {home}; vidsearch index FOLDER makes one")
         return

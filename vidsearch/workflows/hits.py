@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.records import Hit
-from vidsearch.store.plan import is_same_content
+from vidsearch.store.contents import is_same_content
 from vidsearch.video.fingerprint import fingerprint
 
 if TYPE_CHECKING:

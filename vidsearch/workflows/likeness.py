@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from vidsearch.errors import VidsearchError
 from vidsearch.files import absolute, within_known
 from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, WindowVectors
-from vidsearch.video.picture_file import is_picture, read_picture
-from vidsearch.workflows.hits import hit_of_number
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
@@ -63,6 +61,8 @@ class TermVectors:
             case Term(text):
                 return self._embedder.embed([text])[0]
             case LikeHit(number):
+                from vidsearch.workflows.hits import hit_of_number  # late: words alone need no hits
+
                 hit = hit_of_number(self._library, number).hit
                 return self._of_range(hit.path, hit.start_s, hit.end_s)
             case LikeFile(path, start_s, end_s):
@@ -79,6 +79,8 @@ class TermVectors:
         return self._by_model(path, start_s, end_s)
 
     def _by_model(self, path: Path, start_s: float | None, end_s: float | None) -> NDArray[np.float32]:
+        from vidsearch.video.picture_file import is_picture, read_picture  # late: words alone need no decoder
+
         self._clips = clips = self._clips or self._open_clips()
         if is_picture(path):
             if start_s is not None or end_s is not None:

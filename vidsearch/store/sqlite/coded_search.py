@@ -22,8 +22,7 @@ from vidsearch.store.code_file import CodeFile, Kept
 from vidsearch.store.sqlite.statements import vectors
 from vidsearch.store.sqlite.statements.vectors import Candidates, CodedWindows, ModelRow
 from vidsearch.store.vector_codes import DamagedCodes, Space
-from vidsearch.store.vector_index import IdRange
-from vidsearch.store.vectors import candidates
+from vidsearch.store.vectors import IdRange, candidates
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,17 +32,19 @@ from vidsearch.records import (
     WindowVectors,
 )
 from vidsearch.store.availability import Availability, describe_root
-from vidsearch.store.interface import LibraryInfo, RootInfo
 from vidsearch.store.paths import is_within, sort_key
-from vidsearch.store.plan import IndexPlan, PlanRequest, make_plan
 from vidsearch.store.sqlite.database import FILE_NAME, Database
 from vidsearch.store.sqlite.database import problems as database_problems
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
 from vidsearch.store.sqlite.searching import EXACT_BELOW, GRAPH_FROM, Searcher
-from vidsearch.store.sqlite.statements import entries, repair, vectors, videos
+from vidsearch.store.sqlite.statements import entries, vectors, videos
 from vidsearch.store.sqlite.statements import hits as hit_statements
 from vidsearch.store.sqlite.writer_lock import WriterLock
 from vidsearch.store.vectors import unit
+
+if TYPE_CHECKING:
+    from vidsearch.store.interface import LibraryInfo
+    from vidsearch.store.plan import IndexPlan, PlanRequest
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,8 @@ class SqliteLibrary:
 
     def plan(self, request: PlanRequest) -> IndexPlan:
         """Compares what a walk found with the library. Writes nothing. Make and apply a plan within one `writing()`."""
+        from vidsearch.store.plan import make_plan  # late, as other parts here that no query needs
+
         root = absolute(request.root)
         with self._database.reading() as connection:
             known = videos.known_videos(connection, request.extractors, root)
@@ -229,6 +233,8 @@ class SqliteLibrary:
                 connection, unit(vector), model=model, limit=limit, filters=filters, exact=exact
             )
             availability = Availability(videos.roots(connection))
+        places = {hit.video_id: (hit.path, hit.device) for hit in found}
+        offline = {video for video, place in places.items() if availability.where_is(*place) == "offline"}
         return [
             ScoredWindow(
                 hit.video_id,
@@ -236,7 +242,7 @@ class SqliteLibrary:
                 hit.start_s,
                 hit.end_s,
                 hit.score,
-                offline=availability.where_is(hit.path, hit.device) == "offline",
+                offline=hit.video_id in offline,
                 fingerprint=hit.fingerprint,
                 date_s=hit.date_s,
                 date_recorded=hit.date_recorded,
@@ -259,6 +265,8 @@ class SqliteLibrary:
 
     def info(self) -> LibraryInfo:
         """What there is, and how much room it takes."""
+        from vidsearch.store.interface import LibraryInfo, RootInfo
+
         with self._database.reading() as connection:
             roots = videos.roots(connection)
             availability = Availability(roots)
@@ -333,6 +341,8 @@ class SqliteLibrary:
 
     def check(self) -> list[str]:
         """One sentence for each thing that is wrong; reads the whole library."""
+        from vidsearch.store.sqlite.statements import repair
+
         with self._database.reading() as connection:
             found = database_problems(connection)
             unreadable = repair.bad_rows(connection)
@@ -351,6 +361,8 @@ class SqliteLibrary:
 
     def rebuild(self) -> None:
         """Drops rows that cannot be read, makes new index files, and gives free room back to the disk."""
+        from vidsearch.store.sqlite.statements import repair
+
         with self._lock.held():
             with self._database.transaction() as connection:
                 bad = repair.bad_rows(connection)

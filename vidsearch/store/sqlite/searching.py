@@ -7,21 +7,24 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import Filter
-from vidsearch.store import code_file, vector_index
 from vidsearch.store.paths import sort_key
-from vidsearch.store.sqlite.coded_search import CodedSearch
 from vidsearch.store.sqlite.statements import vectors
 from vidsearch.store.sqlite.statements.vectors import Candidates, FoundWindow, ModelRow
 from vidsearch.store.sqlite.statements.videos import VECTOR_IDS_PER_VIDEO
-from vidsearch.store.vector_index import IdRange, VectorIndex, can_be_named
-from vidsearch.store.vectors import BYTES_PER_VALUE, candidates, scores_of, unpack
+from vidsearch.store.vectors import BYTES_PER_VALUE, IdRange, candidates, scores_of, unpack
+
+if TYPE_CHECKING:
+    from vidsearch.store.sqlite.coded_search import CodedSearch
+    from vidsearch.store.vector_index import VectorIndex
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +68,17 @@ class Searcher:
         self._exact_below = exact_below
         self._graph_from = graph_from
         self._warm = warm
-        self._coded = CodedSearch(folder)
         self._matrices: dict[int, _Matrix] = {}
         self._indexes: dict[int, tuple[int, VectorIndex | None]] = {}  # model → (its changes then, index if usable)
         # Around loading, and around every use of an index: hnswlib searches and changes a graph in one thread only.
         self._loading = threading.Lock()
         self._using_index = threading.Lock()
+
+    @cached_property
+    def _coded(self) -> CodedSearch:
+        from vidsearch.store.sqlite.coded_search import CodedSearch  # late: small libraries have no codes
+
+        return CodedSearch(self._folder)
 
     def search(
         self,
@@ -113,11 +121,15 @@ class Searcher:
             return True
         if not self._keeps_graph(model):
             return False
+        from vidsearch.store.vector_index import VectorIndex
+
         index = VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         return index is None or set(index.id_ranges) != set(vectors.id_ranges(connection, model))
 
     def refresh(self, connection: sqlite3.Connection, model: ModelRow, *, anew: bool) -> None:
         """Brings the index files in step. The caller holds the writer's lock. A full disk leaves search exact."""
+        from vidsearch.store import code_file, vector_index
+
         with self._using_index:
             self._indexes.pop(model.id, None)
         try:
@@ -137,11 +149,15 @@ class Searcher:
 
     def delete_files(self, model: ModelRow) -> None:
         """Deletes the index files of a model that leaves the library."""
+        from vidsearch.store import code_file, vector_index
+
         self._coded.forget(model)
         code_file.delete(self._folder, model.index_name)
         vector_index.delete(self._folder, model.index_name)
 
     def _refresh_graph(self, connection: sqlite3.Connection, model: ModelRow, *, anew: bool) -> None:
+        from vidsearch.store.vector_index import VectorIndex
+
         ranges = vectors.id_ranges(connection, model)
         loaded = None if anew else VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         if loaded is not None and set(loaded.id_ranges) == set(ranges):
@@ -155,7 +171,11 @@ class Searcher:
         loaded.save(self._folder, model.index_name, model.name)
 
     def _keeps_graph(self, model: ModelRow) -> bool:
-        return model.windows >= self._graph_from and can_be_named(self._folder) and vector_index.is_installed()
+        if model.windows < self._graph_from:
+            return False
+        from vidsearch.store import vector_index  # late, as everywhere here: most libraries have no graph
+
+        return vector_index.can_be_named(self._folder) and vector_index.is_installed()
 
     def _from_matrix(
         self,
@@ -209,6 +229,8 @@ class Searcher:
         if changes > model.changes:  # another thread's transaction began later
             return None
         if index is None:
+            from vidsearch.store.vector_index import VectorIndex
+
             index = VectorIndex.load(self._folder, model.index_name, model=model.name, dim=model.dim)
         if index is not None and not self._bring_up(connection, model, index):
             index = None

@@ -7,17 +7,19 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.records import PICTURE_SIDE, Extractor, Filter, VectorExtractor, VideoFile, WindowVectors
-from vidsearch.store.interface import ModelInfo
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements.filters import RECORDED_SQL, condition
 from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
-from vidsearch.store.vector_index import IdRange
-from vidsearch.store.vectors import BYTES_PER_VALUE, checksum, is_whole, unpack
+from vidsearch.store.vectors import BYTES_PER_VALUE, IdRange, checksum, is_whole, unpack
+
+if TYPE_CHECKING:
+    from vidsearch.store.interface import ModelInfo
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +116,8 @@ def models(connection: sqlite3.Connection) -> list[ModelRow]:
 
 def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
     """What `vidsearch info` says of a model."""
+    from vidsearch.store.interface import ModelInfo  # late: a query needs no part of what other surfaces know
+
     (videos,) = connection.execute("SELECT count(*) FROM embeddings WHERE model_id = ?", (model.id,)).fetchone()
     specs = connection.execute(
         """SELECT window_length_s, window_stride_s, window_frames FROM embeddings

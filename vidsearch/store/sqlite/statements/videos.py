@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.records import (
@@ -20,12 +20,15 @@ from vidsearch.records import (
     VideoState,
 )
 from vidsearch.store.availability import Availability, Root, describe_root
-from vidsearch.store.plan import IndexPlan, Known, Moved, is_same_content
+from vidsearch.store.contents import is_same_content
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements import vectors as vector_statements
 from vidsearch.store.sqlite.statements.filters import condition
 from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
 from vidsearch.store.vectors import checksum, pack
+
+if TYPE_CHECKING:
+    from vidsearch.store.plan import IndexPlan, Known, Moved
 
 # A video's vectors have the ids `first + ordinal`; the first one is a random multiple of this, of 63 bits.
 VECTOR_IDS_PER_VIDEO = 1 << 20
@@ -309,6 +312,8 @@ def _move(
 
 
 def _known(row: tuple[Any, ...], done: frozenset[Extractor]) -> Known:
+    from vidsearch.store.plan import Known
+
     id_, stored, size_bytes, mtime_ns, device, fingerprint, failed, error_kind = row
     path = stored_values.path(stored)
     return Known(
@@ -392,7 +397,7 @@ def _draw_vector_ids(connection: sqlite3.Connection, model_id: int, count: int, 
     if count > VECTOR_IDS_PER_VIDEO:
         raise LibraryError(f"{path} gives {count} windows, more than {VECTOR_IDS_PER_VIDEO}: choose a longer --stride")
     while True:
-        first = secrets.randbelow((1 << 63) // VECTOR_IDS_PER_VIDEO) * VECTOR_IDS_PER_VIDEO
+        first = int.from_bytes(os.urandom(8)) % (1 << 63) // VECTOR_IDS_PER_VIDEO * VECTOR_IDS_PER_VIDEO
         taken = "SELECT 1 FROM embeddings WHERE model_id = ? AND first_vector_id = ?"
         if connection.execute(taken, (model_id, first)).fetchone() is None:
             return first
