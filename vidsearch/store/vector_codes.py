@@ -30,8 +30,9 @@ LEVELS = 16
 STEP = 0.335
 QUERY_BITS = 2
 QUERY_RANGE = 1.5  # the outermost of its four levels, in standard deviations: (Max, 1960) again
-# Rows that the signs hand on: 1 in 16. On vectors without any structure, the hardest for a code, the ten best of a
-# million are among them with 0.996 (benchmarks/search.py); the least number is what that takes in smaller libraries.
+# Rows that the signs hand on: 1 in 16. On vectors without any structure, the hardest for a code, these hold 0.996 of
+# the ten best of a million by the error of the estimate (docs/search.md has what was measured). The least number is
+# what the same share takes in smaller libraries.
 KEPT_SHARE = 16
 LEAST_KEPT = 16384
 BLOCK = 8192  # rows whose words lie in the processor's cache together
