@@ -80,33 +80,33 @@ def fill(home: Path, windows: int, dim: int) -> None:
             library.record_indexed(IndexedVideo(file, f"{number:064}", facts, spans, vectors, MODEL, WindowSpec()))
 
 
-def some_queries(home: Path, dim: int, count: int) -> Vectors:
+def some_queries(home: Path, model: str, dim: int, count: int) -> Vectors:
     rng = np.random.default_rng(1)
     with open_library(home, create=False) as library:
         near = [
             held.vectors[50]
             for path in (row.path for row in library.videos(Path("/videos/07"))[:count])
-            if (held := library.window_vectors(path, model=MODEL)) is not None
+            if (held := library.window_vectors(path, model=model)) is not None
         ]
     return make_queries(unit(np.stack(near)), count, rng)["between"]
 
 
-def search_ms(library: Library, query: Vectors, filters: tuple[Filter, ...]) -> float:
+def search_ms(library: Library, model: str, query: Vectors, filters: tuple[Filter, ...]) -> float:
     begin = time.process_time()
-    library.search(query, model=MODEL, limit=400, filters=filters)
+    library.search(query, model=model, limit=400, filters=filters)
     return 1000 * (time.process_time() - begin)
 
 
-def measure(home: Path, dim: int, count: int) -> dict[str, dict[str, float]]:
+def measure(home: Path, model: str, dim: int, count: int) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
     with Library.open(home, create=False, warm=True) as library:
-        queries = some_queries(home, dim, count)
+        queries = some_queries(home, model, dim, count)
         for filters in FILTERS.values():  # whatever a first search loads
-            search_ms(library, queries[0], filters)
+            search_ms(library, model, queries[0], filters)
         spans: dict[str, list[float]] = {name: [] for name in FILTERS}
         for query in queries:
             for name, filters in FILTERS.items():
-                spans[name].append(search_ms(library, query, filters))
+                spans[name].append(search_ms(library, model, query, filters))
         with library._database.reading() as connection:  # the benchmark counts what passes
             from vidsearch.store.sqlite.statements.filters import condition
 
@@ -124,12 +124,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=192)
     parser.add_argument("--queries", type=int, default=15)
     parser.add_argument("--home", type=Path, help="keep the library here, and take it from here if it is there")
+    parser.add_argument("--model", default=MODEL, help="whose vectors that library holds")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = args.home or Path(folder)
         if not (home / "library.sqlite3").exists():
             fill(home, args.windows, args.dim)
-        figures = measure(home, args.dim, args.queries)
+        figures = measure(home, args.model, args.dim, args.queries)
     print("| filter | passing | ms | more than without, ms |")
     print("|---|---|---|---|")
     for name, figure in figures.items():

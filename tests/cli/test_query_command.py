@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,3 +183,32 @@ def test_a_query_is_like_a_clip_a_hit_and_a_picture(clips_library: Path, command
     assert "yellow-star" in paths(done)[0]
     done = command("query", f"like:{tmp_path / 'none.png'}")
     assert done.returncode == 3 and b"cannot be read" in done.stderr
+
+
+def test_a_library_of_an_earlier_version_learns_dates_without_decoding(
+    tmp_path: Path, own_home: Path, command: RunVidsearch
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    with av.open(str(CLIPS / "red-square-left.mp4")) as source, av.open(str(videos / "clip.mp4"), "w") as target:
+        target.metadata["creation_time"] = "2024-02-29T12:00:00Z"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert command("index", videos).returncode == 0
+
+    def hit() -> dict[str, object]:
+        return json.loads(command("query", "a red square", "--all", "--json").stdout)["hits"][0]
+
+    assert (hit()["date"], hit()["date_from"]) == ("2024-02-29T12:00:00+00:00", "container")
+    with sqlite3.connect(own_home / "library.sqlite3") as connection:  # as an earlier version left it
+        connection.execute("UPDATE videos SET recorded_s = NULL, dated = 0")
+    connection.close()
+    assert hit()["date_from"] == "file"
+    done = json.loads(command("index", videos, "--json").stdout)
+    assert (done["indexed"], done["unchanged"]) == ([], 1)
+    assert hit()["date_from"] == "container"
+    assert command("query", "a red square", "--since", "2024-02-29", "--until", "2024-02-29", "--all").returncode == 0
+    assert command("query", "a red square", "--since", "2024-03", "--all").returncode == 1

@@ -116,7 +116,7 @@ def query(
     Examples: vidsearch query "dog jumping"; vidsearch query -f0 "red car" | xargs -0 mpv;
     vidsearch query "dog jumping" --ask "what colour is the dog?"; vidsearch query "dog" --since 2025-07 -- -snow
     """
-    if not given(pieces, add, like, queries, line):
+    if not given(pieces, add, subtract, like, queries, line):
         raise typer.BadParameter("Missing argument 'TEXT'; write what to look for, or --like a picture or clip")
     form = chosen_form(as_json, as_jsonl, files_only, null, pattern)
     _check_asking(questions, ask_top, ask_model, form)

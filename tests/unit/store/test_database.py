@@ -77,7 +77,7 @@ def test_a_newer_schema_asks_for_an_update(shelf: Shelf) -> None:
     connection = sqlite3.connect(database(shelf))
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(LibraryError, match=r"newer vidsearch \(schema 7, this program knows 4\): update vidsearch"):
+    with pytest.raises(LibraryError, match=r"newer vidsearch \(schema 7, this program knows 5\): update vidsearch"):
         Library.open(shelf.home)
 
 

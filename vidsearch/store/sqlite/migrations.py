@@ -176,11 +176,17 @@ def m004_recording_dates(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def m005_videos_of_a_model(connection: sqlite3.Connection) -> None:
+    """What a filter asks of embeddings stands in an index: their own rows lie between the vectors, a page each."""
+    connection.execute("CREATE INDEX embeddings_by_video ON embeddings (model_id, video_id, first_vector_id, windows)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_videos_windows_vectors,
     m002_standard_names,
     m003_checksums,
     m004_recording_dates,
+    m005_videos_of_a_model,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -63,4 +63,5 @@ SHAPES = {
     2: _shape(_SECOND, _SECOND_OTHERS),
     3: _shape(_THIRD, _SECOND_OTHERS),
     4: _shape(_FOURTH, _SECOND_OTHERS),
+    5: _shape(_FOURTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
 }

@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -80,17 +80,17 @@ def add_functions(connection: sqlite3.Connection) -> None:
 
 def _name_fits(stored: StoredPath, pattern: str) -> bool:
     """Whether the name of a file fits a pattern: of any case, composed or not, as file systems disagree about both."""
-    name = os.fsdecode(stored.encode() if isinstance(stored, str) else stored).rpartition("/")[2]
-    return _compiled(pattern).fullmatch(_folded(name)) is not None
+    path = stored if isinstance(stored, str) else os.fsdecode(stored)
+    return _compiled(pattern)(_folded(path.rpartition("/")[2])) is not None
 
 
 @lru_cache(maxsize=64)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(_folded(pattern)))
+def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(fnmatch.translate(_folded(pattern))).fullmatch
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _literal(text: str) -> str:
