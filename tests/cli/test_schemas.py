@@ -26,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, indexed_clips: Path) -> Pa
 
 
 COMMANDS: dict[str, tuple[str | Path, ...]] = {
-    "query": ("query", "a purple star", "--json", "--all"),
+    "query": ("query", "a purple star", "--json", "--all", "--group", "video"),
     "hit": ("query", "a purple star", "--jsonl", "--ask", "what?", "--ask-model", "mobilevideogpt-nano"),
     "index": ("index", CLIPS, "--json", "--dry-run"),
     "videos": ("videos", "--json"),
@@ -81,4 +81,4 @@ def test_a_schema_tells_a_wrong_document(command: RunVidsearch) -> None:
     validator = Draft202012Validator(json.loads(command("schema", "query").stdout))
     assert not validator.is_valid({"version": 1, "query": "a", "model": "m", "hits": [{"number": 1}], "left_out": 0})
     assert not validator.is_valid({"version": 2, "query": "a", "model": "m", "hits": [], "left_out": 0})
-    assert validator.is_valid({"version": 1, "query": "a", "model": "m", "hits": [], "left_out": 0})
+    assert validator.is_valid({"version": 1, "query": "a", "written": "a", "model": "m", "hits": [], "left_out": 0})

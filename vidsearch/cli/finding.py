@@ -82,6 +82,7 @@ def open_finder(model: str) -> Iterator[Finder]:
     with ExitStack() as stack:
         library = stack.enter_context(options.open_library())
         levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
+        _say_what_is_behind(library)
         finder = Finder(library, open_text_embedder(model, models_dir=dirs.models_dir()), levels)
         if _kept is not None:
             _kept[place] = finder
@@ -106,6 +107,18 @@ def find(query: Query, model: str, *, only_matching: bool) -> Found:
     """Asks the library of this machine, as `Finder.find` says."""
     with open_finder(model) as finder:
         return finder.find(query, only_matching=only_matching)
+
+
+def _say_what_is_behind(library: Library) -> None:
+    """That folders have changed since they were indexed, and how the library catches up; judged in milliseconds."""
+    if show.is_quiet():
+        return
+    from vidsearch.store.freshness import changed_folders
+    from vidsearch.video.discover import looks_like_video
+
+    for root, folders in changed_folders(library.folder, looks_like_video, library.roots()).items():
+        what = "A folder has" if folders == 1 else f"{folders} folders have"
+        show.say(f"{what} changed under {root} since the last run; vidsearch index {root} catches up.")
 
 
 def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:

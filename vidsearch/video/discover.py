@@ -60,14 +60,23 @@ class LeftOut:
 Found = VideoFile | FoundProblem | LeftOut
 
 
-def find_videos(root: Path, *, exclude: Sequence[str] = (), include_hidden: bool = False) -> Iterator[Found]:
+WalkedNames = dict[Path, tuple[int, list[str]]]  # a folder → its time in nanoseconds, the names that look like videos
+
+
+def find_videos(
+    root: Path,
+    *,
+    exclude: Sequence[str] = (),
+    include_hidden: bool = False,
+    walked: WalkedNames | None = None,
+) -> Iterator[Found]:
     """Videos under `root`, folder by folder in the order of their names; nothing of a video is read.
 
     A `root` that is a file is taken whatever its suffix. `exclude` and the `.vidsearchignore` files hold patterns
     with the meaning of a `.gitignore`, relative to `root` and to their own folder. Hidden names are skipped unless
     `include_hidden`; `._*` companions of macOS and unfinished `*.part` downloads never are videos. Symbolic links
     are followed, each real file and folder once (by device and inode), while hard links are files of their own.
-    Pipes and devices are never opened.
+    Pipes and devices are never opened. `walked` is filled with the folders that were listed.
 
     Raises VidsearchError if `root` is not there or a pattern is not one.
     """
@@ -76,7 +85,7 @@ def find_videos(root: Path, *, exclude: Sequence[str] = (), include_hidden: bool
     if not root.is_dir():
         yield _offer(root)
         return
-    walk = _Walk(include_hidden)
+    walk = _Walk(include_hidden, walked)
     yield from walk.folder(root, [_Patterns(root, [os.fsencode(pattern) for pattern in (*DEFAULT_EXCLUDES, *exclude)])])
 
 
@@ -118,8 +127,9 @@ class _Entry:
 class _Walk:
     """One walk: which folders it has been in, and which files it has offered through links."""
 
-    def __init__(self, include_hidden: bool) -> None:
+    def __init__(self, include_hidden: bool, walked: WalkedNames | None = None) -> None:
         self._include_hidden = include_hidden
+        self._walked = walked
         self._folders: set[tuple[int, int]] = set()
         self._offered: set[tuple[int, int]] = set()
         self._linked: list[tuple[_Entry, list[_Patterns]]] = []
@@ -148,6 +158,8 @@ class _Walk:
             if _identity(status) in self._folders:
                 continue
             self._folders.add(_identity(status))
+            if self._walked is not None:
+                self._walked[folder] = status.st_mtime_ns, [name for name in names if looks_like_video(Path(name))]
             active = inherited
             if IGNORE_FILE in names:
                 try:

@@ -18,9 +18,18 @@ from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VideoErrorKind, VidsearchError
 from vidsearch.files import within_known
 from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
+from vidsearch.store.freshness import keep_walk, names_digest
 from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan, PlanRequest
-from vidsearch.video.discover import VIDEO_SUFFIXES, FoundProblem, LeftOut, find_videos, leaves_out, looks_like_video
+from vidsearch.video.discover import (
+    VIDEO_SUFFIXES,
+    FoundProblem,
+    LeftOut,
+    WalkedNames,
+    find_videos,
+    leaves_out,
+    looks_like_video,
+)
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.header import recorded_at
 from vidsearch.video.pool import DecodeFailed
@@ -131,7 +140,8 @@ def index_folders(
             root = within_known(path, known)
             known.append(root)
             roots.append(root)
-            found, problems, left_out = _walk(root, options)
+            walked: WalkedNames = {}
+            found, problems, left_out = _walk(root, options, walked)
             for problem in problems:
                 yield VideoFailed(problem.path, problem.kind, problem.message, recorded=False)
             plan = library.plan(
@@ -153,6 +163,10 @@ def index_folders(
                     library.add_root(root, by_name=any(leaves_out(it, root) for it in _folders_above(root, known)))
                 library.apply(plan)
                 _date(library, root)
+                if root.is_dir():
+                    keep_walk(
+                        library.folder, root, {it: (at, names_digest(names)) for it, (at, names) in walked.items()}
+                    )
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
         if files and not options.dry_run:
             executor = open_executor(options.embed_spec, open_embedder, options.jobs)
@@ -193,13 +207,16 @@ def _folders_above(root: Path, known: Sequence[Path]) -> list[Path]:
     return [] if root.is_dir() else [other for other in known if other in root.parents]
 
 
-def _walk(root: Path, options: IndexOptions) -> tuple[list[VideoFile], list[FoundProblem], list[LeftOut]]:
+def _walk(
+    root: Path, options: IndexOptions, walked: WalkedNames
+) -> tuple[list[VideoFile], list[FoundProblem], list[LeftOut]]:
     found: list[VideoFile] = []
     problems: list[FoundProblem] = []
     left_out: list[LeftOut] = []
     if not os.path.lexists(root):  # a known root that is offline
         return found, problems, left_out
-    for item in find_videos(root, exclude=options.exclude, include_hidden=options.include_hidden):
+    hidden = options.include_hidden
+    for item in find_videos(root, exclude=options.exclude, include_hidden=hidden, walked=walked):
         match item:
             case VideoFile():
                 found.append(item)
