@@ -80,6 +80,7 @@ _VIDEO_FIELDS = {
     "size_bytes": _WHOLE,
     "modified_s": _NUMBER,
 }
+_EVENTS: Schema = {"text/event-stream": {}}  # data of each event: a JSON object with `kind`; OpenAPI 3.1 cannot say it
 _SPAN = {"video": _VIDEO, "start_s": _SECONDS, "end_s": _SECONDS}
 _PLAYED = {"type": _maybe(_TEXT), "has_sound": _FLAG}
 _WINDOW = {"start_s": _NUMBER, "end_s": _NUMBER, "score": _NUMBER, "level": _LEVEL}
@@ -289,7 +290,7 @@ def _paths() -> dict[str, dict[str, Any]]:
             "post": _gives(
                 "ask",
                 "A question about a moment. Events: waiting, encoded, question, piece (many), answered; or error.",
-                _bytes("text/event-stream"),
+                _EVENTS,
                 body=_object(
                     {
                         **_SPAN,
@@ -311,7 +312,7 @@ def _paths() -> dict[str, dict[str, Any]]:
             "post": _gives("stopIndexing", "Ends the run after a clean commit.", _json("Run"), body=_object({}))
         },
         "/api/indexing/events": {
-            "get": _gives("indexingEvents", "The run as events `progress`, until it ends.", _bytes("text/event-stream"))
+            "get": _gives("indexingEvents", "The run as events `progress`, until it ends.", _EVENTS)
         },
     }
 
