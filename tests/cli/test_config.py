@@ -32,12 +32,12 @@ def test_a_value_is_set_shown_and_taken_back(command: RunVidsearch, own_home: Pa
 
 
 def test_the_environment_counts_more_and_the_command_line_most(
-    command: RunVidsearch, own_home: Path, indexed_clips: Path
+    command: RunVidsearch, own_home: Path, clips_library: Path
 ) -> None:
     config = own_home / "c.toml"
     config.parent.mkdir(exist_ok=True)
     config.write_text('model = "no-such-model"\n[query]\ntop = 2\n')
-    env = {"VIDSEARCH_CONFIG": str(config), "VIDSEARCH_HOME": str(indexed_clips)}
+    env = {"VIDSEARCH_CONFIG": str(config), "VIDSEARCH_HOME": str(clips_library)}
     two = command(
         "query", "a purple star", "--all", env=env
     )  # VIDSEARCH_MODEL is set, the model of the file is not used

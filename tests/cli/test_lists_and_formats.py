@@ -12,8 +12,8 @@ STAR, SQUARE = CLIPS / "blue-circle-overtakes-white-star.mp4", CLIPS / "red-squa
 
 
 @pytest.fixture
-def env(indexed_clips: Path) -> dict[str, str]:
-    return {"VIDSEARCH_HOME": str(indexed_clips)}
+def env(clips_library: Path) -> dict[str, str]:
+    return {"VIDSEARCH_HOME": str(clips_library)}
 
 
 def test_a_line_is_printed_as_written(command: RunVidsearch, env: dict[str, str]) -> None:

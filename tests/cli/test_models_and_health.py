@@ -103,6 +103,7 @@ def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidse
         ["ok", "model mobileviclip-nano"],
         ["ok", "model mobilevideogpt-nano"],
         ["ok", "device"],
+        ["ok", "runtime"],
         ["ok", "library"],
     ]
     assert "6 of 6 coloured discs" in lines[1][2]

@@ -19,8 +19,8 @@ def test_a_quiet_run_tells_of_failures_alone(command: RunVidsearch, tmp_path: Pa
     assert command("videos").stdout.count(b"\n") == 2
 
 
-def test_quiet_lasts_for_one_command(command: RunVidsearch, indexed_clips: Path) -> None:
-    env = {"VIDSEARCH_HOME": str(indexed_clips)}
+def test_quiet_lasts_for_one_command(command: RunVidsearch, clips_library: Path) -> None:
+    env = {"VIDSEARCH_HOME": str(clips_library)}
     quiet, loud = command("-q", "query", "a zebra", env=env), command("query", "a zebra", env=env)
     assert (quiet.returncode, quiet.stderr) == (1, b"")
     assert b"Nothing found" in loud.stderr

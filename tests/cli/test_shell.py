@@ -26,11 +26,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_lines_are_queries_and_commands(command: RunVidsearch, indexed_clips: Path, opened: list[str]) -> None:
+def test_lines_are_queries_and_commands(command: RunVidsearch, clips_library: Path, opened: list[str]) -> None:
     lines = (
         'a red square moving left top:1\nquery "a star" -k 1 --all --format {number}\nsince:x\nquery "a\nexit\nno more'
     )
-    told = command("shell", env={"VIDSEARCH_HOME": str(indexed_clips)}, input=lines.encode())
+    told = command("shell", env={"VIDSEARCH_HOME": str(clips_library)}, input=lines.encode())
     assert told.returncode == 0
     first, second = told.stdout.decode().splitlines()
     assert first.endswith(str(CLIPS / "red-square-left.mp4"))
@@ -41,16 +41,16 @@ def test_lines_are_queries_and_commands(command: RunVidsearch, indexed_clips: Pa
     assert opened == ["mobileviclip-nano"]
 
 
-def test_a_prompt_answers_and_keeps_its_history(indexed_clips: Path, tmp_path: Path) -> None:
+def test_a_prompt_answers_and_keeps_its_history(clips_library: Path, tmp_path: Path) -> None:
     code, screen = run_on_terminal(
         [sys.executable, "-m", "vidsearch", "shell"],
         b"a red square moving left top:1\nexit\n",
-        {"VIDSEARCH_HOME": str(indexed_clips)},
+        {"VIDSEARCH_HOME": str(clips_library)},
     )
     assert code == 0
     assert "vidsearch> " in screen
     assert "red-square-left.mp4" in screen
-    assert "a red square moving left top:1" in (indexed_clips / "cache" / "shell-history").read_text()
+    assert "a red square moving left top:1" in (clips_library / "cache" / "shell-history").read_text()
 
 
 def test_what_is_typed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

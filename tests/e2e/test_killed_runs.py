@@ -16,7 +16,7 @@ from support import CLIPS, RunVidsearch, environment, library_content
 
 # How often the run is killed; a whole run takes some seconds.
 KILLS = [
-    pytest.param(5, marks=pytest.mark.timeout(400)),
+    pytest.param(2, marks=pytest.mark.timeout(400)),
     pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(5400)]),
 ]
 

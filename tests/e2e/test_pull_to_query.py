@@ -172,6 +172,7 @@ def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_chang
     assert (own_home / "models" / NAME / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew(
     hosts: Mapping[str, str],
     server: HubServer,
@@ -207,6 +208,7 @@ def test_what_was_damaged_on_its_way_without_a_hash_is_fetched_anew(
     assert len(server.asked("/cdn/apple/MobileCLIP-S0/")) == 1  # its hash says that it is whole
 
 
+@pytest.mark.slow
 def test_files_by_hand_with_a_name_that_is_told(
     own_home: Path, published_files: Mapping[str, bytes], tmp_path: Path, vidsearch: RunVidsearch
 ) -> None:
@@ -381,6 +383,7 @@ def test_a_person_is_asked(hosts: Mapping[str, str], server: HubServer, own_home
     assert (own_home / "models" / NAME / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_first_index_offers_the_model_and_goes_on_with_it(
     hosts: Mapping[str, str], server: HubServer, vidsearch: RunVidsearch
 ) -> None:

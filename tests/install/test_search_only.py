@@ -27,8 +27,8 @@ def light_run(light: Environment, tmp_path: Path) -> Callable[..., CompletedProc
     return partial(light.run, cwd=tmp_path)
 
 
-def test_a_query_answers(light_run: Callable[..., CompletedProcess[str]], indexed_clips: Path) -> None:
-    found = light_run("query", "two purple circles moving down", "-k", "1", home=indexed_clips)
+def test_a_query_answers(light_run: Callable[..., CompletedProcess[str]], clips_library: Path) -> None:
+    found = light_run("query", "two purple circles moving down", "-k", "1", home=clips_library)
     assert found.returncode == 0, found.stderr
     assert "two-purple-circles-down.mp4" in found.stdout
 
@@ -50,9 +50,9 @@ def test_the_rest_says_what_to_install(
 
 
 def test_doctor_calls_it_an_installation_that_searches(
-    light_run: Callable[..., CompletedProcess[str]], indexed_clips: Path
+    light_run: Callable[..., CompletedProcess[str]], clips_library: Path
 ) -> None:
-    told = light_run("doctor", home=indexed_clips)
+    told = light_run("doctor", home=clips_library)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "decord is not installed" in told.stdout
     assert "the text encoder answers" in told.stdout

@@ -49,6 +49,7 @@ def test_batch_norms_remember_the_right_normalisation(right: str, seen_in_traini
     assert right == "clip" or distances[best] < CLEAR * distances[second]  # CLIP's and ImageNet's differ by a sixth
 
 
+@pytest.mark.slow
 def test_the_right_combination_is_found(
     clips: Path, seen_in_training: np.ndarray, tmp_path: Path, command: RunVidsearch
 ) -> None:

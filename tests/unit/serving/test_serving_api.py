@@ -14,9 +14,9 @@ from support import CLIPS, run_in_process
 from vidsearch.serving.ranges import byte_range
 
 
-def test_a_search_gives_the_hits_of_the_command_line(server: Served, indexed_clips: Path) -> None:
+def test_a_search_gives_the_hits_of_the_command_line(server: Served, clips_library: Path) -> None:
     words = "a red square moving left"
-    done = run_in_process("query", words, "--json", "--all", env={"VIDSEARCH_HOME": str(indexed_clips)})
+    done = run_in_process("query", words, "--json", "--all")
     command = json.loads(done.stdout)
     page = server.get("/api/search?q=a+red+square+moving+left&top=10&all=true").json
     assert [hit | command_hit for hit, command_hit in zip(page["hits"], command["hits"], strict=True)] == page["hits"]

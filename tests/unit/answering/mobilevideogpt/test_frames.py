@@ -100,6 +100,7 @@ def test_a_clip_on_its_side_is_turned_upright(tmp_path: Path) -> None:
 
 
 @ON_LINUX
+@pytest.mark.slow
 def test_a_clip_of_two_hours_in_no_more_memory(tmp_path: Path) -> None:
     options = {"preset": "ultrafast"}
     short = make_video(tmp_path / "short.mp4", even_times(20, 1.0), codec_options=options)
@@ -110,6 +111,7 @@ def test_a_clip_of_two_hours_in_no_more_memory(tmp_path: Path) -> None:
 
 
 @ON_LINUX
+@pytest.mark.slow
 def test_large_pictures_are_taken_one_by_one(tmp_path: Path) -> None:
     """Sixteen pictures of 5 million pixels would be 225 MiB, in the program and once more in its decoder."""
     path = tmp_path / "large.mp4"

@@ -16,7 +16,8 @@ from vidsearch.models.conversion.mobile.tower import FormOptions, open_tower
 from vidsearch.models.exports import card_path
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
 
-pytestmark = pytest.mark.timeout(900)  # torch.export and the lowering take a quarter of a minute on a free core
+# torch.export and the lowering take half a minute; ONNX and Core ML are tried in make test.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NANO = open_folder(BUNDLED_DIR / "mobileviclip-nano")
 
 
