@@ -109,6 +109,7 @@ def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidse
     assert "6 of 6 coloured discs" in lines[1][2]
 
 
+@pytest.mark.slow
 def test_the_doctor_names_a_broken_library_and_a_broken_model(
     clips_library: Path, small_tiny: ModelFolder, vidsearch: RunVidsearch
 ) -> None:

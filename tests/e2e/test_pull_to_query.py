@@ -132,6 +132,7 @@ def test_from_the_hub_to_an_answer(
     assert command("models", "verify", env=offline).returncode == 0
 
 
+@pytest.mark.slow
 def test_from_hosts_without_hashes_to_an_answer_and_no_further_when_a_file_changed(
     hosts: Mapping[str, str],
     server: HubServer,
@@ -429,6 +430,7 @@ def test_each_failure_is_one_sentence_and_leaves_nothing(
     assert not (own_home / "models" / NAME).exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_model_is_said(hosts: Mapping[str, str], server: HubServer, vidsearch: RunVidsearch) -> None:
     server.add_repository("somebody/photos", {"a.jpg": b"x", "open_clip.bin": b"x" * 5000})
     for arguments, code, words in (
