@@ -114,11 +114,16 @@ def _say_what_is_behind(library: Library) -> None:
     if show.is_quiet():
         return
     from vidsearch.store.freshness import changed_folders
-    from vidsearch.video.discover import looks_like_video
 
-    for root, folders in changed_folders(library.folder, looks_like_video, library.roots()).items():
+    for root, folders in changed_folders(library.folder, _looks_like_video, library.roots()).items():
         what = "A folder has" if folders == 1 else f"{folders} folders have"
         show.say(f"{what} changed under {root} since the last run; vidsearch index {root} catches up.")
+
+
+def _looks_like_video(path: Path) -> bool:
+    from vidsearch.video.discover import looks_like_video  # late: only a folder that has changed is listed
+
+    return looks_like_video(path)
 
 
 def say_what_is_left_out(found: Found, *, only_matching: bool) -> None:
