@@ -15,6 +15,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.action_sets import ActionVideo, read_actions
 from vidsearch.evaluation.actions import class_scores, prompts, top
 from vidsearch.evaluation.published import Published, published
+from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.video_vectors import Progress, SetRequest, VectorCache, gather
 
 PROTOCOL = "8 middle frames of a video; a class scores as the mean of its cosines with 16 prompts"
@@ -37,18 +38,8 @@ class ActionResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "version": 1,
-            "set": self.set,
-            "model": self.model,
-            "items": self.items,
-            "classes": self.classes,
-            "missing": list(self.missing),
-            "unreadable": self.unreadable,
-            "metrics": {**self.metrics, **({"splits": self.splits} if len(self.splits) > 1 else {})},
-            "published": [each.as_dict() for each in self.published],
-            "protocol": self.protocol,
-        }
+        splits = {"splits": self.splits} if len(self.splits) > 1 else {}
+        return {**result_form(self, classes=self.classes), "metrics": {**self.metrics, **splits}}
 
 
 def evaluate_actions(

@@ -14,6 +14,7 @@ from vidsearch.evaluation.caption_sets import Captioned, read_candidates, read_c
 from vidsearch.evaluation.kept_answers import KeptAnswers
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.questions import cleaned
+from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.video_vectors import Progress
 
 PROMPT = "Describe the video in one short sentence."  # the papers' decoders are not asked anything
@@ -48,18 +49,7 @@ class CaptionResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "version": 1,
-            "set": self.set,
-            "model": self.model,
-            "items": self.items,
-            "missing": list(self.missing),
-            "unreadable": self.unreadable,
-            "metrics": self.metrics,
-            "published": [each.as_dict() for each in self.published],
-            "protocol": self.protocol,
-            "captions": self.captions,
-        }
+        return {**result_form(self), "captions": self.captions}
 
 
 def evaluate_captions(

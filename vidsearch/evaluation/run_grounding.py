@@ -27,6 +27,7 @@ from vidsearch.evaluation.grounding import (
 )
 from vidsearch.evaluation.grounding_sets import CLIP_S, GroundingQuery, read_grounding
 from vidsearch.evaluation.published import Published, published
+from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.video_vectors import Progress, VectorCache
 from vidsearch.evaluation.window_vectors import WindowCache, WindowVectors, window_vectors
 from vidsearch.files import replacing
@@ -74,18 +75,7 @@ class GroundingResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "version": 1,
-            "set": self.set,
-            "model": self.model,
-            "items": self.items,
-            "left_out": self.left_out,
-            "missing": list(self.missing),
-            "unreadable": self.unreadable,
-            "metrics": self.metrics,
-            "published": [each.as_dict() for each in self.published],
-            "protocol": self.protocol,
-        }
+        return result_form(self, left_out=self.left_out)
 
 
 def evaluate_grounding(

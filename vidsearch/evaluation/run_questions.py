@@ -14,6 +14,7 @@ from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.question_scores import scores
 from vidsearch.evaluation.question_sets import Part, Question, QuestionSet, question_set, read_questions
 from vidsearch.evaluation.questions import cleaned
+from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.video_vectors import Progress
 from vidsearch.records import FrameSpec
 from vidsearch.video.reader import open_reader
@@ -58,18 +59,7 @@ class QuestionResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "version": 1,
-            "set": self.set,
-            "model": self.model,
-            "items": self.items,
-            "left_out": self.left_out,
-            "missing": list(self.missing),
-            "unreadable": self.unreadable,
-            "metrics": self.metrics,
-            "published": [each.as_dict() for each in self.published],
-            "protocol": self.protocol,
-        }
+        return result_form(self, left_out=self.left_out)
 
 
 def evaluate_questions(

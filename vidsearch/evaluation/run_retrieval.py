@@ -12,6 +12,7 @@ import numpy as np
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.published import Published, published
+from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.retrieval import retrieval
 from vidsearch.evaluation.retrieval_sets import Listed, RetrievalSet, read_set, retrieval_set
 from vidsearch.evaluation.video_vectors import Progress, SetRequest, VectorCache, gather
@@ -35,18 +36,7 @@ class RetrievalResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "version": 1,
-            "set": self.set,
-            "model": self.model,
-            "items": self.items,
-            "texts": self.texts,
-            "missing": list(self.missing),
-            "unreadable": self.unreadable,
-            "metrics": self.metrics,
-            "published": [each.as_dict() for each in self.published],
-            "protocol": self.protocol,
-        }
+        return result_form(self, texts=self.texts)
 
 
 def evaluate_retrieval(
