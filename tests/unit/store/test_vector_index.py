@@ -252,6 +252,25 @@ def test_a_damaged_index_changes_no_answer_and_is_repaired(
     assert ask(indexed) == (right, True)
 
 
+@pytest.mark.parametrize("suffix", [".hnsw", ".hnsw.json", ".codes"])
+def test_a_folder_in_the_place_of_an_index_file_is_named_and_changes_no_answer(
+    indexed: Shelf, ask: Ask, suffix: str
+) -> None:
+    right, _ = ask(indexed)
+    place = indexed.home / f"{NAME}{suffix}"
+    place.unlink()
+    (place / "of somebody").mkdir(parents=True)
+    with indexed.library.writing():
+        pass
+    assert ask(indexed)[0] == right
+    (problem,) = indexed.library.check()
+    assert f"{place} is a folder; move it away, and the next index run makes the file" in problem
+    place.rename(indexed.home / "moved away")
+    with indexed.library.writing():
+        pass
+    assert indexed.library.check() == []
+
+
 def test_an_index_of_an_older_state_is_brought_up(indexed: Shelf, ask: Ask) -> None:
     files = {path: path.read_bytes() for path in indexed.home.glob("index-*")}
     indexed.library.remove(indexed.root / "003.mp4")

@@ -352,11 +352,8 @@ class SqliteLibrary:
                 f"{damage.path}: the {damage.what} damaged ({damage.extractor.model}): vidsearch index makes them again"
                 for damage in vectors.damaged(connection)
             ]
-            found += [
-                f"the search index of {model.name} is missing, damaged or behind: the next index run renews it"
-                for model in vectors.models(connection)
-                if self._searcher.is_behind(connection, model)
-            ]
+            problems = (self._searcher.problem(connection, model) for model in vectors.models(connection))
+            found += [problem for problem in problems if problem]
         return found
 
     def rebuild(self) -> None:

@@ -113,8 +113,24 @@ class Searcher:
         log.info("searched %d windows of %s: %s", chosen.windows, model, route)
         return _rank(connection, found, query, limit)
 
-    def is_behind(self, connection: sqlite3.Connection, model: ModelRow) -> bool:
-        """Whether an index file on disk is missing, unusable or behind, for a model that should have one."""
+    def problem(self, connection: sqlite3.Connection, model: ModelRow) -> str | None:
+        """A sentence if an index file on disk is missing, unusable or behind, for a model that should have one."""
+        if not self._is_behind(connection, model):
+            return None
+        from vidsearch.store import code_file, vector_index
+
+        places = (
+            code_file.file_of(self._folder, model.index_name),
+            *vector_index.files_of(self._folder, model.index_name),
+        )
+        if taken := next((place for place in places if place.is_dir()), None):
+            return (
+                f"the search index of {model.name} cannot be written: {taken} is a folder; "
+                "move it away, and the next index run makes the file"
+            )
+        return f"the search index of {model.name} is missing, damaged or behind: the next index run renews it"
+
+    def _is_behind(self, connection: sqlite3.Connection, model: ModelRow) -> bool:
         if model.windows < self._exact_below:
             return False
         if self._coded.is_behind(connection, model):
