@@ -22,6 +22,7 @@ from machine import finish, machine, model_with_random_weights
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.embedding.videos import BATCH_WINDOWS
+from vidsearch.machine import let_waiting_threads_sleep
 from vidsearch.records import VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.video.discover import find_videos
@@ -30,7 +31,6 @@ from vidsearch.workflows.index import (
     IndexOptions,
     VideoIndexed,
     index_folders,
-    let_waiting_threads_sleep,
 )
 
 

@@ -16,6 +16,8 @@ ReaderName = Literal["decord", "pyav"]
 Fit = Literal["squash", "centre-crop", "inside", "as-is"]
 SortBy = Literal["score", "time", "date", "name"]
 GroupBy = Literal["video"]
+RuntimeName = Literal["torch", "onnx"]
+Precision = Literal["float32", "bfloat16"]
 # Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
 # positions (context), or it was left before its end (interrupted).
 FinishReason = Literal["stop", "length", "context", "interrupted"]
@@ -104,6 +106,17 @@ class VectorExtractor:
 
 
 Extractor = VectorExtractor  # the union of all kinds; the library knows per video and extractor what was done
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs a network, and the precision in which it computes."""
+
+    name: RuntimeName
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{'ONNX Runtime' if self.name == 'onnx' else self.name} {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)

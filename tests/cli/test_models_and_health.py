@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -107,6 +108,11 @@ def test_the_doctor_finds_nothing_wrong(clips_library: Path, vidsearch: RunVidse
         ["ok", "library"],
     ]
     assert "6 of 6 coloured discs" in lines[1][2]
+    assert re.fullmatch(
+        r"torch .+ ms, ONNX Runtime float32 \S+ ms a clip of mobileviclip-nano; index uses .+", lines[4][2]
+    )
+    assert len(list((clips_library / "cache" / "measured").glob("runtime-*.json"))) == 1
+    assert not (clips_library / "models" / "exports").exists()
 
 
 @pytest.mark.slow

@@ -94,8 +94,8 @@ def open_embedders(
 ) -> tuple[ClipEmbedder, TextEmbedder, Path, Path]:
     """What an evaluation needs of a model: its embedders, the folder of kept vectors, and its weights."""
     from vidsearch.embedding.embedder import open_clip_embedder, open_text_embedder
+    from vidsearch.machine import let_waiting_threads_sleep
     from vidsearch.models.folder import find_model
-    from vidsearch.workflows.index import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     weights = find_model(model, dirs.models_dir(), "embedding").weights

@@ -31,8 +31,8 @@ def settle(
     from vidsearch.embedding.embedder import open_text_embedder
     from vidsearch.evaluation.settle import settle as settle_settings
     from vidsearch.evaluation.video_vectors import SetRequest
+    from vidsearch.machine import let_waiting_threads_sleep
     from vidsearch.models.folder import find_model
-    from vidsearch.workflows.index import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     folder = find_model(model, dirs.models_dir(), "embedding")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vidsearch import json_forms
 from vidsearch.cli import show
-from vidsearch.embedding.executors import VideoStarted, WindowEmbedded
+from vidsearch.embedding.executors import RuntimeChosen, VideoStarted, WindowEmbedded
 from vidsearch.timecode import clock
 from vidsearch.workflows.index import (
     DamagedElsewhere,
@@ -79,6 +79,8 @@ class IndexReport:
                 path = str(file.path)
                 self._open[path] = (file.size_bytes / max(1, windows), float(file.size_bytes))
                 self._seconds_a_window[path] = facts.picture_s / max(1, windows)
+            case RuntimeChosen(note=note):
+                show.say(note)
             case WindowEmbedded(file):
                 self._window_done(str(file.path))
             case VideoIndexed(file, _, _):

@@ -116,7 +116,7 @@ Runtime = Annotated[
         envvar="VIDSEARCH_RUNTIME",
         metavar="auto|torch|onnx",
         callback=_one_of("auto", "torch", "onnx"),
-        help="What runs the network; onnx needs no torch. auto: torch where it is installed.",
+        help="What runs the network; onnx needs no torch. auto: what was measured to be the quickest here.",
     ),
 ]
 AskModel = Annotated[

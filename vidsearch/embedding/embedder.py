@@ -6,14 +6,17 @@ answers before torch would be imported. All run what the model's family provides
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.extras import MissingExtraError, installed, needing
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.soundness import require_sound
+
+log = logging.getLogger(__name__)
 
 
 def open_clip_embedder(
@@ -27,19 +30,30 @@ def open_clip_embedder(
     """The clip embedder of an installed or bundled model.
 
     `device` is auto, cpu, cuda, cuda:N or mps; `threads` limits those of the CPU (None: as many as there are cores).
-    `runtime` is torch, onnx (an exported clip tower on the CPU), or auto: torch where it is installed, else an export.
-    Raises ModelError when the model is not there or damaged, VidsearchError for a device that this machine or the
-    runtime lacks, MissingExtraError without torch and without an export.
+    `runtime` is torch, onnx (an exported clip tower on the CPU), or auto: what was measured to be the quickest on this
+    machine's CPU if it was measured (`runtime_choice.py`), else torch where it is installed, else an export. Raises
+    ModelError when the model is not there or damaged, VidsearchError for a device that this machine or the runtime
+    lacks, MissingExtraError without torch and without an export.
     """
     folder = _sound_model(model, models_dir)
-    if _runs_onnx(folder, models_dir or dirs.models_dir(), runtime, device):
+    place = models_dir or dirs.models_dir()
+    if runtime == "onnx" or (runtime == "auto" and not installed("torch")):
+        _require_onnx(folder, place, runtime, device)
         from vidsearch.embedding.onnx_clips import OnnxClipEmbedder
 
-        return OnnxClipEmbedder(folder, models_dir or dirs.models_dir(), threads=threads)
+        return OnnxClipEmbedder(folder, place, threads=threads)
+    from vidsearch.embedding.runtime_choice import kept_times  # late: no query for words needs it
+
+    times = kept_times(folder) if threads is None and device in ("auto", "cpu") else None  # measured with all cores
+    if runtime == "auto" and times is not None and times.quickest.name == "onnx":
+        quicker = _quicker_export(folder, place, device)
+        if quicker is not None:
+            return quicker
     with needing("embedding videos"):
         from vidsearch.embedding.torch_clips import TorchClipEmbedder
 
-    return TorchClipEmbedder(folder, device=device, threads=threads)
+    precision = None if times is None else times.quickest_torch.precision
+    return TorchClipEmbedder(folder, device=device, threads=threads, precision=precision)
 
 
 def open_text_embedder(
@@ -56,10 +70,8 @@ def open_text_embedder(
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
 
 
-def _runs_onnx(folder: ModelFolder, models_dir: Path, runtime: str, device: str) -> bool:
-    """VidsearchError for what does not go together."""
-    if runtime == "torch" or (runtime == "auto" and installed("torch")):
-        return False
+def _require_onnx(folder: ModelFolder, models_dir: Path, runtime: str, device: str) -> None:
+    """VidsearchError where ONNX Runtime cannot do what is asked; MissingExtraError if nobody asked for it by name."""
     if runtime == "auto":
         from vidsearch.embedding.onnx_clips import find_export
 
@@ -67,7 +79,20 @@ def _runs_onnx(folder: ModelFolder, models_dir: Path, runtime: str, device: str)
             raise MissingExtraError("embedding videos", "torch")
     if device not in ("auto", "cpu"):
         raise VidsearchError(f"--runtime onnx runs on the CPU, not on {device}; choose --device cpu")
-    return True
+
+
+def _quicker_export(folder: ModelFolder, models_dir: Path, device: str) -> ClipEmbedder | None:
+    """The exported clip tower; None where `device` means a GPU, and where there is no sound export. None is written."""
+    from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, find_export
+    from vidsearch.models.device import accelerators
+
+    if device == "auto" and accelerators():
+        return None
+    try:
+        return None if find_export(folder, models_dir) is None else OnnxClipEmbedder(folder, models_dir)
+    except ModelError as error:
+        log.warning("%s; torch is used instead", error)
+        return None
 
 
 def _sound_model(model: str, models_dir: Path | None) -> ModelFolder:

@@ -16,6 +16,8 @@ from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, IndexedVideo, VideoFacts, VideoFile
 from vidsearch.video.pool import DecodeEvent, DecodeFailed, VideoDone, VideoOpened, WindowDecoded
 
+LONG_RUN_WINDOWS = 900  # an hour of video: a measurement costs about a hundredth of it
+
 
 @dataclass(frozen=True, slots=True)
 class VideoStarted:
@@ -29,8 +31,24 @@ class WindowEmbedded:
     file: VideoFile
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeChosen:
+    """From here on `device` names what embeds; `note` is a sentence that says why."""
+
+    device: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconsidered:
+    """An embedder for the rest of a run, and a sentence that says why."""
+
+    embedder: ClipEmbedder
+    note: str
+
+
 # Every file ends with its IndexedVideo or with DecodeFailed; what comes before them is progress.
-EmbedEvent = VideoStarted | WindowEmbedded | IndexedVideo | DecodeFailed
+EmbedEvent = VideoStarted | WindowEmbedded | RuntimeChosen | IndexedVideo | DecodeFailed
 
 
 class Executor(Protocol):
@@ -68,23 +86,37 @@ class OneByOneExecutor:
 
 
 class PooledExecutor:
-    """Several decoding workers and one network, which takes windows of neighbouring videos in common batches."""
+    """Several decoding workers and one network, which takes windows of neighbouring videos in common batches.
 
-    def __init__(self, spec: EmbedSpec, open_embedder: Callable[[], ClipEmbedder], jobs: int = 1) -> None:
+    `if_long` is asked once, if the run turns out to be a long one, which embedder does the rest.
+    """
+
+    def __init__(
+        self,
+        spec: EmbedSpec,
+        open_embedder: Callable[[], ClipEmbedder],
+        jobs: int = 1,
+        *,
+        if_long: Callable[[EmbedSpec], Reconsidered | None] | None = None,
+        long_run_windows: int = LONG_RUN_WINDOWS,
+    ) -> None:
         self._spec = spec
-        self._embedder = open_embedder()
-        own = self._embedder.batch_clips if isinstance(self._embedder, BatchingEmbedder) else 1
-        self._batch_windows = max(own, BATCH_WINDOWS)
+        self._use(open_embedder())
         self._jobs = jobs
+        self._if_long = if_long
+        self._long_run_windows = long_run_windows
+        self._opened_bytes = self._opened_windows = 0  # of the files whose length is known
         self._unfinished: dict[Path, UnfinishedVideo] = {}
         self._batch: list[tuple[UnfinishedVideo, ClipFrames]] = []
-        self.device = self._embedder.device
 
     def run(self, files: Sequence[VideoFile]) -> Generator[EmbedEvent, None, None]:
         """See `Executor.run`."""
+        total_bytes = sum(file.size_bytes for file in files)
         with self._spec.open_pool(self._jobs) as pool:
             for event in pool.decode(files):
                 yield from self._take(event)
+                if self._if_long is not None and self._is_long(total_bytes):
+                    yield from self._reconsider(self._if_long)
                 if len(self._batch) >= self._batch_windows:
                     yield from self._embed()
                 yield from self._finished()
@@ -95,6 +127,8 @@ class PooledExecutor:
         match event:
             case VideoOpened(file, facts, windows):
                 self._unfinished[file.path] = UnfinishedVideo(file)
+                self._opened_bytes += file.size_bytes
+                self._opened_windows += windows
                 yield VideoStarted(file, facts, windows)
             case WindowDecoded(file, clip):
                 self._batch.append(self._unfinished[file.path].with_window(clip))
@@ -104,6 +138,26 @@ class PooledExecutor:
                 self._unfinished.pop(file.path, None)
                 self._batch = [(video, clip) for video, clip in self._batch if video.file.path != file.path]
                 yield event
+
+    def _use(self, embedder: ClipEmbedder) -> None:
+        self._embedder = embedder
+        self.device = embedder.device
+        own = embedder.batch_clips if isinstance(embedder, BatchingEmbedder) else 1
+        self._batch_windows = max(own, BATCH_WINDOWS)
+
+    def _is_long(self, total_bytes: int) -> bool:
+        """After the files that are open; a tenth of a long run must be, so that one odd file does not decide."""
+        if self._opened_windows < self._long_run_windows / 10 or not self._opened_bytes:
+            return False
+        return self._opened_windows / self._opened_bytes * total_bytes >= self._long_run_windows
+
+    def _reconsider(self, if_long: Callable[[EmbedSpec], Reconsidered | None]) -> Iterator[EmbedEvent]:
+        self._if_long = None
+        found = if_long(self._spec)
+        if found is not None:
+            yield from self._embed()  # what was decoded before
+            self._use(found.embedder)
+            yield RuntimeChosen(self.device, found.note)
 
     def _embed(self) -> Iterator[EmbedEvent]:
         batch, self._batch = self._batch, []

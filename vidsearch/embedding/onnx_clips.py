@@ -125,6 +125,22 @@ def find_or_export(folder: ModelFolder, models_dir: Path) -> Path:
     return exported.path
 
 
+def is_exported(folder: ModelFolder, models_dir: Path) -> bool:
+    """Whether there is an export that belongs to the weights and whose card can be read."""
+    try:
+        return find_export(folder, models_dir) is not None
+    except ModelError:
+        return False
+
+
+def discard_export(folder: ModelFolder, models_dir: Path) -> None:
+    """Delete the exported clip tower, if there is one."""
+    path = find_export(folder, models_dir)
+    if path is not None:
+        path.unlink()
+        card_path(path).unlink()
+
+
 def _belongs(card: Card, folder: ModelFolder) -> bool:
     return card.model == folder.name and card.weights_sha256 == kept_hashes(folder).get(WEIGHTS_FILE)
 

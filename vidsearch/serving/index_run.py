@@ -9,11 +9,13 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vidsearch import dirs, json_forms
-from vidsearch.embedding.executors import VideoStarted, WindowEmbedded
+from vidsearch.embedding.executors import PooledExecutor, RuntimeChosen, VideoStarted, WindowEmbedded
+from vidsearch.embedding.long_runs import reconsider
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.machine import cores
 from vidsearch.models.folder import find_model
@@ -46,7 +48,9 @@ def run(home: Path, model: str, device: str, *, retry_failed: bool) -> None:
             models_dir=dirs.models_dir(),
             device=device,
         )
-        for outcome in index_folders(roots, library, options.embed_spec.open_embedder, options):
+        executor = partial(PooledExecutor, if_long=reconsider)
+        open_embedder = options.embed_spec.open_embedder
+        for outcome in index_folders(roots, library, open_embedder, options, open_executor=executor):
             _write(_form(outcome))
 
 
@@ -67,6 +71,8 @@ def _form(outcome: IndexOutcome) -> dict[str, Any]:
             return {"kind": "started", "files": len(files), "bytes": size, "device": device}
         case VideoStarted(file=file, windows=windows):
             return {"kind": "video", "path": json_forms.name_text(file.path), "windows": windows}
+        case RuntimeChosen(device):
+            return {"kind": "device", "device": device}
         case WindowEmbedded(file=file):
             return {"kind": "window", "path": json_forms.name_text(file.path)}
         case VideoIndexed(file, facts, windows):

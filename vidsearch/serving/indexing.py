@@ -57,6 +57,8 @@ class Progress:
             case "window":
                 if path in self.current:
                     self.current[path]["done"] += 1
+            case "device":
+                self.device = event["device"]
             case "indexed":
                 self.current.pop(path, None)
                 self.done += 1

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidsearch.errors import VidsearchError
 from vidsearch.extras import MissingExtraError, installed
+from vidsearch.machine import let_waiting_threads_sleep
 from vidsearch.records import FrameSpec
 from vidsearch.store.library import library_exists, open_library
 
@@ -36,6 +37,7 @@ class Checked:
 
 def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
     """Try the decoders, every model that is here, the device, the database and the search index."""
+    let_waiting_threads_sleep()  # as when indexing, which is measured here
     yield from _tried("decoders", _decoders)
     from vidsearch.models.inventory import entries
 
@@ -43,7 +45,10 @@ def check_up(home: Path, models_dir: Path) -> Iterator[Checked]:
         if entry.path is not None:
             yield from _tried(f"model {entry.known.name}", partial(_model, entry.known.name, models_dir))
     yield from _tried("device", partial(_device, models_dir))
-    yield from _tried("runtime", partial(_runtimes, models_dir))
+    for entry in entries(models_dir):
+        if entry.path is not None and entry.known.task == "embedding":
+            part = "runtime" if entry.state == "bundled" else f"runtime {entry.known.name}"
+            yield from _tried(part, partial(_runtimes, entry.known.name, models_dir))
     if not installed("hnswlib"):
         yield Checked("hnswlib", None, "not installed: very large libraries search by codes alone, without a graph")
     if not library_exists(home):  # installed models may lie in the same folder
@@ -143,10 +148,10 @@ def _device(models_dir: Path) -> str:
     return open_clip_embedder(BUNDLED_MODEL, models_dir=models_dir).device
 
 
-def _runtimes(models_dir: Path) -> str:
-    from vidsearch.workflows.runtimes import indexing_runtimes  # late: it needs ONNX Runtime
+def _runtimes(name: str, models_dir: Path) -> str:
+    from vidsearch.workflows.runtimes import measured_runtimes  # late: it needs ONNX Runtime
 
-    return indexing_runtimes(models_dir)
+    return measured_runtimes(name, models_dir)
 
 
 def _library(home: Path) -> Iterator[Checked]:

@@ -12,11 +12,19 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vidsearch.embedding.executors import EmbedEvent, Executor, PooledExecutor, VideoStarted, WindowEmbedded
+from vidsearch.embedding.executors import (
+    EmbedEvent,
+    Executor,
+    PooledExecutor,
+    RuntimeChosen,
+    VideoStarted,
+    WindowEmbedded,
+)
 from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VideoErrorKind, VidsearchError
 from vidsearch.files import within_known
+from vidsearch.machine import let_waiting_threads_sleep
 from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.freshness import keep_walk, names_digest
 from vidsearch.store.interface import Library
@@ -113,7 +121,8 @@ class DamagedElsewhere:
     paths: tuple[Path, ...]
 
 
-IndexOutcome = RootPlanned | WorkStarted | VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed | DamagedElsewhere
+Progress = VideoStarted | WindowEmbedded | RuntimeChosen
+IndexOutcome = RootPlanned | WorkStarted | Progress | VideoIndexed | VideoFailed | DamagedElsewhere
 
 
 def index_folders(
@@ -184,16 +193,6 @@ def _date(library: Library, root: Path) -> None:
         library.record_dates({video: recorded_at(video) for video in undated})
 
 
-def let_waiting_threads_sleep() -> None:
-    """Decoders and the network share the cores: a thread that spins at a barrier takes them from the other.
-
-    Read by OpenMP when torch loads it, so it must be set before; a user's own setting stands. Without it a run over
-    many short clips took a third longer (benchmarks/indexing.py).
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
-
-
 def _check_paths(paths: Sequence[Path], library: Library) -> None:
     """A folder that the library knows may be offline; any other must be there."""
     known = library.roots()
@@ -229,7 +228,7 @@ def _walk(
 
 def _commit(
     events: Iterator[EmbedEvent], library: Library, fingerprints: Mapping[Path, str]
-) -> Iterator[VideoStarted | WindowEmbedded | VideoIndexed | VideoFailed]:
+) -> Iterator[Progress | VideoIndexed | VideoFailed]:
     """Each video is written as it comes, in one transaction; progress is passed on."""
     for event in events:
         match event:
@@ -243,5 +242,5 @@ def _commit(
                 else:
                     library.remove(file.path)
                 yield VideoFailed(file.path, error.kind, str(error), recorded)
-            case VideoStarted() | WindowEmbedded():
+            case VideoStarted() | WindowEmbedded() | RuntimeChosen():
                 yield event

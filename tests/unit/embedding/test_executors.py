@@ -14,7 +14,15 @@ import pytest
 from fakes import ColourEmbedder
 from video_samples import even_times, make_video
 
-from vidsearch.embedding.executors import EmbedEvent, Executor, OneByOneExecutor, PooledExecutor, VideoStarted
+from vidsearch.embedding.executors import (
+    EmbedEvent,
+    Executor,
+    OneByOneExecutor,
+    PooledExecutor,
+    Reconsidered,
+    RuntimeChosen,
+    VideoStarted,
+)
 from vidsearch.embedding.videos import EmbedSpec, VideoEmbedder, embed_video
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, IndexedVideo, VideoFile, WindowSpec
@@ -101,3 +109,50 @@ def test_embed_video_is_a_task_for_other_processes(files: list[VideoFile], tmp_p
         video = made.result()
     assert (video.file, len(video.windows)) == (files[0], 3)
     np.testing.assert_allclose(np.linalg.norm(video.vectors, axis=1), 1, atol=1e-5)
+
+
+class Counting(ColourEmbedder):
+    """Counts the clips that it embeds."""
+
+    def __init__(self) -> None:
+        self.clips = 0
+
+    def embed(self, given: np.ndarray) -> np.ndarray:  # type: ignore[override]
+        self.clips += len(given)
+        return super().embed(given)
+
+
+def test_a_long_run_is_reconsidered_once(files: list[VideoFile]) -> None:
+    first, then = Counting(), Counting()
+    asked: list[EmbedSpec] = []
+
+    def if_long(spec: EmbedSpec) -> Reconsidered:
+        asked.append(spec)
+        return Reconsidered(then, "quicker")
+
+    executor = PooledExecutor(SPEC, lambda: first, if_long=if_long, long_run_windows=5)
+    events = list(executor.run(files))
+    assert asked == [SPEC]
+    assert [event for event in events if isinstance(event, RuntimeChosen)] == [RuntimeChosen("none", "quicker")]
+    total = sum(len(video.windows) for video in records(events).values())
+    assert then.clips > 0 and first.clips + then.clips == total
+    plain = records(one_by_one(SPEC).run(files))
+    for name, video in records(events).items():
+        np.testing.assert_array_equal(video.vectors, plain[name].vectors)
+
+
+def test_a_short_run_is_not_reconsidered(files: list[VideoFile]) -> None:
+    total = sum(len(video.windows) for video in records(one_by_one(SPEC).run(files)).values())
+
+    def if_long(spec: EmbedSpec) -> Reconsidered:
+        raise AssertionError("it is not long")
+
+    good = files[:-1]
+    assert (
+        len(records(PooledExecutor(SPEC, ColourEmbedder, if_long=if_long, long_run_windows=20 * total).run(good))) == 3
+    )
+
+
+def test_a_long_run_may_go_on_as_it_is(files: list[VideoFile]) -> None:
+    events = list(PooledExecutor(SPEC, ColourEmbedder, if_long=lambda _: None, long_run_windows=5).run(files))
+    assert len(records(events)) == 3 and not any(isinstance(event, RuntimeChosen) for event in events)

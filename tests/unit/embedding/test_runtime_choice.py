@@ -1,0 +1,196 @@
+"""The quickest runtime is measured with the real ones, kept, and used; what is not sound is measured anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidsearch import dirs
+from vidsearch.embedding import long_runs, measure_runtimes, runtime_choice
+from vidsearch.embedding.embedder import open_clip_embedder
+from vidsearch.embedding.long_runs import reconsider
+from vidsearch.embedding.measure_runtimes import measure
+from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, find_export, is_exported
+from vidsearch.embedding.runtime_choice import RuntimeTimes, keep_times, kept_times
+from vidsearch.embedding.torch_clips import TorchClipEmbedder
+from vidsearch.embedding.videos import EmbedSpec
+from vidsearch.models.device import accelerators, fast_dtype
+from vidsearch.models.folder import BUNDLED_DIR, ModelFolder, open_folder
+from vidsearch.models.hashes import write_hashes
+from vidsearch.records import Runtime
+
+NANO = open_folder(BUNDLED_DIR / "mobileviclip-nano")
+BFLOAT16, FLOAT32, ONNX = Runtime("torch", "bfloat16"), Runtime("torch", "float32"), Runtime("onnx", "float32")
+SPEC = EmbedSpec(NANO.name, NANO.embedding.preprocessing.frame_spec, device="cpu")
+cpu_only = pytest.mark.skipif(bool(accelerators()), reason="a GPU is used here, whatever the CPU does")
+
+
+def keep(**ms: float) -> None:
+    """Times as if they had been measured: by `bfloat16`, `float32`, `onnx`."""
+    names = {"bfloat16": BFLOAT16, "float32": FLOAT32, "onnx": ONNX}
+    keep_times(NANO, RuntimeTimes(FLOAT32, {names[name]: value for name, value in ms.items()}))
+
+
+def clips() -> np.ndarray:
+    side = NANO.embedding.preprocessing.side_px
+    return np.random.default_rng(3).integers(0, 256, (3, 8, side, side, 3), np.uint8)
+
+
+def test_every_runtime_of_this_machine_is_measured(tmp_path: Path) -> None:
+    times = measure(NANO, tmp_path, write=True)
+    usual = BFLOAT16 if fast_dtype(torch.device("cpu")) is torch.bfloat16 else FLOAT32
+    assert times.usual == usual
+    assert set(times.ms) == {usual, FLOAT32, ONNX}
+    assert all(0 < ms < 1000 for ms in times.ms.values())
+
+
+@pytest.mark.parametrize("usual", [torch.float32, torch.bfloat16])
+def test_an_export_is_written_only_where_bfloat16_is_slow(
+    usual: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_runtimes, "fast_dtype", lambda _: usual)
+    times = measure(NANO, tmp_path)
+    slow = usual is torch.float32
+    assert times.usual == (FLOAT32 if slow else BFLOAT16)
+    assert set(times.ms) == ({FLOAT32, ONNX} if slow else {BFLOAT16, FLOAT32})
+    assert is_exported(NANO, tmp_path) == slow
+
+
+def test_a_runtime_with_other_vectors_is_no_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def turned(self: OnnxClipEmbedder, given: np.ndarray) -> np.ndarray:
+        return -np.asarray(embed(self, given))
+
+    embed = OnnxClipEmbedder.embed
+    monkeypatch.setattr(OnnxClipEmbedder, "embed", turned)
+    assert ONNX not in measure(NANO, tmp_path, write=True).ms
+
+
+def test_what_is_hardly_quicker_is_not_chosen() -> None:
+    times = RuntimeTimes(FLOAT32, {FLOAT32: 10.0, ONNX: 9.8})
+    assert times.quickest == FLOAT32
+    times = RuntimeTimes(FLOAT32, {FLOAT32: 10.0, ONNX: 9.0})
+    assert (times.quickest, times.quickest_torch) == (ONNX, FLOAT32)
+    times = RuntimeTimes(BFLOAT16, {BFLOAT16: 10.0, FLOAT32: 8.0, ONNX: 9.0})
+    assert times.quickest == times.quickest_torch == FLOAT32
+
+
+def test_what_was_measured_is_kept_for_this_machine_and_these_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept_times(NANO) is None
+    times = RuntimeTimes(BFLOAT16, {BFLOAT16: 1.5, FLOAT32: 2.5, ONNX: 2.0})
+    keep_times(NANO, times)
+    assert kept_times(NANO) == times
+
+    other = other_weights(tmp_path)
+    assert kept_times(other) is None
+    (other.path / "hashes.json").unlink()
+    keep_times(other, times)  # of weights without a hash nothing can be kept
+    assert kept_times(other) is None
+
+    monkeypatch.setattr(runtime_choice, "processor", lambda: "another one")
+    assert kept_times(NANO) is None
+
+
+def other_weights(tmp_path: Path) -> ModelFolder:
+    path = tmp_path / NANO.name
+    shutil.copytree(NANO.path, path)
+    with (path / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    write_hashes(path)
+    return replace(NANO, path=path)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"usual": "torch float32", "ms": {}},
+        {"usual": "torch float32", "ms": [1]},
+        {"usual": "torch float32", "ms": {"torch float32": "quick"}},
+        {"usual": "torch float32", "ms": {"torch float32": 0}},
+        {"usual": "torch float32", "ms": {"torch float32": float("nan")}},
+        {"usual": "torch int4", "ms": {"torch int4": 1}},
+        {"usual": "onnx float32", "ms": {"onnx float32": 1}},
+        {"usual": "torch float32", "ms": {"onnx float32": 1}},
+    ],
+)
+def test_a_damaged_measurement_is_as_none(found: dict[str, object]) -> None:
+    keep(float32=2.0)
+    [path] = (dirs.cache_dir() / "measured").iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"found": found}))
+    assert kept_times(NANO) is None
+    assert isinstance(open_clip_embedder(NANO.name, device="cpu"), TorchClipEmbedder)
+
+
+def test_torch_runs_in_the_quickest_precision() -> None:
+    keep(bfloat16=2.0, float32=1.0, onnx=3.0)
+    assert open_clip_embedder(NANO.name, device="cpu").device.startswith("cpu (float32")
+    keep(bfloat16=1.0, float32=2.0, onnx=0.5)  # of which there is no export
+    assert open_clip_embedder(NANO.name, device="cpu").device.startswith("cpu (bfloat16")
+
+
+def test_the_quickest_runtime_is_used_if_it_is_onnx(caplog: pytest.LogCaptureFixture) -> None:
+    models_dir = dirs.models_dir()
+    torch_embedder = open_clip_embedder(NANO.name, device="cpu", runtime="onnx")  # writes the export
+    assert isinstance(torch_embedder, OnnxClipEmbedder)
+    assert isinstance(open_clip_embedder(NANO.name, device="cpu"), TorchClipEmbedder)  # nothing was measured
+    keep(float32=2.0, onnx=1.0)
+    chosen = open_clip_embedder(NANO.name, device="cpu")
+    assert isinstance(chosen, OnnxClipEmbedder)
+    exact = open_clip_embedder(NANO.name, device="cpu", runtime="torch")
+    assert isinstance(exact, TorchClipEmbedder)
+    assert (chosen.embed(clips()) * exact.embed(clips())).sum(1).min() >= 0.9999
+
+    export = find_export(NANO, models_dir)
+    assert export is not None
+    export.write_bytes(export.read_bytes()[:-100])
+    assert isinstance(open_clip_embedder(NANO.name, device="cpu"), TorchClipEmbedder)
+    assert "has changed since it was exported" in caplog.text
+
+
+@cpu_only
+def test_a_long_run_measures_once() -> None:
+    found = reconsider(SPEC)
+    assert found is not None
+    assert found.note.startswith(f"Measured once for {NANO.name} on this machine: torch ")
+    times = kept_times(NANO)
+    assert times is not None and str(times.quickest) in found.note
+    assert is_exported(NANO, dirs.models_dir()) == (times.quickest.name == "onnx")
+    assert reconsider(SPEC) is None
+
+
+@cpu_only
+def test_a_long_run_writes_the_export_that_was_found_to_be_quicker() -> None:
+    keep(float32=2.0, onnx=1.0)
+    found = reconsider(SPEC)
+    assert found is not None and isinstance(found.embedder, OnnxClipEmbedder)
+    assert (
+        found.note
+        == f"ONNX Runtime float32 is used from now on: it was measured to be the quickest for {NANO.name} here."
+    )
+    assert reconsider(SPEC) is None  # the next run begins with it
+
+
+@cpu_only
+def test_a_measurement_leaves_no_export_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def torch_wins(folder: ModelFolder, exports: Path, *, write: bool | None = None) -> RuntimeTimes:
+        assert ONNX in measure(folder, exports, write=True).ms
+        return RuntimeTimes(FLOAT32, {FLOAT32: 1.0, ONNX: 2.0})
+
+    monkeypatch.setattr(measure_runtimes, "measure", torch_wins)
+    found = reconsider(SPEC)
+    assert found is not None and isinstance(found.embedder, TorchClipEmbedder)
+    assert not is_exported(NANO, dirs.models_dir())
+
+
+@pytest.mark.parametrize("wanted", [{"runtime": "torch"}, {"runtime": "onnx"}, {"device": "cuda"}])
+def test_what_was_asked_for_is_not_measured(wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_runs, "measured", lambda *_: pytest.fail("it was measured"))
+    assert reconsider(replace(SPEC, **wanted)) is None  # type: ignore[arg-type]
