@@ -20,6 +20,23 @@ def test_importing_the_program_imports_nothing_heavy() -> None:
     assert heavy & set(done.stdout.split()) == set()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_products_of_small_matrices_take_one_thread() -> None:
+    script = """
+import contextlib, os, sys
+from vidsearch.__main__ import main
+sys.argv = ["vidsearch", "--version"]
+with contextlib.suppress(SystemExit):
+    main()
+import numpy as np
+np.ones((300, 300)) @ np.ones((300, 300))
+print(len(os.listdir("/proc/self/task")))
+"""
+    settings = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", script], env=settings, capture_output=True, check=True, text=True)
+    assert done.stdout.split()[-1] == "1"
+
+
 def test_the_readme_shows_every_command(command: RunVidsearch) -> None:
     listed = command("--help").stdout.decode().split("Commands:")[1].split("Exit codes")[0]
     commands = re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE)
