@@ -23,9 +23,6 @@ class _Moment:
     end_s: float
     best: ScoredWindow
 
-    def overlap_s(self, window: ScoredWindow) -> float:
-        return min(self.end_s, window.end_s) - max(self.start_s, window.start_s)
-
 
 def merge_windows(
     windows: Iterable[ScoredWindow], *, model: str, top: int, per_video: int, min_score: float | None = None
@@ -56,27 +53,29 @@ def _moments_of_video(windows: Sequence[ScoredWindow], limit: int) -> list[_Mome
     left = sorted(windows, key=lambda window: (-window.score, window.start_s, window.offline, str(window.path)))
     moments: list[_Moment] = []
     while left and len(moments) < limit:
-        moment = _grow(left[0], left)
-        moments.append(moment)
+        best = left[0]
+        start_s, end_s = _grown(best, left)
+        moments.append(_Moment(best.path, start_s, end_s, best))
         left = [
-            window for window in left if moment.overlap_s(window) < SAME_SHARE * (window.end_s - window.start_s) - 1e-6
+            window
+            for window in left
+            if min(end_s, window.end_s) - max(start_s, window.start_s)
+            < SAME_SHARE * (window.end_s - window.start_s) - 1e-6
         ]
     return moments
 
 
-def _grow(best: ScoredWindow, windows: Sequence[ScoredWindow]) -> _Moment:
-    moment = _Moment(best.path, best.start_s, best.end_s, best)
-    alike = sorted(
-        (window for window in windows if window.score >= JOIN_SHARE * best.score and window is not best),
-        key=lambda window: window.start_s,
-    )
-    for window in alike:  # to the right, in order of time
-        if window.start_s >= best.start_s and moment.overlap_s(window) >= 0:
-            moment.end_s = max(moment.end_s, window.end_s)
-    for window in reversed(alike):  # to the left
-        if window.start_s < best.start_s and moment.overlap_s(window) >= 0:
-            moment.start_s = min(moment.start_s, window.start_s)
-    return moment
+def _grown(best: ScoredWindow, windows: Sequence[ScoredWindow]) -> tuple[float, float]:
+    """The seconds of the moment around its best window."""
+    start_s, end_s, least = best.start_s, best.end_s, JOIN_SHARE * best.score
+    alike = sorted((window.start_s, window.end_s) for window in windows if window.score >= least and window is not best)
+    for window_start_s, window_end_s in alike:  # to the right, in order of time
+        if window_start_s >= best.start_s and window_start_s <= end_s:
+            end_s = max(end_s, window_end_s)
+    for window_start_s, window_end_s in reversed(alike):  # to the left
+        if window_start_s < best.start_s and window_end_s >= start_s:
+            start_s = min(start_s, window_start_s)
+    return start_s, end_s
 
 
 def _hit(number: int, moment: _Moment, model: str) -> Hit:
