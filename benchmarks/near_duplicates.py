@@ -19,7 +19,7 @@ import numpy as np
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.videos import EmbedSpec, VideoEmbedder
 from vidsearch.records import IndexedVideo, VideoFile, WindowSpec, WindowVectors
-from vidsearch.workflows.sameness import Likeness, likeness
+from vidsearch.workflows.sameness import Footage, Likeness, likeness
 
 VARIANTS = {
     "re-encoded": ["-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2", "-crf", "35"],
@@ -83,11 +83,15 @@ def embed(videos: VideoEmbedder, path: Path) -> WindowVectors:
 
 def best(copy: WindowVectors, original: WindowVectors) -> list[Likeness]:
     """Of each window of the copy, how like it the likest of the original is."""
-    return [max(likenesses(copy, row, original), key=lambda it: it.pictures) for row in range(len(copy.spans_s))]
+    return [max(windows, key=lambda it: it.pictures) for windows in likenesses(copy, original)]
 
 
-def likenesses(copy: WindowVectors, row: int, original: WindowVectors) -> list[Likeness]:
-    return [likeness(copy, row, original, other) for other in range(len(original.spans_s))]
+def likenesses(one: WindowVectors, other: WindowVectors) -> list[list[Likeness]]:
+    """Of each window of one video, how like it each of the other is."""
+    assert one.pictures is not None and other.pictures is not None
+    found = likeness(Footage(one.vectors, one.pictures), Footage(other.vectors, other.pictures))
+    rows = zip(found.cosine, found.pictures, found.mirrored, strict=True)
+    return [[Likeness(*values) for values in zip(*row, strict=True)] for row in rows]
 
 
 def others(originals: dict[str, WindowVectors]) -> str:
@@ -95,8 +99,9 @@ def others(originals: dict[str, WindowVectors]) -> str:
     found = []
     for stem, mine in originals.items():
         rest = [other for name, other in originals.items() if name != stem]
+        of_rest = [likenesses(mine, other) for other in rest]
         found += [
-            max((it for other in rest for it in likenesses(mine, row, other)), key=lambda it: it.cosine)
+            max((it for other in of_rest for it in other[row]), key=lambda it: it.cosine)
             for row in range(len(mine.spans_s))
         ]
     return summary("other clips, the likest", [found])

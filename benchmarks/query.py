@@ -44,10 +44,11 @@ def fill(home: Path, windows: int, dim: int, model: str = MODEL) -> None:
             steps = 0.2 * random.standard_normal((WINDOWS_A_VIDEO, dim)).cumsum(axis=0) / np.sqrt(dim)
             vectors = random.standard_normal(dim) / np.sqrt(dim) + steps
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            seen = 128 + 40 * random.standard_normal((8, 8)) + 10 * random.standard_normal((WINDOWS_A_VIDEO, 8, 8))
+            pictures = seen.clip(0, 255).astype(np.uint8)
             file = VideoFile(home / "videos" / f"{number}.mp4", 1000 + number, number)
-            library.record_indexed(
-                IndexedVideo(file, f"{number:032x}", facts, spans, vectors.astype(np.float32), model, WindowSpec())
-            )
+            content, rows = f"{number:032x}", vectors.astype(np.float32)
+            library.record_indexed(IndexedVideo(file, content, facts, spans, rows, model, WindowSpec(), pictures))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from vidsearch.serving.conversions import Conversions
 from vidsearch.serving.exports import Exports
 from vidsearch.serving.indexing import Indexing
 from vidsearch.serving.routes import Parts
-from vidsearch.serving.warm import warm
 from vidsearch.serving.words import RememberingEmbedder
 from vidsearch.store.library import open_library
 from vidsearch.video.thumbnails import Thumbnails
@@ -45,7 +44,7 @@ def make_parts(
     try:
         embedder = RememberingEmbedder(open_text_embedder(model, models_dir=dirs.models_dir()))
         embedder.embed(["a first text, so that no viewer waits for what the first one costs"])
-        catalogue = Catalogue(warm(library), embedder, levels_of(folder, dirs.models_dir()), DEFAULT_MODEL)
+        catalogue = Catalogue(library, embedder, levels_of(folder, dirs.models_dir()), DEFAULT_MODEL)
         return Parts(
             catalogue,
             Thumbnails(jobs=max(1, cores() // 2)),

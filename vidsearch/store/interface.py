@@ -155,6 +155,9 @@ class Library(Protocol):
     def window_vectors(self, path: Path, *, model: str) -> WindowVectors | None:
         """The windows of a video and their vectors; None if this model has not seen it, or they are damaged."""
 
+    def windows_of_videos(self, paths: Sequence[Path], *, model: str) -> dict[Path, WindowVectors]:
+        """The same of many videos; those of which there is none are left out."""
+
     def videos(self, under: Path | None = None) -> list[VideoRow]:
         """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""
 

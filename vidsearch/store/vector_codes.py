@@ -243,7 +243,8 @@ def _best(scores: Float32s, count: int) -> Positions:
         return np.flatnonzero(scores > -np.inf)
     edge = np.partition(scores, len(scores) - count)[len(scores) - count]
     above = np.flatnonzero(scores > edge)
-    return np.sort(np.concatenate([above, np.flatnonzero(scores == edge)[: 2 * count - len(above)]]))
+    equal = np.flatnonzero(scores == edge)[: 2 * count - len(above)]
+    return np.sort(np.concatenate([above, equal]), kind="stable")  # two ascending runs, which it merges
 
 
 def _in_threads(work: Callable[[int, int], None], count: int, block: int) -> None:

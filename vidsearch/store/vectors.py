@@ -80,7 +80,7 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def scores_of(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n, E) and (E,) → n cosines; a row's value depends on nothing but that row and the query."""
-    products = rows.astype(np.float64) * query.astype(np.float64)
+    products = np.multiply(rows, query.astype(np.float64))  # a float64 copy of the rows takes ten times as long
     return np.asarray(products.sum(axis=1), dtype=np.float64)
 
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsearch.records import Hit, WindowVectors
-from vidsearch.workflows.sameness import SAME_COSINE, likeness
+from vidsearch.workflows.sameness import Footage, likeness
 
 if TYPE_CHECKING:
     from vidsearch.store.interface import Library
-
-_ROUNDING = 1e-4  # of cosines in float32, which likeness() computes anew
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The best window of a moment, which is kept at `place`."""
-
-    video: WindowVectors
-    row: int
-    place: int
 
 
 class Distinct:
@@ -33,48 +23,63 @@ class Distinct:
 
     def __init__(self, library: Library, model: str) -> None:
         self._library, self._model = library, model
-        self._held: dict[Path, WindowVectors | None] = {}
+        self._held: dict[Path, _Video | None] = {}
 
-    def of(self, moments: Iterable[Hit], *, top: int, per_video: int) -> list[Hit]:
+    def of(self, moments: Sequence[Hit], *, top: int, per_video: int) -> list[Hit]:
         """The first `top` that show something new, at most `per_video` of one video; `more`: how many were like it."""
+        alike = self._alike(moments)
         kept: list[Hit] = []
-        seen: list[_Seen] = []  # of those kept whose picture is known
+        kept_at: dict[int, int] = {}  # place in `moments` → place in `kept`
         of_video: Counter[str] = Counter()
-        for hit in moments:
-            shown = self._seen(hit, len(kept))
-            place = None if shown is None else _first_like(shown, seen)
-            if place is not None:
-                kept[place] = replace(kept[place], more=kept[place].more + 1)
+        for place, hit in enumerate(moments):
+            first = next((kept_at[earlier] for earlier in alike.get(place, ()) if earlier in kept_at), None)
+            if first is not None:
+                kept[first] = replace(kept[first], more=kept[first].more + 1)
             elif len(kept) < top and of_video[content_of(hit)] < per_video:
                 of_video[content_of(hit)] += 1
+                kept_at[place] = len(kept)
                 kept.append(hit)
-                seen += [] if shown is None else [shown]
         return [replace(hit, number=number) for number, hit in enumerate(kept, start=1)]
 
-    def _seen(self, hit: Hit, place: int) -> _Seen | None:
-        video = self._of(hit.path)
-        return None if video is None or video.pictures is None else _Seen(video, _row(video, hit), place)
+    def _alike(self, moments: Sequence[Hit]) -> dict[int, list[int]]:
+        """The earlier moments that show the same as a moment, by places; of a moment without picture none."""
+        self._read(moments)
+        known = [(place, video) for place, hit in enumerate(moments) if (video := self._held[hit.path]) is not None]
+        alike: dict[int, list[int]] = {}
+        if known:
+            same = np.tril(_same([(video, moments[place]) for place, video in known]), -1)
+            for later, earlier in np.argwhere(same).tolist():
+                alike.setdefault(known[later][0], []).append(known[earlier][0])
+        return alike
 
-    def _of(self, path: Path) -> WindowVectors | None:
-        if path not in self._held:
-            self._held[path] = self._library.window_vectors(path, model=self._model)
-        return self._held[path]
+    def _read(self, moments: Sequence[Hit]) -> None:
+        missing = list(dict.fromkeys(hit.path for hit in moments if hit.path not in self._held))
+        found = self._library.windows_of_videos(missing, model=self._model)
+        self._held |= {path: _with_pictures(found.get(path)) for path in missing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Video:
+    middles_s: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+    pictures: NDArray[np.uint8]
+
+
+def _same(moments: Sequence[tuple[_Video, Hit]]) -> NDArray[np.bool_]:
+    """(n, n): which moments show the same in their best windows."""
+    rows = [(video, np.abs(video.middles_s - hit.best_s).argmin()) for video, hit in moments]
+    shown = Footage(
+        np.stack([video.vectors[row] for video, row in rows]), np.stack([video.pictures[row] for video, row in rows])
+    )
+    return likeness(shown, shown).is_same
+
+
+def _with_pictures(video: WindowVectors | None) -> _Video | None:
+    if video is None or video.pictures is None:
+        return None
+    return _Video(video.spans_s.sum(axis=1) / 2, video.vectors, video.pictures)
 
 
 def content_of(hit: Hit) -> str:
     """What a hit is a moment of: the same for two files with the same bytes."""
     return hit.fingerprint or str(hit.path)
-
-
-def _row(video: WindowVectors, hit: Hit) -> int:
-    """The best window of a hit."""
-    return int(np.abs(video.spans_s.mean(axis=1) - hit.best_s).argmin())
-
-
-def _first_like(shown: _Seen, seen: Sequence[_Seen]) -> int | None:
-    """The place of the first that shows the same. Pictures are compared only where the vectors are alike: few."""
-    if not seen:
-        return None
-    cosines = np.stack([it.video.vectors[it.row] for it in seen]) @ shown.video.vectors[shown.row]
-    near = (seen[at] for at in np.flatnonzero(cosines >= SAME_COSINE - _ROUNDING).tolist())
-    return next((it.place for it in near if likeness(it.video, it.row, shown.video, shown.row).is_same), None)

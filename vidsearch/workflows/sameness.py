@@ -18,46 +18,64 @@ SAME_PICTURES = 0.8
 # So much more alike than to the mirrored picture, where the picture itself is not about the same in the mirror.
 UPRIGHT_BY = 0.0
 
+_ROUNDING = 1e-9  # a picture that is its own mirror image is as like both ways
+_LEAST_CONTRAST = 1.0  # standard deviation of grey values, below which a picture shows nothing to compare
+_ROWS_AT_ONCE = 512  # of the windows of one video against all of another
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What windows show: (n, E) vectors of unit length, (n, 8, 8) grey pictures."""
+
+    vectors: NDArray[np.float32]
+    pictures: NDArray[np.uint8]
+
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How like two windows are: cosine of their vectors, correlation of their pictures, the same with one mirrored."""
+    """How like windows are, (n, m) each: cosine of vectors, correlation of pictures, the same with one mirrored."""
 
-    cosine: float
-    pictures: float
-    mirrored: float
+    cosine: NDArray[np.float32]
+    pictures: NDArray[np.float64]
+    mirrored: NDArray[np.float64]
 
     @property
-    def is_same(self) -> bool:
-        """Whether they show the same footage."""
-        return (
-            self.cosine >= SAME_COSINE
-            and self.pictures >= SAME_PICTURES
-            and self.pictures >= self.mirrored + UPRIGHT_BY
-        )
+    def is_same(self) -> NDArray[np.bool_]:
+        """(n, m): whether they show the same footage."""
+        upright = self.pictures >= self.mirrored + UPRIGHT_BY - _ROUNDING
+        return np.asarray((self.cosine >= SAME_COSINE) & (self.pictures >= SAME_PICTURES) & upright)
 
 
-def likeness(one: WindowVectors, row: int, other: WindowVectors, other_row: int) -> Likeness:
-    """How like a window of one video is to a window of another. Both must have pictures."""
-    assert one.pictures is not None and other.pictures is not None  # the caller asked
-    mine, theirs = one.pictures[row], other.pictures[other_row]
-    cosine = float(one.vectors[row] @ other.vectors[other_row])
-    return Likeness(cosine, _correlation(mine, theirs), _correlation(mine, theirs[:, ::-1]))
-
-
-def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Of the values of two pictures, -1 to 1; two pictures without any contrast are alike if they are as bright."""
-    a, b = (it.astype(np.float64).ravel() for it in (one, other))
-    contrast = min(a.std(), b.std())
-    if contrast < 1.0:
-        return 1.0 if abs(a.mean() - b.mean()) < 8 and max(a.std(), b.std()) < 2 else 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+def likeness(one: Footage, other: Footage) -> Likeness:
+    """How like each of n windows is to each of m others."""
+    return Likeness(
+        one.vectors @ other.vectors.T,
+        _correlations(one.pictures, other.pictures),
+        _correlations(one.pictures, other.pictures[:, :, ::-1]),
+    )
 
 
 def same_windows(one: WindowVectors, other: WindowVectors) -> NDArray[np.bool_]:
     """(n, m): which windows of one video show the same footage as which of another. Both must have pictures."""
-    near = one.vectors @ other.vectors.T >= SAME_COSINE
-    same = np.zeros(near.shape, dtype=np.bool_)
-    for row, column in np.argwhere(near).tolist():
-        same[row, column] = likeness(one, row, other, column).is_same
-    return same
+    assert one.pictures is not None and other.pictures is not None  # the caller asked
+    all_of_other = Footage(other.vectors, other.pictures)
+    blocks = [slice(first, first + _ROWS_AT_ONCE) for first in range(0, len(one.vectors), _ROWS_AT_ONCE)]
+    same = [likeness(Footage(one.vectors[block], one.pictures[block]), all_of_other).is_same for block in blocks]
+    return np.concatenate([np.empty((0, len(other.vectors)), dtype=np.bool_), *same])
+
+
+def _correlations(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 8, 8), (m, 8, 8) → (n, m), -1 to 1; two pictures without any contrast are alike if they are as bright."""
+    a, b = (it.reshape(len(it), -1).astype(np.float64) for it in (some, others))
+    found = _standardised(a) @ _standardised(b).T / max(1, a.shape[1])
+    contrast, other_contrast = a.std(axis=1)[:, None], b.std(axis=1)
+    flat = np.minimum(contrast, other_contrast) < _LEAST_CONTRAST
+    as_bright = np.abs(a.mean(axis=1)[:, None] - b.mean(axis=1)) < 8
+    both_flat = np.maximum(contrast, other_contrast) < 2 * _LEAST_CONTRAST
+    return np.where(flat, (as_bright & both_flat).astype(np.float64), found)
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row less its mean, by its standard deviation."""
+    spread = np.maximum(values.std(axis=1, keepdims=True), _LEAST_CONTRAST / 2)
+    return (values - values.mean(axis=1, keepdims=True)) / spread

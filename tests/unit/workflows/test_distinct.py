@@ -15,6 +15,7 @@ from vidsearch.store.library import Library
 from vidsearch.video.grey import grey_picture
 from vidsearch.workflows.duplicates import find_duplicates
 from vidsearch.workflows.query import find_moments
+from vidsearch.workflows.sameness import Footage, likeness
 
 RED, GREEN, BLUE = np.eye(3)
 RANDOM = np.random.default_rng(5)
@@ -109,3 +110,38 @@ def test_the_picture_of_a_window_is_the_mean_of_its_cells() -> None:
     picture = grey_picture(frames)
     assert picture.shape == (8, 8) and picture.dtype == np.uint8
     assert (picture[0, 0], picture[7, 7], int(picture.sum())) == (200, 50, 250)
+
+
+def test_likeness_is_the_cosine_of_vectors_and_the_correlation_of_pictures() -> None:
+    one, other = (Footage(RANDOM.normal(size=(n, 5)).astype(np.float32), footage(n)) for n in (4, 6))
+    found = likeness(one, other)
+    for row in range(4):
+        for column in range(6):
+            assert found.cosine[row, column] == pytest.approx(one.vectors[row] @ other.vectors[column], abs=1e-5)
+            for measured, picture in (
+                (found.pictures, other.pictures[column]),
+                (found.mirrored, other.pictures[column, :, ::-1]),
+            ):
+                expected = np.corrcoef(one.pictures[row].ravel(), picture.ravel())[0, 1]
+                assert measured[row, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_pictures_without_contrast_are_alike_if_they_are_as_bright() -> None:
+    vectors = np.ones((4, 1), dtype=np.float32)
+    pictures = np.full((4, 8, 8), 100, dtype=np.uint8)
+    pictures[1] += 7
+    pictures[2] += 8
+    pictures[3, :, ::2] += 4  # a little contrast: neither flat nor like what is
+    found = likeness(Footage(vectors, pictures), Footage(vectors, pictures))
+    assert found.pictures[0].tolist() == [1, 1, 0, 0]
+    assert found.pictures[3, 3] == pytest.approx(1)
+
+
+def test_a_picture_that_is_its_own_mirror_image_is_the_same_footage() -> None:
+    half = footage(20)[:, :, :4]
+    pictures = np.concatenate([half, half[:, :, ::-1]], axis=2)
+    noise = noisy(pictures)
+    vectors = np.ones((20, 1), dtype=np.float32)
+    symmetric = likeness(Footage(vectors, noise), Footage(vectors, pictures)).is_same
+    assert symmetric.diagonal().all()
+    assert likeness(Footage(vectors, pictures), Footage(vectors, noise)).is_same.diagonal().all()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vidsearch.records import Filter
 from vidsearch.store import code_file
 from vidsearch.store.code_file import CodeFile, Kept
+from vidsearch.store.sqlite.recent import RecentVideos
 from vidsearch.store.sqlite.statements import vectors
 from vidsearch.store.sqlite.statements.vectors import Candidates, CodedWindows, ModelRow
 from vidsearch.store.vector_codes import DamagedCodes, Space
@@ -52,8 +53,9 @@ class _Coded:
 class CodedSearch:
     """Answers from the files of codes of one library; any number of threads share one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recent: RecentVideos) -> None:
         self._folder = folder
+        self._recent = recent
         self._states: dict[int, _Coded] = {}
         self._loading = threading.Lock()
 
@@ -115,9 +117,8 @@ class CodedSearch:
         rows = file.codes.nearest(file.space.rotation @ query, limit + limit // 4 + SPARE, allowed)
         run = np.searchsorted(file.starts, rows, side="right") - 1
         checksums = file.codes.vector_checksums(rows)
-        return vectors.read_coded(
-            connection, model, CodedWindows(file.firsts[run], rows - file.starts[run], np.array(checksums))
-        )
+        windows = CodedWindows(file.firsts[run], rows - file.starts[run], np.array(checksums))
+        return vectors.read_coded(connection, model, windows, self._recent)
 
     def _ready(self, connection: sqlite3.Connection, model: ModelRow) -> _Coded | None:
         """The state of what this transaction sees; None if another thread's already holds more."""

@@ -36,9 +36,11 @@ from vidsearch.store.paths import is_within, sort_key
 from vidsearch.store.sqlite.database import FILE_NAME, Database
 from vidsearch.store.sqlite.database import problems as database_problems
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
+from vidsearch.store.sqlite.recent import RecentVideos
 from vidsearch.store.sqlite.searching import EXACT_BELOW, GRAPH_FROM, Searcher
 from vidsearch.store.sqlite.statements import entries, vectors, videos
 from vidsearch.store.sqlite.statements import hits as hit_statements
+from vidsearch.store.sqlite.statements.vectors import FoundWindows
 from vidsearch.store.sqlite.writer_lock import WriterLock
 from vidsearch.store.vectors import unit
 
@@ -52,9 +54,10 @@ log = logging.getLogger(__name__)
 class SqliteLibrary:
     """A library in one folder on disk. Any number of threads may share an object; one of them writes at a time."""
 
-    def __init__(self, database: Database, searcher: Searcher) -> None:
+    def __init__(self, database: Database, searcher: Searcher, recent: RecentVideos) -> None:
         self._database = database
         self._searcher = searcher
+        self._recent = recent
         self._lock = WriterLock(database.folder)
         self._unkept = database.folder / "hits.unkept"  # there while the hits of the last query are not
 
@@ -72,11 +75,13 @@ class SqliteLibrary:
 
         Raises LibraryError if there is none and `create` is False, and for one that is newer than this program,
         damaged or unreadable. A folder that cannot be written can be searched. `exact_below`: with fewer windows a
-        model has no file of codes, `graph_from`: no HNSW graph; `warm`: the first search already loads what makes later
-        ones quick.
+        model has no file of codes, `graph_from`: no HNSW graph; `warm`: it stays open for many searches, of which the
+        first already loads what makes later ones quick, and what was read of videos is kept.
         """
         database = Database.open(absolute(folder), create=create)
-        return cls(database, Searcher(database.folder, exact_below=exact_below, graph_from=graph_from, warm=warm))
+        recent = RecentVideos() if warm else RecentVideos(0)
+        searcher = Searcher(database.folder, recent, exact_below=exact_below, graph_from=graph_from, warm=warm)
+        return cls(database, searcher, recent)
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -233,28 +238,17 @@ class SqliteLibrary:
                 connection, unit(vector), model=model, limit=limit, filters=filters, exact=exact
             )
             availability = Availability(videos.roots(connection))
-        places = {hit.video_id: (hit.path, hit.device) for hit in found}
-        offline = {video for video, place in places.items() if availability.where_is(*place) == "offline"}
-        return [
-            ScoredWindow(
-                hit.video_id,
-                hit.path,
-                hit.start_s,
-                hit.end_s,
-                hit.score,
-                offline=hit.video_id in offline,
-                fingerprint=hit.fingerprint,
-                date_s=hit.date_s,
-                date_recorded=hit.date_recorded,
-            )
-            for hit in found
-        ]
+        return [] if found is None else _scored(found, availability)
 
     def window_vectors(self, path: Path, *, model: str) -> WindowVectors | None:
         """The windows of a video and their vectors; None if this model has not seen it, or they are damaged."""
+        return self.windows_of_videos([path], model=model).get(path)
+
+    def windows_of_videos(self, paths: Sequence[Path], *, model: str) -> dict[Path, WindowVectors]:
+        """The same of many videos; those of which there is none are left out."""
         with self._database.reading() as connection:
-            chosen = next((row for row in vectors.models(connection) if row.name == model), None)
-            return None if chosen is None else vectors.of_video(connection, chosen, absolute(path))
+            found = {path: vectors.of_video(connection, model, absolute(path), self._recent) for path in paths}
+        return {path: windows for path, windows in found.items() if windows is not None}
 
     def videos(self, under: Path | None = None) -> list[VideoRow]:
         """Every video (at or below a path) by path: one row for each model that has seen it, one if it failed."""
@@ -375,6 +369,25 @@ class SqliteLibrary:
         with self._database.reading() as connection:
             for model in vectors.models(connection):
                 self._searcher.refresh(connection, model, anew=anew)
+
+
+def _scored(found: FoundWindows, availability: Availability) -> list[ScoredWindow]:
+    offline = [availability.where_is(video.path, video.device) == "offline" for video in found.videos]
+    windows = zip(found.owners.tolist(), *found.spans_s.T.tolist(), found.scores.tolist(), strict=True)
+    return [
+        ScoredWindow(
+            found.videos[owner].id,
+            found.videos[owner].path,
+            start_s,
+            end_s,
+            score,
+            offline=offline[owner],
+            fingerprint=found.videos[owner].fingerprint,
+            date_s=found.videos[owner].date_s,
+            date_recorded=found.videos[owner].date_recorded,
+        )
+        for owner, start_s, end_s, score in windows
+    ]
 
 
 def _bytes_of(folder: Path, pattern: str) -> int:

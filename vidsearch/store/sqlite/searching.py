@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from vidsearch.errors import LibraryError
 from vidsearch.records import Filter
 from vidsearch.store.paths import sort_key
+from vidsearch.store.sqlite.recent import RecentVideos
 from vidsearch.store.sqlite.statements import vectors
-from vidsearch.store.sqlite.statements.vectors import Candidates, FoundWindow, ModelRow
+from vidsearch.store.sqlite.statements.vectors import Candidates, FoundWindows, ModelRow
 from vidsearch.store.sqlite.statements.videos import VECTOR_IDS_PER_VIDEO
 from vidsearch.store.vectors import BYTES_PER_VALUE, IdRange, candidates, scores_of, unpack
 
@@ -62,9 +63,16 @@ class Searcher:
     """
 
     def __init__(
-        self, folder: Path, *, exact_below: int = EXACT_BELOW, graph_from: int = GRAPH_FROM, warm: bool = False
+        self,
+        folder: Path,
+        recent: RecentVideos,
+        *,
+        exact_below: int = EXACT_BELOW,
+        graph_from: int = GRAPH_FROM,
+        warm: bool = False,
     ) -> None:
         self._folder = folder
+        self._recent = recent
         self._exact_below = exact_below
         self._graph_from = graph_from
         self._warm = warm
@@ -78,7 +86,7 @@ class Searcher:
     def _coded(self) -> CodedSearch:
         from vidsearch.store.sqlite.coded_search import CodedSearch  # late: small libraries have no codes
 
-        return CodedSearch(self._folder)
+        return CodedSearch(self._folder, self._recent)
 
     def search(
         self,
@@ -89,11 +97,14 @@ class Searcher:
         limit: int,
         filters: Sequence[Filter],
         exact: bool,
-    ) -> list[FoundWindow]:
-        """The best `limit` windows, best first, equal ones by path and start. Raises LibraryError for a wrong model."""
+    ) -> FoundWindows | None:
+        """The best `limit` windows, best first, equal ones by path and start; None if there can be none.
+
+        Raises LibraryError for a wrong model.
+        """
         chosen = choose_model(connection, model, len(query))
         if chosen is None or limit < 1:
-            return []
+            return None
         warm, self._warm = self._warm, True
         found: Candidates | None = None
         route = "matrix"
@@ -111,7 +122,22 @@ class Searcher:
             route = "pass"
             found = _from_pass(connection, chosen, query, limit, filters)
         log.info("searched %d windows of %s: %s", chosen.windows, model, route)
-        return _rank(connection, found, query, limit)
+        return self._rank(connection, found, query, limit)
+
+    def _rank(
+        self, connection: sqlite3.Connection, found: Candidates, query: NDArray[np.float32], limit: int
+    ) -> FoundWindows:
+        scores = scores_of(found.rows, query)
+        kept = np.arange(len(scores))
+        if len(scores) > limit:
+            edge = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+            kept = np.flatnonzero(scores >= edge)  # all that are equal at the edge
+        windows = vectors.windows(connection, found.embeddings[kept], found.ordinals[kept], scores[kept], self._recent)
+        by_path = sorted(range(len(windows.videos)), key=lambda place: sort_key(windows.videos[place].path))
+        ranks = np.empty(len(by_path), dtype=np.intp)
+        ranks[by_path] = np.arange(len(by_path))
+        order = np.lexsort((windows.spans_s[:, 0], ranks[windows.owners], -windows.scores))[:limit]
+        return FoundWindows(windows.videos, windows.owners[order], windows.spans_s[order], windows.scores[order])
 
     def problem(self, connection: sqlite3.Connection, model: ModelRow) -> str | None:
         """A sentence if an index file on disk is missing, unusable or behind, for a model that should have one."""
@@ -319,18 +345,3 @@ def _load_matrix(connection: sqlite3.Connection, model: ModelRow) -> _Matrix:
     counts = [len(blob) // (model.dim * BYTES_PER_VALUE) for _, blob in pieces]
     ids = np.array([embedding for embedding, _ in pieces], dtype=np.int64)
     return _Matrix(model.changes, rows, ids, np.cumsum([0, *counts[:-1]]))
-
-
-def _rank(
-    connection: sqlite3.Connection, found: Candidates, query: NDArray[np.float32], limit: int
-) -> list[FoundWindow]:
-    scores = scores_of(found.rows, query)
-    if len(scores) > limit:
-        edge = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-        kept: Sequence[int] = np.flatnonzero(scores >= edge).tolist()  # all that are equal at the edge
-    else:
-        kept = range(len(scores))
-    wanted = ((int(found.embeddings[row]), int(found.ordinals[row]), float(scores[row])) for row in kept)
-    windows = vectors.windows(connection, wanted)
-    windows.sort(key=lambda window: (-window.score, sort_key(window.path), window.start_s))
-    return windows[:limit]

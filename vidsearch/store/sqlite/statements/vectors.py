@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidsearch.records import PICTURE_SIDE, Extractor, Filter, VectorExtractor, VideoFile, WindowVectors
 from vidsearch.store.sqlite import stored_values
+from vidsearch.store.sqlite.recent import ReadVideo, RecentVideos
 from vidsearch.store.sqlite.statements.filters import RECORDED_SQL, condition
 from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
 from vidsearch.store.vectors import BYTES_PER_VALUE, IdRange, checksum, is_whole, unpack
@@ -43,18 +44,25 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundWindow:
-    """A window and its score."""
+class FoundVideo:
+    """What is told of a video whose windows were found."""
 
-    video_id: int
+    id: int
     path: Path
     device: str
     fingerprint: str | None
-    start_s: float
-    end_s: float
-    score: float
     date_s: float
     date_recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWindows:
+    """Windows and their scores: (n,) place of the video in `videos`, (n, 2) start and end, (n,) score."""
+
+    videos: Sequence[FoundVideo]
+    owners: NDArray[np.intp]
+    spans_s: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,60 +207,97 @@ def rows_of(
     return rows
 
 
-def windows(connection: sqlite3.Connection, wanted: Iterable[tuple[int, int, float]]) -> list[FoundWindow]:
-    """Where and when windows are that are given as embedding, ordinal and score; of damaged ones a warning alone."""
-    by_embedding: dict[int, dict[int, float]] = {}
-    for embedding, ordinal, score in wanted:
-        by_embedding.setdefault(embedding, {})[ordinal] = score
-    return [
-        window for embedding, scores in by_embedding.items() for window in _windows_of(connection, embedding, scores)
-    ]
+def windows(
+    connection: sqlite3.Connection,
+    embeddings: NDArray[np.int64],
+    ordinals: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    recent: RecentVideos,
+) -> FoundWindows:
+    """Where and when windows (n,) are, in any order; of damaged ones a warning alone."""
+    known, owners = np.unique(embeddings, return_inverse=True)
+    videos = []
+    spans_s = np.empty((len(scores), 2))
+    for place, embedding in enumerate(known.tolist()):
+        video, vector_ids = _found_video(connection, embedding)
+        videos.append(video)
+        read = recent.get(*vector_ids)
+        mine = np.flatnonzero(owners == place)
+        if read is None:
+            spans_s[mine] = _spans(connection, embedding, ordinals[mine])
+        else:
+            spans_s[mine] = read.spans_s[ordinals[mine]]
+    sound = ~np.isnan(spans_s[:, 0])
+    for place in owners[~sound].tolist():
+        path = videos[place].path
+        log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
+    return FoundWindows(videos, owners[sound], spans_s[sound], scores[sound])
 
 
-def _windows_of(connection: sqlite3.Connection, embedding: int, scores: Mapping[int, float]) -> Iterator[FoundWindow]:
-    """Some windows of one embedding, by ordinal."""
-    video_id, stored, device, fingerprint, date_s, recorded = connection.execute(
-        f"""SELECT v.id, v.path, v.device, v.fingerprint, {RECORDED_SQL}, v.recorded_s IS NOT NULL
+def _found_video(connection: sqlite3.Connection, embedding: int) -> tuple[FoundVideo, tuple[int, int]]:
+    """What is told of the video, and the ids of the model and of the first vector of the embedding."""
+    model_id, first, video_id, stored, device, fingerprint, date_s, recorded = connection.execute(
+        f"""SELECT e.model_id, e.first_vector_id,
+            v.id, v.path, v.device, v.fingerprint, {RECORDED_SQL}, v.recorded_s IS NOT NULL
         FROM embeddings e JOIN videos v ON v.id = e.video_id WHERE e.id = ?""",
         (embedding,),
     ).fetchone()
     path = stored_values.path(stored)
     date_s = stored_values.number(date_s, f"the date of {path}")
+    return FoundVideo(video_id, path, device, fingerprint, date_s, bool(recorded)), (model_id, first)
+
+
+def _spans(connection: sqlite3.Connection, embedding: int, ordinals: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) ordinals of one embedding → (n, 2); NaN where they are not what was written."""
+    first, last = int(ordinals.min()), int(ordinals.max())
+    spans_s = np.full((last + 1 - first, 2), np.nan)
     rows = connection.execute(
-        "SELECT ordinal, start_s, end_s FROM windows WHERE embedding_id = ? AND ordinal BETWEEN ? AND ?",
-        (embedding, min(scores), max(scores)),
+        """SELECT ordinal, start_s, end_s FROM windows WHERE embedding_id = ? AND ordinal BETWEEN ? AND ?
+        AND typeof(ordinal) = 'integer'""",
+        (embedding, first, last),
     )
-    spans = {ordinal: (start_s, end_s) for ordinal, start_s, end_s in rows if ordinal in scores}
-    for ordinal, score in scores.items():
-        start_s, end_s = spans.get(ordinal, (None, None))
-        if start_s is None or not stored_values.is_span(start_s, end_s):
-            log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
-            continue
-        yield FoundWindow(video_id, path, device, fingerprint, start_s, end_s, score, date_s, bool(recorded))
+    for ordinal, start_s, end_s in rows:
+        if stored_values.is_span(start_s, end_s):
+            spans_s[ordinal - first] = start_s, end_s
+    return spans_s[ordinals - first]
 
 
-def of_video(connection: sqlite3.Connection, model: ModelRow, path: Path) -> WindowVectors | None:
+def of_video(connection: sqlite3.Connection, model_name: str, path: Path, recent: RecentVideos) -> WindowVectors | None:
     """The windows of a video with their vectors; None if the model has not seen it, or they are damaged."""
     row = connection.execute(
-        """SELECT e.id, v.size_bytes, v.mtime_ns, v.fingerprint, e.windows, e.vectors, c.crc32, p.grey
-        FROM videos v JOIN embeddings e ON e.video_id = v.id
-        LEFT JOIN checksums c ON c.embedding_id = e.id LEFT JOIN window_pictures p ON p.embedding_id = e.id
-        WHERE v.path = ? AND e.model_id = ? AND v.state = 'indexed'""",
-        (to_stored(path), model.id),
+        """SELECT e.id, e.model_id, m.dim, e.first_vector_id, v.size_bytes, v.mtime_ns, v.fingerprint
+        FROM videos v JOIN embeddings e ON e.video_id = v.id JOIN models m ON m.id = e.model_id
+        WHERE v.path = ? AND m.name = ? AND v.state = 'indexed'""",
+        (to_stored(path), model_name),
     ).fetchone()
     if row is None:
         return None
-    embedding, size_bytes, mtime_ns, fingerprint, windows, blob, crc32, grey = row
+    embedding, model_id, dim, first, size_bytes, mtime_ns, fingerprint = row
+    read = recent.get(model_id, first)
+    if read is None:
+        read = _read_video(connection, embedding, stored_values.dimension(dim))
+        if read is None:
+            return None
+        recent.keep(model_id, first, read)
+    return WindowVectors(VideoFile(path, size_bytes, mtime_ns), fingerprint, read.spans_s, read.vectors, read.pictures)
+
+
+def _read_video(connection: sqlite3.Connection, embedding: int, dim: int) -> ReadVideo | None:
+    """Everything that is kept of the windows of one embedding; None if it is not what was written."""
+    windows, blob, crc32, grey = connection.execute(
+        """SELECT e.windows, e.vectors, c.crc32, p.grey FROM embeddings e
+        LEFT JOIN checksums c ON c.embedding_id = e.id LEFT JOIN window_pictures p ON p.embedding_id = e.id
+        WHERE e.id = ?""",
+        (embedding,),
+    ).fetchone()
     spans = connection.execute(
         "SELECT start_s, end_s FROM windows WHERE embedding_id = ? ORDER BY ordinal", (embedding,)
     ).fetchall()
-    if not is_whole(blob, windows, model.dim, crc32) or len(spans) != windows:
+    if not is_whole(blob, windows, dim, crc32) or len(spans) != windows:
         return None
     if not all(stored_values.is_span(*span) for span in spans):
         return None
-    file = VideoFile(path, size_bytes, mtime_ns)
-    pictures = _pictures(grey, windows)
-    return WindowVectors(file, fingerprint, np.array(spans, dtype=np.float64), unpack(blob, model.dim), pictures)
+    return ReadVideo(np.array(spans, dtype=np.float64), unpack(blob, dim), _pictures(grey, windows))
 
 
 def _pictures(grey: object, windows: int) -> NDArray[np.uint8] | None:
@@ -289,7 +334,9 @@ def id_sums(connection: sqlite3.Connection, model: ModelRow) -> tuple[int, int, 
     return videos, windows, upper, lower
 
 
-def read_coded(connection: sqlite3.Connection, model: ModelRow, coded: CodedWindows) -> Candidates | None:
+def read_coded(
+    connection: sqlite3.Connection, model: ModelRow, coded: CodedWindows, recent: RecentVideos
+) -> Candidates | None:
     """The vectors of windows, of each only what is wanted; None if the codes are not those of the library's vectors.
 
     Damaged vectors are left out, with a warning.
@@ -298,15 +345,18 @@ def read_coded(connection: sqlite3.Connection, model: ModelRow, coded: CodedWind
     edges = np.flatnonzero(np.diff(coded.firsts[order])) + 1
     embeddings: list[int] = []
     ordinals: list[NDArray[np.int64]] = []
-    rows: list[bytes] = []
+    rows: list[NDArray[np.float32]] = [np.empty((0, model.dim), dtype=np.float32)]
     damaged: list[Path] = []
     for mine in np.split(order, edges) if len(order) else []:
         first = int(coded.firsts[mine[0]])
         embedding = embedding_at(connection, model, first)
         if embedding is None:
             return None
-        found = _read_rows(connection, model, embedding, coded.ordinals[mine].tolist())
-        if [checksum(row) for row in found] != coded.checksums[mine].tolist():
+        read = recent.get(model.id, first)
+        found = None if read is None else read.rows(coded.ordinals[mine])
+        if found is None:
+            found = _read_rows(connection, model, embedding, coded.ordinals[mine].tolist(), coded.checksums[mine])
+        if found is None:
             path = _path_if_damaged(connection, model, embedding)
             if path is None:
                 return None
@@ -314,18 +364,24 @@ def read_coded(connection: sqlite3.Connection, model: ModelRow, coded: CodedWind
             continue
         embeddings += [embedding] * len(mine)
         ordinals.append(coded.ordinals[mine])
-        rows += found
+        rows.append(found)
     if damaged:
         log.warning("%s", _not_searched(damaged))
     return Candidates(
         np.array(embeddings, dtype=np.int64),
         np.concatenate([np.empty(0, dtype=np.int64), *ordinals]),
-        unpack(b"".join(rows), model.dim),
+        np.concatenate(rows),
     )
 
 
-def _read_rows(connection: sqlite3.Connection, model: ModelRow, embedding: int, ordinals: list[int]) -> list[bytes]:
-    """The packed vectors of some windows; fewer bytes, or none, where the library holds something else."""
+def _read_rows(
+    connection: sqlite3.Connection,
+    model: ModelRow,
+    embedding: int,
+    ordinals: list[int],
+    checksums: NDArray[np.uint32],
+) -> NDArray[np.float32] | None:
+    """The vectors of some windows, (n, E); None where the library holds something else."""
     size = model.dim * BYTES_PER_VALUE
     first = min(ordinals)
     try:
@@ -335,8 +391,9 @@ def _read_rows(connection: sqlite3.Connection, model: ModelRow, embedding: int, 
     except (ValueError, sqlite3.OperationalError) as error:  # beyond its end; not a blob
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
             raise
-        content = b""
-    return [content[(ordinal - first) * size : (ordinal - first + 1) * size] for ordinal in ordinals]
+        return None
+    rows = [content[(ordinal - first) * size : (ordinal - first + 1) * size] for ordinal in ordinals]
+    return unpack(b"".join(rows), model.dim) if [checksum(row) for row in rows] == checksums.tolist() else None
 
 
 def _path_if_damaged(connection: sqlite3.Connection, model: ModelRow, embedding: int) -> Path | None:
