@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from vidsearch import __version__
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.files import remove_folder, sha256, why_not_writable
 from vidsearch.models.conversion.mobile.proof import prove
@@ -120,7 +120,7 @@ def _card(
 ) -> Card:
     level = LEVELS[precision]
     known = KNOWN_MODELS.get(folder.name)
-    packages = {"vidsearch": version("vidsearch"), "torch": str(torch.__version__)}
+    packages = {"vidsearch": __version__, "torch": str(torch.__version__)}
     return Card(
         format=CARD_FORMAT,
         model=folder.name,
