@@ -39,15 +39,17 @@ $(AXE): tests/browser/package.json
 
 test: lint $(AXE)
 	$(BIN)/pytest -n 2 --dist worksteal
+	$(WITHOUT) -n 2 tests/unit/video/test_readers.py tests/unit/store tests/cli/test_index_command.py
 
 # What is slow and rarely breaks: the bundled models' figures, an installation that is killed many times.
 test-slow: setup
 	$(BIN)/pytest -m slow -n 2 --dist worksteal
 
-# What reads and searches, where decord and hnswlib are not installed, as on ARM and without a compiler.
+# Where decord and hnswlib are not installed, as on ARM and without a compiler: all tests. `make test` runs the few that
+# read and keep videos.
+WITHOUT := $(BIN)/python tests/install/run_without.py decord hnswlib -- -q -p no:cacheprovider
 test-without: setup
-	$(BIN)/python tests/install/run_without.py decord hnswlib -- -q -p no:cacheprovider -n 2 \
-		tests/unit/video tests/unit/store tests/cli/test_index_command.py tests/cli/test_query_command.py
+	$(WITHOUT) -n 2 --dist worksteal
 
 # The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup

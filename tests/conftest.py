@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ from support import CLIPS, RunVidsearch, run_in_process, run_vidsearch
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and the programs they start inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A package that not every machine has, and the marker of the tests that need it; all others pass without.
+OPTIONAL = {"needs_decord": "decord", "needs_hnswlib": "hnswlib"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker, package in OPTIONAL.items():
+        if find_spec(package) is None:
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=f"{package} is not installed"))
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import library_states
 import numpy as np
 import pytest
-from library_states import DIM, MENDED, MODEL, REBUILT, REFUSED, VIDEOS, WINDOWS, Spoil
+from _pytest.mark.structures import ParameterSet
+from library_states import DIM, MENDED, MODEL, REBUILT, REFUSED, VIDEOS, WINDOWS, Spoil, of_the_graph
 
 from vidsearch.cli.app import run
 from vidsearch.errors import LibraryError
@@ -34,6 +35,17 @@ def home(sound: Path, own_home: Path) -> Path:
 
 
 ALL = MENDED | REBUILT | REFUSED
+
+
+def spoils(states: Mapping[str, Spoil]) -> list[ParameterSet]:
+    """A parameter of a test for each state, under its name."""
+    return [pytest.param(spoil, id=name, marks=marks_of(name)) for name, spoil in states.items()]
+
+
+def marks_of(state: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.needs_hnswlib] if of_the_graph(state) else []
+
+
 ACTIONS: dict[str, Callable[[Library, Path], object]] = {
     "search": lambda library, folder: [library.search(QUERY, model=MODEL, limit=200) for _ in range(2)],
     "videos": lambda library, folder: library.videos(),
@@ -47,9 +59,7 @@ ACTIONS: dict[str, Callable[[Library, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "spoil", [*MENDED.values(), *REBUILT.values(), *REFUSED.values()], ids=[*MENDED, *REBUILT, *REFUSED]
-)
+@pytest.mark.parametrize("spoil", spoils(ALL))
 def test_every_action_works_or_says_what_is_wrong(home: Path, sound: Path, spoil: Spoil) -> None:
     spoil(home)
     with ExitStack() as stack:
@@ -65,7 +75,7 @@ def test_every_action_works_or_says_what_is_wrong(home: Path, sound: Path, spoil
                 assert str(home) in str(error)
 
 
-@pytest.mark.parametrize("spoil", MENDED.values(), ids=MENDED)
+@pytest.mark.parametrize("spoil", spoils(MENDED))
 def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> None:
     with Library.open(home, exact_below=100, graph_from=100) as library:
         right = library.search(QUERY, model=MODEL, limit=200)
@@ -83,7 +93,7 @@ def test_the_next_index_run_mends_it(home: Path, sound: Path, spoil: Spoil) -> N
     assert not precious.exists() or precious.read_text() == "not ours"
 
 
-@pytest.mark.parametrize("spoil", REBUILT.values(), ids=REBUILT)
+@pytest.mark.parametrize("spoil", spoils(REBUILT))
 def test_rows_that_cannot_be_read_are_named_and_a_rebuild_drops_them(home: Path, sound: Path, spoil: Spoil) -> None:
     spoil(home)
     with Library.open(home, exact_below=100, graph_from=100) as library:
@@ -110,6 +120,7 @@ def test_damaged_vectors_are_left_out_of_the_answer_and_named(
         assert any(problem.startswith(f"{damaged}: the vectors are damaged") for problem in library.check())
 
 
+@pytest.mark.needs_hnswlib
 def test_an_index_file_answers_for_vectors_that_were_damaged_after_it_was_made(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +131,7 @@ def test_an_index_file_answers_for_vectors_that_were_damaged_after_it_was_made(
         assert library.search(QUERY, model=MODEL, limit=10) == right
 
 
+@pytest.mark.needs_hnswlib
 def test_no_index_file_is_made_of_damaged_vectors(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     MENDED["vectors: NaN"](home)
     with Library.open(home, exact_below=100, graph_from=100) as library:
@@ -183,7 +195,7 @@ def test_a_change_to_a_library_that_was_replaced_is_refused(home: Path, sound: P
         ("column missing", "videos", 4),
         ("writer.json a folder", "rebuild", 0),
         ("writer.json a pipe", "rebuild", 0),
-        ("manifest: no dim", "rebuild", 0),
+        pytest.param("manifest: no dim", "rebuild", 0, marks=marks_of("manifest: no dim")),
         ("lock a link", "rebuild", 4),
     ],
 )

@@ -26,6 +26,7 @@ def index_bytes_of_an_hour(folder: Path) -> int:
     return sum(file.stat().st_size for file in files_of(folder, "index"))
 
 
+@pytest.mark.needs_hnswlib
 @pytest.mark.parametrize("minutes", [60, 1], ids=["long videos", "short videos"])
 def test_an_hour_takes_three_megabytes_with_its_index(tmp_path: Path, minutes: int) -> None:
     hours = EXACT_BELOW // WINDOWS_PER_HOUR  # about where a library gets its index

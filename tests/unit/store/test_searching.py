@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_o
 
 from vidsearch.errors import LibraryError
 from vidsearch.records import IndexedVideo, Under
+from vidsearch.store import vector_index
 from vidsearch.store.library import Library
 
 WAYS = {"index": (100, 100), "codes": (100, 1000), "matrix": (1000, 1000)}
@@ -75,6 +77,7 @@ def routes(caplog: pytest.LogCaptureFixture) -> list[str]:
     return taken  # type: ignore[return-value]
 
 
+@pytest.mark.needs_hnswlib
 def test_every_way_to_an_answer_gives_the_same_scores(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     fill(shelf, 40, 20)
     everything = (Under(shelf.root),)
@@ -113,6 +116,7 @@ def test_a_filter_acts_before_the_ranking(shelf: Shelf) -> None:
     assert none == []  # both must hold
 
 
+@pytest.mark.needs_hnswlib
 def test_the_first_search_reads_codes_and_the_next_one_asks_the_index(
     indexing_shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +126,28 @@ def test_the_first_search_reads_codes_and_the_next_one_asks_the_index(
         first, second = (library.search(query, model="nano", limit=5) for _ in range(2))
     assert routes(caplog) == ["codes", "index"]
     assert first == second
+
+
+@pytest.mark.needs_hnswlib
+def test_a_graph_of_another_machine_is_no_trouble_where_hnswlib_is_missing(
+    indexing_shelf: Shelf, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(indexing_shelf, 30, 10)
+    query = queries(1)[0]
+    with Library.open(indexing_shelf.home, exact_below=100, graph_from=100, warm=True) as library:
+        expected = library.search(query, model="nano", limit=5)
+    monkeypatch.setitem(sys.modules, "hnswlib", None)  # an import fails
+    monkeypatch.setattr(vector_index, "is_installed", lambda: False)
+    with (
+        caplog.at_level(logging.INFO),
+        Library.open(indexing_shelf.home, exact_below=100, graph_from=100, warm=True) as library,
+    ):
+        assert [library.search(query, model="nano", limit=5) for _ in range(2)] == [expected] * 2
+        assert library.check() == []
+        indexing_shelf.record(indexing_shelf.write("more.mp4", "more"), count=10)
+        library.rebuild()
+        assert library.check() == []
+    assert "index" not in routes(caplog)
 
 
 def test_without_an_index_file_search_is_exact_and_says_so(

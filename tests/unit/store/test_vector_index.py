@@ -17,7 +17,7 @@ from store_shelf import DIM, Shelf
 from vidsearch.store.library import Library
 from vidsearch.store.vector_index import IdRange, VectorIndex
 
-hnswlib = pytest.importorskip("hnswlib", reason="the index is hnswlib's")
+pytestmark = pytest.mark.needs_hnswlib
 NAME = "index-1"
 
 Answers = list[list[tuple[Path, float, float]]]
@@ -194,6 +194,8 @@ def garbage(graph: Path) -> None:
 
 def other_dimension(graph: Path) -> None:
     """A sound file of another dimension, which hnswlib would take without a word, with a manifest to match."""
+    import hnswlib  # late: this file is also read where it is not installed
+
     other = hnswlib.Index(space="ip", dim=16)
     other.init_index(max_elements=200, random_seed=1)
     other.add_items(np.random.default_rng(0).standard_normal((200, 16)))
