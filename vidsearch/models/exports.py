@@ -99,6 +99,10 @@ class Card:
     fidelity: Mapping[str, float]
     expected: tuple[tuple[float, ...], ...]  # torch's vectors of the examples
 
+    def __post_init__(self) -> None:
+        if len({len(row) for row in self.expected}) != 1:
+            raise ValueError("the expected vectors are none, or of several lengths")
+
     def write(self, path: Path) -> None:
         """As JSON beside the exported file `path`."""
         card_path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")

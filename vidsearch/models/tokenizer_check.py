@@ -7,7 +7,7 @@ rows up without end (padding). Only parts that cannot are known here; Qwen2's an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def _part_problems(part: dict[str, Any]) -> Iterator[str]:
     kind, pattern = part.get("type"), part.get("Regex")
-    if kind is not None and kind not in _KNOWN:
+    if kind is not None and not _is_one_of(kind, _KNOWN):
         yield f"it has a part of the unknown type {kind!r:.60}"
     if pattern is None:
         return
@@ -75,8 +75,12 @@ def _part_problems(part: dict[str, Any]) -> Iterator[str]:
         yield f"its pattern {pattern!r:.60} can take time without end"
 
 
+def _is_one_of(kind: Any, known: Collection[str]) -> bool:
+    return isinstance(kind, str) and kind in known
+
+
 def _model_problems(model: Any) -> Iterator[str]:
-    if not isinstance(model, dict) or model.get("type", "BPE") not in _MODELS:
+    if not isinstance(model, dict) or not _is_one_of(model.get("type", "BPE"), _MODELS):
         yield "it has no vocabulary that is known"
         return
     vocabulary = model.get("vocab")

@@ -5,17 +5,21 @@ Source: the released program's chat template (Qwen2), `mobilevideogpt/prompt.py`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from tokenizers import Tokenizer
 
 from vidsearch.errors import ModelError
 from vidsearch.models.folder import ModelFolder
+from vidsearch.models.json_files import read_object
 from vidsearch.models.mobilevideogpt.prompt import AFTER_QUESTION, BEFORE_FRAMES, STOP_IDS, text_after_frames
+from vidsearch.models.schema import Within, read_value
 
 _UNFINISHED = "\ufffd"  # what a decoder shows for the first bytes of a character whose others are still to come
+_StopIds = Annotated[tuple[Annotated[int, Within(0, 1 << 20)], ...], Within(1, 1000)]
+_Penalty = Annotated[float, Within(1e-3, 1e3)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,12 @@ class ChatTokenizer:
 
 def generation_rules(folder: ModelFolder) -> GenerationRules:
     """The rules of a model folder; Qwen's ids if the file names none. ModelError if it cannot be read."""
+    advice = f"install {folder.name} again"
+    values = read_object(folder.generation, advice)
+    stop = values.get("eos_token_id", STOP_IDS)
     try:
-        values = json.loads(folder.generation.read_text(encoding="utf-8"))
-        stop = values.get("eos_token_id", STOP_IDS)
-        ids = frozenset([stop] if isinstance(stop, int) else map(int, stop))
-        return GenerationRules(ids, float(values.get("repetition_penalty", 1.0)))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{folder.generation} cannot be read ({error}); install {folder.name} again") from error
+        ids = read_value(_StopIds, stop if isinstance(stop, list | tuple) else [stop], "eos_token_id")
+        penalty = read_value(_Penalty, values.get("repetition_penalty", 1.0), "repetition_penalty")
+    except ModelError as error:
+        raise ModelError(f"{folder.generation}: {error}; {advice}") from error
+    return GenerationRules(frozenset(ids), penalty)

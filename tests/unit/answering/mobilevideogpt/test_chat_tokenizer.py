@@ -91,11 +91,19 @@ def test_the_rules_come_from_the_folder(folder: ModelFolder, tmp_path: Path) -> 
     assert generation_rules(single).stop_ids == {7}
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"eos_token_id": ["x"]}'])
-def test_rules_that_cannot_be_read_are_an_error(folder: ModelFolder, tmp_path: Path, text: str) -> None:
-    with pytest.raises(
-        ModelError, match=r"generation_config\.json cannot be read .* install mobilevideogpt-0.5b again"
-    ):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ('{"eos_token_id": ["x"]}', r"eos_token_id\[0\] must be a whole number, not x"),
+        ('{"eos_token_id": [1e999]}', r"eos_token_id\[0\] must be a whole number, not inf"),
+        ('{"eos_token_id": []}', "eos_token_id must have from 1 to 1000 entries, not 0"),
+        ('{"repetition_penalty": 0}', "repetition_penalty must be a number from 0.001 to 1000, not 0"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_an_error(folder: ModelFolder, tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=rf"generation_config\.json:? {reason}.*; install mobilevideogpt-0.5b again"):
         generation_rules(with_files(folder, tmp_path / "bad", {"generation_config.json": text}))
 
 
