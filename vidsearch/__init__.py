@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vidsearch.version import VERSION
+
 if TYPE_CHECKING:
     from vidsearch.answering.answerer import open_answerer
     from vidsearch.answering.interface import AnswerLimits, Clip, EncodedClip, GenerationOptions, SeenClip, TimeRange
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from vidsearch.workflows.index import IndexOptions, index_folders
     from vidsearch.workflows.query import QueryOptions, find_moments
 
-__version__ = "0.2.0.dev0"
+__version__ = VERSION
 
 _HOMES = {
     "AnswerLimits": "answering.interface",

@@ -134,7 +134,7 @@ def _read_number(hint: type, value: object, where: str, bounds: Within) -> int |
     if not bounds.least <= value <= bounds.most:  # nan is not either
         between = f"from {bounds.least:g} to {bounds.most:g}"
         raise ModelError(f"{where} must be {_NAMES[hint]} {between}, not {_shown(value)}")
-    return hint(value)  # type: ignore[no-any-return]  # 2 in the place of a fraction is 2.0
+    return hint(value)  # 2 in the place of a fraction is 2.0
 
 
 def _read_text(value: object, where: str, bounds: Within) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from vidsearch import __version__
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.files import remove_folder, sha256, why_not_writable
 from vidsearch.models.conversion.mobile.proof import prove
@@ -34,6 +33,7 @@ from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.config import CONTEXT, END_TOKEN
 from vidsearch.models.mobileviclip.tokenizer import START_TOKEN, VOCABULARY_FILE, load_vocabulary
 from vidsearch.models.registry import KNOWN_MODELS
+from vidsearch.version import VERSION
 
 MERGES_FILE = "clip-merges.txt"
 
@@ -120,7 +120,7 @@ def _card(
 ) -> Card:
     level = LEVELS[precision]
     known = KNOWN_MODELS.get(folder.name)
-    packages = {"vidsearch": __version__, "torch": str(torch.__version__)}
+    packages = {"vidsearch": VERSION, "torch": str(torch.__version__)}
     return Card(
         format=CARD_FORMAT,
         model=folder.name,
