@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Hit, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import Hit, IndexedVideo, Runtime, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.store.plan import PlanRequest
 from vidsearch.video.fingerprint import fingerprint
@@ -54,7 +54,8 @@ def indexed(file: VideoFile, dim: int) -> IndexedVideo:
     facts = VideoFacts(0.0, 164.0, 25.0, 4100, 64, 48, "h264", "mp4", 0, "pyav")
     windows = tuple(cut_windows(0.0, 164.0, WindowSpec()))[:WINDOWS]
     vectors = np.random.default_rng(int(file.path.stem)).standard_normal((WINDOWS, dim))
-    return IndexedVideo(file, fingerprint(file.path), facts, windows, vectors, MODEL, WindowSpec())
+    runtimes = frozenset({Runtime("torch", "float32")})
+    return IndexedVideo(file, fingerprint(file.path), facts, windows, vectors, MODEL, WindowSpec(), runtimes=runtimes)
 
 
 def _file(path: Path, content: str) -> VideoFile:
@@ -240,6 +241,9 @@ REBUILT: dict[str, Spoil] = {
         "INSERT INTO checksums VALUES (4, 1)", "UPDATE checksums SET crc32 = 1 WHERE embedding_id = 3"
     ),
     "vectors of a model that is not there": sql("UPDATE embeddings SET model_id = 9 WHERE id = 1"),
+    "runtime nobody knows": sql("UPDATE embedding_runtimes SET runtime = 'abacus' WHERE embedding_id = 1"),
+    "precision a number": sql("UPDATE embedding_runtimes SET precision = 7 WHERE embedding_id = 1"),
+    "runtime of nothing": sql("INSERT INTO embedding_runtimes VALUES (9, 'torch', 'float32')"),
     "hit with a text for a time": sql("UPDATE hits SET start_s = 'x'"),
     "hit with path 5": sql("UPDATE hits SET path = 5"),
 }
@@ -253,6 +257,7 @@ REFUSED: dict[str, Spoil] = {
     "index codes a folder": replaced("index-1.codes", "folder"),
     "index codes a pipe": replaced("index-1.codes", "pipe"),
     "table hits missing": sql("DROP TABLE hits"),
+    "table of runtimes missing": sql("DROP TABLE embedding_runtimes"),
     "table windows missing": sql("DROP TABLE windows"),
     "table checksums missing": sql("DROP TABLE checksums", "PRAGMA user_version = 3"),
     "a part of a later schema": sql("DROP TABLE checksums", "PRAGMA user_version = 2"),

@@ -23,7 +23,7 @@ from vidsearch.workflows.relevance import match_level
 if TYPE_CHECKING:
     from vidsearch.answering.interface import EncodedClip
     from vidsearch.records import Query, VideoRow
-    from vidsearch.store.interface import LibraryInfo, ModelInfo
+    from vidsearch.store.interface import LibraryInfo, ModelInfo, RuntimeInfo
     from vidsearch.workflows.ask import AskOutcome
     from vidsearch.workflows.duplicates import SameFile
     from vidsearch.workflows.index import RootPlanned, VideoFailed, VideoIndexed
@@ -167,6 +167,17 @@ def _model(model: ModelInfo) -> dict[str, Any]:
         "windows": model.windows,
         "dim": model.dim,
         "window_specs": [{"window_s": spec.length_s, "stride_s": spec.stride_s} for spec in model.window_specs],
+        "runtimes": [_runtime(item) for item in model.runtimes],
+    }
+
+
+def _runtime(info: RuntimeInfo) -> dict[str, Any]:
+    """Both names are None for what an older vidsearch indexed."""
+    runtime = info.runtime
+    return {
+        "runtime": None if runtime is None else runtime.name,
+        "precision": None if runtime is None else runtime.precision,
+        "videos": info.videos,
     }
 
 

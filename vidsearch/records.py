@@ -131,6 +131,7 @@ class IndexedVideo:
     model: str
     window_spec: WindowSpec
     pictures: NDArray[np.uint8] | None = None  # (windows, 8, 8) grey, what each looks like; None: not known
+    runtimes: frozenset[Runtime] = frozenset()  # what made the vectors, two where it changed; none: not known
 
 
 @dataclass(frozen=True, slots=True)

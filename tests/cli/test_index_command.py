@@ -110,3 +110,20 @@ def test_a_warning_names_its_file_once() -> None:
     path = Path("/videos/x.ts")
     assert show.about(path, "/videos/x.ts ends too early.") == "/videos/x.ts ends too early."
     assert show.about(path, "It ends too early.") == "/videos/x.ts: It ends too early."
+
+
+def test_the_library_says_which_runtimes_made_its_vectors(folder: Path, command: RunVidsearch) -> None:
+    assert command("index", folder, "--runtime", "torch", "--device", "cpu").returncode == 0
+    [model] = json.loads(command("info", "--json").stdout)["models"]
+    [torch] = model["runtimes"]
+    assert (torch["runtime"], torch["videos"]) == ("torch", 1) and torch["precision"] in ("float32", "bfloat16")
+    assert f": 1 windows of 1 videos, by torch {torch['precision']}\n" in command("info").stdout.decode()
+
+    shutil.copy(CLIPS / "blue-heart-grows.mp4", folder)
+    assert command("index", folder, "--runtime", "onnx").returncode == 0
+    [model] = json.loads(command("info", "--json").stdout)["models"]
+    onnx = {"runtime": "onnx", "precision": "float32", "videos": 1}
+    assert sorted(model["runtimes"], key=str) == sorted([torch, onnx], key=str)
+    told = command("info").stdout.decode()
+    assert f"1 by torch {torch['precision']}" in told and "1 by ONNX Runtime float32" in told
+    assert "; all may be compared\n" in told

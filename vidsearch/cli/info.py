@@ -10,7 +10,7 @@ from vidsearch.extras import installed
 from vidsearch.timecode import clock
 
 if TYPE_CHECKING:
-    from vidsearch.store.interface import LibraryInfo
+    from vidsearch.store.interface import LibraryInfo, ModelInfo
 
 
 def info(as_json: options.Json = False) -> None:
@@ -31,8 +31,19 @@ def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
         ("library", str(facts.folder)),
         ("videos", videos),
         *(("folder", f"{root.path}{' (offline)' if root.offline else ''}") for root in facts.roots),
-        *(("model", f"{model.name}: {model.windows} windows of {model.videos} videos") for model in facts.models),
+        *(("model", _model(model)) for model in facts.models),
         ("size", size),
         *([] if installed("hnswlib") else [("hnswlib", "not installed; very large libraries search by codes alone")]),
         ("default model", options.search_model()),
     ]
+
+
+def _model(model: ModelInfo) -> str:
+    """With what made its vectors, where that is known of any; they may be compared whatever made them."""
+    told = f"{model.name}: {model.windows} windows of {model.videos} videos"
+    if all(item.runtime is None for item in model.runtimes):
+        return told
+    if len(model.runtimes) == 1:
+        return f"{told}, by {model.runtimes[0].runtime}"
+    parts = [f"{item.videos} by {item.runtime or 'an unknown runtime'}" for item in model.runtimes]
+    return f"{told}: {', '.join(parts)}; all may be compared"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vidsearch.records import FrameSpec
+    from vidsearch.records import FrameSpec, Runtime
 
 
 class ClipEmbedder(Protocol):
@@ -32,6 +32,14 @@ class BatchingEmbedder(ClipEmbedder, Protocol):
 
     @property
     def batch_clips(self) -> int: ...
+
+
+@runtime_checkable
+class RuntimeEmbedder(ClipEmbedder, Protocol):
+    """One that says what runs its network, which the library keeps with the vectors."""
+
+    @property
+    def runtime(self) -> Runtime: ...
 
 
 class TextEmbedder(Protocol):

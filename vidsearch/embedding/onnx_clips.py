@@ -32,6 +32,7 @@ from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
 from vidsearch.models.hashes import kept_hashes
 from vidsearch.models.interface import EmbeddingConfig
 from vidsearch.models.numpy_pixels import drawn_clips, normalised_clips
+from vidsearch.records import Runtime
 
 BATCH_CLIPS = 4
 AGREE_COSINE = 0.9999  # with torch in float32: what one library may mix
@@ -41,6 +42,8 @@ _USED: tuple[ExportPrecision, ...] = ("fp32", "fp16")
 
 class OnnxClipEmbedder:
     """A `ClipEmbedder` over an exported clip tower, on the CPU."""
+
+    runtime = Runtime("onnx", "float32")  # whatever precision the file's weights have
 
     def __init__(self, folder: ModelFolder, models_dir: Path, *, threads: int | None = None) -> None:
         """ModelError where there is no export and no torch to make one, or the export is not the model's."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.models.device import accelerators, fast_dtype, named_device
 from vidsearch.models.folder import ModelFolder
-from vidsearch.records import Precision
+from vidsearch.records import Precision, Runtime
 
 AGREE_COSINE = 0.999  # a device in its precision against the CPU in float32; a broken one is far below
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -52,6 +52,11 @@ class TorchClipEmbedder:
     def batch_clips(self) -> int:
         """How many clips are run at once."""
         return self._encoder.batch_clips
+
+    @property
+    def runtime(self) -> Runtime:
+        """torch, in the precision of the network."""
+        return Runtime("torch", next(name for name, dtype in DTYPES.items() if dtype is self._encoder.dtype))
 
     def embed(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, T, H, W, 3) RGB → (B, E), rows of unit length. ValueError for another shape: the caller's mistake.

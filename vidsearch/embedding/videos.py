@@ -14,8 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.embedding.embedder import open_clip_embedder
-from vidsearch.embedding.interface import ClipEmbedder
-from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.embedding.interface import ClipEmbedder, RuntimeEmbedder
+from vidsearch.records import (
+    ClipFrames,
+    ClipWindow,
+    FrameSpec,
+    IndexedVideo,
+    Runtime,
+    VideoFacts,
+    VideoFile,
+    WindowSpec,
+)
 from vidsearch.video.grey import grey_picture
 from vidsearch.video.pool import DecodeFailed, DecodeLimits, DecodePool, VideoDone, WindowDecoded
 
@@ -109,6 +118,7 @@ class UnfinishedVideo:
     windows: list[ClipWindow] = field(default_factory=list)
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)  # what each window looks like
+    runtimes: set[Runtime] = field(default_factory=set)  # what made the vectors
     facts: VideoFacts | None = None
     fingerprint: str | None = None
 
@@ -139,6 +149,7 @@ class UnfinishedVideo:
             spec.model,
             spec.window_spec,
             np.stack(self.pictures),
+            frozenset(self.runtimes),
         )
 
 
@@ -149,3 +160,5 @@ def embed_windows(batch: Sequence[tuple[UnfinishedVideo, ClipFrames]], embedder:
     vectors = embedder.embed(np.stack([clip.frames for _, clip in batch]))
     for (video, _), vector in zip(batch, vectors, strict=True):
         video.vectors.append(vector)
+        if isinstance(embedder, RuntimeEmbedder):
+            video.runtimes.add(embedder.runtime)

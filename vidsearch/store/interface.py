@@ -14,6 +14,7 @@ from vidsearch.records import (
     Filter,
     Hit,
     IndexedVideo,
+    Runtime,
     ScoredWindow,
     VideoEntry,
     VideoFile,
@@ -37,14 +38,26 @@ class RootInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """How many videos have vectors that a runtime made; None: those that an older vidsearch indexed."""
+
+    runtime: Runtime | None
+    videos: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model with vectors in the library. Several window specs: a change of them is not through all videos yet."""
+    """A model with vectors in the library. Several window specs: a change of them is not through all videos yet.
+
+    Vectors of several runtimes may be compared with each other. A video whose run changed its runtime counts for both.
+    """
 
     name: str
     dim: int
     videos: int
     windows: int
     window_specs: tuple[WindowSpec, ...]
+    runtimes: tuple[RuntimeInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

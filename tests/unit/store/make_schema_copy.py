@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsearch.errors import VideoError
-from vidsearch.records import ClipWindow, Hit, IndexedVideo, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipWindow, Hit, IndexedVideo, Runtime, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.library import Library
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION
 
@@ -39,6 +39,7 @@ def fill(home: Path) -> None:
                 np.eye(4, dtype=np.float32)[:2],
                 "nano",
                 WindowSpec(),
+                runtimes=frozenset({Runtime("torch", "bfloat16")}),
             )
         )
         broken = VideoFile(Path("/videos/b.mp4"), 2000, 1_700_000_000_000_000_000)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import unicodedata
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ import pytest
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, fingerprint, vectors_of, windows_of
 
 from vidsearch.errors import LibraryError, VideoError
-from vidsearch.records import Hit, IndexedVideo, Under, VideoFacts, VideoRow, WindowSpec
-from vidsearch.store.interface import ModelInfo, RootInfo
+from vidsearch.records import Hit, IndexedVideo, Runtime, Under, VideoFacts, VideoRow, WindowSpec
+from vidsearch.store.interface import ModelInfo, RootInfo, RuntimeInfo
 from vidsearch.store.library import Library
 from vidsearch.store.sqlite import database
 from vidsearch.store.sqlite.migrations import SCHEMA_VERSION
@@ -173,13 +174,40 @@ def test_info_counts_what_there_is(shelf: Shelf) -> None:
         (RootInfo(shelf.root, offline=False),),
     )
     assert info.models == (
-        ModelInfo("nano", DIM, 2, 6, (SPEC,)),
-        ModelInfo("small", DIM, 1, 5, (WindowSpec(4.0, 2.0, 4),)),
+        ModelInfo("nano", DIM, 2, 6, (SPEC,), (RuntimeInfo(None, 2),)),
+        ModelInfo("small", DIM, 1, 5, (WindowSpec(4.0, 2.0, 4),), (RuntimeInfo(None, 1),)),
     )
     assert (info.indexed, info.failed, info.offline) == (2, 1, 0)
     assert info.duration_s == 2 * FACTS.duration_s
     assert info.database_bytes > 0
     assert info.index_bytes == 0
+
+
+def test_info_says_which_runtimes_made_the_vectors(shelf: Shelf) -> None:
+    torch, onnx = Runtime("torch", "bfloat16"), Runtime("onnx", "float32")
+    both = frozenset({torch, onnx})
+    for name, runtimes in (("a", {torch}), ("b", {torch}), ("c", both), ("d", ())):
+        video = shelf.indexed(shelf.write(f"{name}.mp4", name))
+        shelf.library.record_indexed(replace(video, runtimes=frozenset(runtimes)))
+    [model] = shelf.library.info().models
+    assert model.videos == 4
+    assert model.runtimes == (RuntimeInfo(torch, 3), RuntimeInfo(onnx, 1), RuntimeInfo(None, 1))
+
+    shelf.library.remove(shelf.root / "c.mp4")
+    shelf.record(shelf.root / "a.mp4")  # indexed again, with nothing known of what did it
+    [model] = shelf.library.info().models
+    assert model.runtimes == (RuntimeInfo(torch, 1), RuntimeInfo(None, 2))
+
+
+def test_a_copy_has_the_runtimes_of_its_source(shelf: Shelf) -> None:
+    torch, onnx = Runtime("torch", "bfloat16"), Runtime("onnx", "float32")
+    with shelf.library.writing():
+        shelf.library.add_root(shelf.root)
+        path = shelf.write("a.mp4", "a")
+        shelf.library.record_indexed(replace(shelf.indexed(path), runtimes=frozenset({torch, onnx})))
+    shelf.write("b.mp4", "a")
+    assert len(shelf.index().copied) == 1
+    assert shelf.library.info().models[0].runtimes == (RuntimeInfo(onnx, 2), RuntimeInfo(torch, 2))
 
 
 def test_the_hits_of_the_last_query_are_kept(shelf: Shelf) -> None:

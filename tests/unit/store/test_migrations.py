@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidsearch.records import Hit
+from vidsearch.records import Hit, Runtime
+from vidsearch.store.interface import RuntimeInfo
 from vidsearch.store.library import Library
 from vidsearch.store.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION, m001_videos_windows_vectors
 from vidsearch.store.sqlite.shape import SHAPES, read_shape, shape_version
@@ -57,6 +58,8 @@ def test_an_old_library_keeps_what_it_held(copy: Path, tmp_path: Path) -> None:
         ]
         assert library.last_hits() == ("a red ball", [Hit(1, Path("/videos/a.mp4"), 0.0, 8.0, 4.0, 1.0, "nano")])
         assert library.check() == []
+        known = Runtime("torch", "bfloat16") if copy.stem >= "schema_m006" else None
+        assert library.info().models[0].runtimes == (RuntimeInfo(known, 1),)
 
 
 def test_a_schema_is_recognised_by_its_shape_whatever_its_number_says(tmp_path: Path) -> None:
@@ -89,15 +92,15 @@ def test_the_first_step_is_not_edited(tmp_path: Path) -> None:
 def test_a_step_that_fails_leaves_the_library_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(HERE / "schema_m001.sql", tmp_path / "home")
 
-    def m006_breaks(connection: sqlite3.Connection) -> None:
+    def m007_breaks(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE videos ADD COLUMN mood TEXT")
         raise RuntimeError("a bug in a step")
 
     from vidsearch.store.sqlite import database, migrations
 
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m006_breaks))
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 6)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 6)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m007_breaks))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 7)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", 7)
     with pytest.raises(RuntimeError, match="a bug in a step"):
         Library.open(tmp_path / "home")
     connection = sqlite3.connect(tmp_path / "home" / "library.sqlite3")

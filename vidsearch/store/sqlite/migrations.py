@@ -181,12 +181,25 @@ def m005_videos_of_a_model(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX embeddings_by_video ON embeddings (model_id, video_id, first_vector_id, windows)")
 
 
+def m006_runtimes(connection: sqlite3.Connection) -> None:
+    """What made the vectors of an embedding: a row for each runtime and its precision, none where that is not known."""
+    connection.execute(
+        """CREATE TABLE embedding_runtimes (
+            embedding_id INTEGER NOT NULL REFERENCES embeddings (id) ON DELETE CASCADE,
+            runtime TEXT NOT NULL,
+            precision TEXT NOT NULL,
+            PRIMARY KEY (embedding_id, runtime, precision)
+        )"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_videos_windows_vectors,
     m002_standard_names,
     m003_checksums,
     m004_recording_dates,
     m005_videos_of_a_model,
+    m006_runtimes,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

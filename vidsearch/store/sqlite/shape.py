@@ -53,6 +53,7 @@ _SECOND = _SHARED | {
 }
 _THIRD = _SECOND | {"checksums": "embedding_id crc32", "hits": f"{_SHARED['hits']} fingerprint"}
 _FOURTH = _THIRD | {"videos": f"{_VIDEOS} recorded_s dated", "window_pictures": "embedding_id grey"}
+_SIXTH = _FOURTH | {"embedding_runtimes": "embedding_id runtime precision"}
 
 _SECOND_OTHERS = """index:videos_by_fingerprint index:embeddings_by_vector_id
     trigger:embedding_comes trigger:embedding_leaves"""
@@ -64,4 +65,5 @@ SHAPES = {
     3: _shape(_THIRD, _SECOND_OTHERS),
     4: _shape(_FOURTH, _SECOND_OTHERS),
     5: _shape(_FOURTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
+    6: _shape(_SIXTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
 }

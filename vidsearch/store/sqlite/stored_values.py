@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from vidsearch.records import ReaderName, WindowSpec
+from vidsearch.records import Precision, ReaderName, RuntimeName, WindowSpec
 
 
 class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
@@ -39,6 +39,20 @@ def reader(value: Any) -> ReaderName | None:
     if value is not None and value not in get_args(ReaderName):
         raise BadValue(f"a reader is {_short(value)}")
     return cast("ReaderName | None", value)
+
+
+def runtime_name(value: Any) -> RuntimeName:
+    """The name of a runtime."""
+    if value not in get_args(RuntimeName):
+        raise BadValue(f"a runtime is {_short(value)}")
+    return cast("RuntimeName", value)
+
+
+def precision(value: Any) -> Precision:
+    """The precision of a runtime."""
+    if value not in get_args(Precision):
+        raise BadValue(f"a precision is {_short(value)}")
+    return cast("Precision", value)
 
 
 def count(value: Any, what: str) -> int:

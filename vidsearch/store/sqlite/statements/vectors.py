@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.records import PICTURE_SIDE, Extractor, Filter, VectorExtractor, VideoFile, WindowVectors
+from vidsearch.records import PICTURE_SIDE, Extractor, Filter, Runtime, VectorExtractor, VideoFile, WindowVectors
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.recent import ReadVideo, RecentVideos
 from vidsearch.store.sqlite.statements.filters import RECORDED_SQL, condition
@@ -124,7 +124,10 @@ def models(connection: sqlite3.Connection) -> list[ModelRow]:
 
 def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
     """What `vidsearch info` says of a model."""
-    from vidsearch.store.interface import ModelInfo  # late: a query needs no part of what other surfaces know
+    from vidsearch.store.interface import (  # late: a query needs no part of what other surfaces know
+        ModelInfo,
+        RuntimeInfo,
+    )
 
     (videos,) = connection.execute("SELECT count(*) FROM embeddings WHERE model_id = ?", (model.id,)).fetchone()
     specs = connection.execute(
@@ -132,9 +135,27 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
         WHERE model_id = ? GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 2, 3""",
         (model.id,),
     )
-    return ModelInfo(
-        model.name, model.dim, videos, model.windows, tuple(stored_values.window_spec(*spec) for spec in specs)
+    runtimes = connection.execute(
+        """SELECT count(*), r.runtime, r.precision FROM embeddings e
+        LEFT JOIN embedding_runtimes r ON r.embedding_id = e.id WHERE e.model_id = ?
+        GROUP BY r.runtime, r.precision ORDER BY r.runtime IS NULL, 1 DESC, 2, 3""",
+        (model.id,),
     )
+    return ModelInfo(
+        model.name,
+        model.dim,
+        videos,
+        model.windows,
+        tuple(stored_values.window_spec(*spec) for spec in specs),
+        tuple(
+            RuntimeInfo(None if name is None else _runtime(name, precision), count)
+            for count, name, precision in runtimes
+        ),
+    )
+
+
+def _runtime(name: Any, precision: Any) -> Runtime:
+    return Runtime(stored_values.runtime_name(name), stored_values.precision(precision))
 
 
 def batches(

@@ -50,6 +50,9 @@ _FACTS = (
     "recorded_s",
 )
 
+# What is kept of each embedding in a table of its own, and copied with it.
+_BESIDE_EMBEDDINGS = {"checksums": "crc32", "window_pictures": "grey", "embedding_runtimes": "runtime, precision"}
+
 
 def roots(connection: sqlite3.Connection) -> list[Root]:
     """All roots in the order in which they were added."""
@@ -172,6 +175,10 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
         "INSERT INTO windows (embedding_id, ordinal, start_s, end_s) VALUES (?, ?, ?, ?)",
         [(embedding_id, ordinal, window.start_s, window.end_s) for ordinal, window in enumerate(windows)],
     )
+    connection.executemany(
+        "INSERT INTO embedding_runtimes (embedding_id, runtime, precision) VALUES (?, ?, ?)",
+        [(embedding_id, runtime.name, runtime.precision) for runtime in video.runtimes],
+    )
     if video.pictures is not None:
         grey = video.pictures.tobytes()
         connection.execute("INSERT INTO window_pictures (embedding_id, grey) VALUES (?, ?)", (embedding_id, grey))
@@ -219,9 +226,10 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
             SELECT ?, ordinal, start_s, end_s FROM windows WHERE embedding_id = ?""",
             (copy_id, original),
         )
-        for table, column in (("checksums", "crc32"), ("window_pictures", "grey")):
+        for table, columns in _BESIDE_EMBEDDINGS.items():
             connection.execute(
-                f"INSERT INTO {table} (embedding_id, {column}) SELECT ?, {column} FROM {table} WHERE embedding_id = ?",
+                f"""INSERT INTO {table} (embedding_id, {columns})
+                SELECT ?, {columns} FROM {table} WHERE embedding_id = ?""",
                 (copy_id, original),
             )
     return True
