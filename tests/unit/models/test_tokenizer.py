@@ -5,12 +5,16 @@ from __future__ import annotations
 import html
 import random
 import string
+from itertools import pairwise
 
 import ftfy
 import numpy as np
 import pytest
 
 from vidsearch.models.mobileviclip.tokenizer import (
+    MERGES,
+    MOST_SEARCHED,
+    Vocabulary,
     byte_alphabet,
     clean,
     is_plain,
@@ -37,6 +41,27 @@ def test_the_vocabulary_is_whole() -> None:
     assert (len(vocabulary.ranks), len(vocabulary.base_ids)) == (48894, 512)
     assert vocabulary.ranks["i n"] == 0
     assert len(set(byte_alphabet())) == 256
+
+
+def test_a_pair_has_one_rank_whether_the_file_or_the_table_is_asked() -> None:
+    vocabulary = Vocabulary(b"\ni n\nt h\na n</w>\nn d</w>\n")
+    pairs = [("i", "n"), ("n", "d</w>"), ("n", "d"), ("a", "n"), ("h", "a"), ("t", "h")]
+    searched = [vocabulary.rank(*pair) for pair in pairs]
+    assert searched == [0, 3, MERGES, MERGES, MERGES, 1]
+    for number in range(MOST_SEARCHED):
+        vocabulary.rank("x", str(number))
+    assert [vocabulary.rank(*pair) for pair in pairs] == searched
+
+
+@pytest.mark.parametrize("text", ["a red square moves to the left", "un été à Zürich", "qqqzxv"])
+def test_a_few_words_and_many_are_tokenized_alike(text: str) -> None:
+    few = load_vocabulary.__wrapped__()
+    many = load_vocabulary.__wrapped__()
+    for number in range(MOST_SEARCHED):
+        many.rank("#", str(number))
+    letters = [few.byte_signs[byte] for byte in text.encode()]
+    pairs = [(left, right + end) for left, right in pairwise(letters) for end in ("", "</w>")]
+    assert [few.rank(*pair) for pair in pairs[:MOST_SEARCHED]] == [many.rank(*pair) for pair in pairs[:MOST_SEARCHED]]
 
 
 def test_rows_start_end_and_are_padded() -> None:
