@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from vidsearch.frozen import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

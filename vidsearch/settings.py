@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vidsearch import dirs
 from vidsearch.errors import VidsearchError
+from vidsearch.frozen import dataclass
 
 VARIABLE = "VIDSEARCH_CONFIG"
 _NAME = "config.toml"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch import dirs
 from vidsearch.cli import options, query_options, show
+from vidsearch.frozen import dataclass
 from vidsearch.records import Hit, Query, Term
 
 if TYPE_CHECKING:

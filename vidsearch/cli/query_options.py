@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,6 +13,7 @@ from vidsearch.cli.late import typer
 from vidsearch.cli.line_format import checked_format
 from vidsearch.cli.lists import listed_paths
 from vidsearch.errors import VidsearchError
+from vidsearch.frozen import dataclass
 from vidsearch.query_text.keys import FILTERS, SHOWN
 from vidsearch.query_text.mistakes import QueryMistake
 from vidsearch.query_text.reading import parse_arguments, weighted_source, weighted_words

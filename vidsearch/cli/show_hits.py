@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.cli.late import typer
 from vidsearch.cli.line_format import line_of
+from vidsearch.frozen import dataclass
 from vidsearch.timecode import TimeFormat, time_text
 from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level

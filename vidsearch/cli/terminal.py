@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Literal
+
+from vidsearch.frozen import dataclass
 
 Protocol = Literal["kitty", "iterm", "sixel"]
 

@@ -8,12 +8,13 @@ torch. What a part must look like is said in `interface.py` and in the methods o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidsearch.errors import ModelError
 from vidsearch.extras import needing
+from vidsearch.frozen import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from vidsearch.errors import ModelError
+from vidsearch.frozen import dataclass
 from vidsearch.models.families import GENERATION_FILE as GENERATION_FILE
 from vidsearch.models.families import TEXT_FILE as TEXT_FILE
 from vidsearch.models.families import TOKENIZER_FILE as TOKENIZER_FILE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+from vidsearch.frozen import dataclass
 from vidsearch.models.schema import Count, SidePx, Within
 from vidsearch.records import Fit, FrameSpec
 

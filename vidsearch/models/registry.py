@@ -7,9 +7,8 @@ seen to answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vidsearch.errors import ModelError
+from vidsearch.frozen import dataclass
 from vidsearch.models.families import FAMILIES, LANGUAGE_FOLDER, Task
 
 DEFAULT_MODEL = "mobileviclip-small"

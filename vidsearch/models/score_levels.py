@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.files import replacing
+from vidsearch.frozen import dataclass
 from vidsearch.models.folder import CONFIG_FILE, ModelFolder
 
 Level = Literal["high", "medium", "low", "none"]

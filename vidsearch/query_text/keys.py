@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, get_args
 
+from vidsearch.frozen import dataclass
 from vidsearch.query_text import values
 from vidsearch.records import (
     Before,

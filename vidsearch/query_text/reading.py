@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from vidsearch.frozen import dataclass
 from vidsearch.query_text import values
 from vidsearch.query_text.keys import FILTERS, KEYS, SHOWN
 from vidsearch.query_text.mistakes import QueryMistake

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vidsearch.frozen import dataclass
 from vidsearch.store.paths import is_within
 
 StatState = Literal["there", "absent", "unreachable"]

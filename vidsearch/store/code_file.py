@@ -14,7 +14,7 @@ import mmap
 import operator
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.files import replacing
+from vidsearch.frozen import dataclass
 from vidsearch.store.vector_codes import BITS_A_WORD, BLOCK, Codes, Space, is_balanced, record_bytes
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ import itertools
 import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.frozen import dataclass
 from vidsearch.machine import cores
 
 SEED = 20

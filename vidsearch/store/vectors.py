@@ -8,10 +8,11 @@ search, the index and a search below one folder give a window the same score to 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vidsearch.frozen import dataclass
 
 BYTES_PER_VALUE = 2
 # How far the quick pass may be off the second one: float32 sums of 512 products of unit vectors stay below 1e-6.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VidsearchError
+from vidsearch.frozen import dataclass
 from vidsearch.records import AnyTerm, LikeFile, LikeHit, Term
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.frozen import dataclass
 from vidsearch.records import Hit, WindowVectors
 from vidsearch.workflows.sameness import Footage, likeness
 

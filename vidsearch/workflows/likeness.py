@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from vidsearch.errors import VidsearchError
 from vidsearch.files import absolute, within_known
+from vidsearch.frozen import dataclass
 from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, WindowVectors
 
 if TYPE_CHECKING:

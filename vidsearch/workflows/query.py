@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from vidsearch.files import absolute, within_known
+from vidsearch.frozen import dataclass
 from vidsearch.records import (
     Alternative,
     AnyOf,

@@ -6,11 +6,10 @@ has the measurement behind the thresholds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.frozen import dataclass
 from vidsearch.records import WindowVectors
 
 SAME_COSINE = 0.85

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from vidsearch.errors import ModelError
+from vidsearch.frozen import dataclass
 from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.models.schema import Count, Depth, Width, Within, read_record
 

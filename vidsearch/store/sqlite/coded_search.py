@@ -10,12 +10,12 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.frozen import dataclass
 from vidsearch.records import Filter
 from vidsearch.store import code_file
 from vidsearch.store.code_file import CodeFile, Kept

@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import LibraryError
+from vidsearch.frozen import dataclass
 from vidsearch.records import Filter
 from vidsearch.store.paths import sort_key
 from vidsearch.store.sqlite.recent import RecentVideos

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.frozen import dataclass
 from vidsearch.records import PICTURE_SIDE, Extractor, Filter, Runtime, VectorExtractor, VideoFile, WindowVectors
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.recent import ReadVideo, RecentVideos
