@@ -54,6 +54,15 @@ def needing(what: str) -> Iterator[None]:
         raise MissingExtraError(what, package) from error
 
 
+def require(what: str, package: str) -> None:
+    """MissingExtraError, whose sentence begins with `what`, if a package of an extra is not there; nothing is imported.
+
+    For what would do much in vain, such as a download, before the package is imported.
+    """
+    if not installed(package):
+        raise MissingExtraError(what, package)
+
+
 def installed(package: str) -> bool:
     """Whether a package is there; it is not imported."""
     return find_spec(package) is not None

@@ -38,9 +38,16 @@ def test_a_query_answers(light_run: Callable[..., CompletedProcess[str]], clips_
     [
         ("embedding videos", ("index", CLIPS)),
         ("answering questions", ("ask", CLIPS / "red-square-left.mp4", "what?", "--model", "mobilevideogpt-nano")),
+        ("answering questions", ("ask", CLIPS / "red-square-left.mp4", "what?")),  # before 2 GB are offered
+        ("answering questions", ("query", "a red square", "--ask", "what?")),
+        ("answering questions", ("evaluate", "questions", "mvbench", "--data", CLIPS)),
+        ("captioning", ("evaluate", "captions", "msrvtt", "--data", CLIPS)),
+        ("installing a model", ("models", "pull", "conse-lite2", "--yes")),
+        ("profiling a model", ("models", "profile", "mobileviclip-nano")),
+        ("this command", ("models", "export", "mobileviclip-nano", "--to", "onnx")),
         ("this command", ("train", "ablation")),
     ],
-    ids=["index", "ask", "train"],
+    ids=lambda value: value if isinstance(value, str) else " ".join(str(word) for word in value[:2]),
 )
 def test_the_rest_says_what_to_install(
     light_run: Callable[..., CompletedProcess[str]], tmp_path: Path, begins: str, arguments: tuple[str | Path, ...]

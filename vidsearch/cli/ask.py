@@ -15,6 +15,7 @@ from vidsearch.cli import completing, options, pull, show
 from vidsearch.cli.late import typer
 from vidsearch.cli.show_answers import show_answers, with_frames_said
 from vidsearch.errors import VidsearchError
+from vidsearch.extras import require
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def ask(
         raise typer.BadParameter("--seed goes with a --temperature above 0; at 0 nothing is drawn")
     for question in given:
         check_question(question)
+    require("answering questions", "torch")
     place = wanted_clip(clip, start, end, pad, coverage)
     awaited = _all_questions(given, chat)
     pull.find_or_offer(model, "vqa")

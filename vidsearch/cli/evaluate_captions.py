@@ -57,9 +57,12 @@ def captions(
     """Caption videos and score the captions against people's: BLEU, METEOR (needs Java), ROUGE-L and CIDEr."""
     from vidsearch.evaluation.caption_scores import NO_JAVA, has_java
     from vidsearch.evaluation.run_captions import PROMPT, CaptionRequest, evaluate_captions
+    from vidsearch.extras import require
     from vidsearch.models.folder import find_model
 
     request = CaptionRequest(benchmark, data, limit, annotations, prompt or PROMPT, candidates)
+    if not candidates:
+        require("captioning", "torch")
     weights = Path() if candidates else find_model(model, dirs.models_dir(), "vqa").weights
     events = evaluate_captions(request, model, weights, lambda: open_answering(model, device, dtype), cache_folder())
     result = watched(events)

@@ -62,6 +62,7 @@ def questions(
     from vidsearch.evaluation.question_scores import judged_scores
     from vidsearch.evaluation.question_sets import question_set
     from vidsearch.evaluation.run_questions import QuestionRequest, evaluate_questions
+    from vidsearch.extras import require
     from vidsearch.models.folder import find_model
 
     known = question_set(benchmark)
@@ -69,6 +70,7 @@ def questions(
         raise typer.BadParameter(f"--judged goes with activitynet-qa; the answers of {benchmark} need no judge")
     if answers is not None and benchmark not in ("activitynet-qa", "egoschema"):
         raise typer.BadParameter(f"--answers goes with activitynet-qa and egoschema; nobody else scores {benchmark}")
+    require("answering questions", "torch")
     weights = find_model(model, dirs.models_dir(), "vqa").weights
     request = QuestionRequest(benchmark, data, limit, annotations, cut)
     events = evaluate_questions(request, model, weights, lambda: open_answering(model, device, dtype), cache_folder())

@@ -21,12 +21,17 @@ class HitAsker:
     """Puts the same questions to the best `top` hits of a query. The model is opened with the first of them."""
 
     def __init__(self, questions: list[str], top: int, model: str) -> None:
-        """Before any work is done: VidsearchError for a question that is none, ModelError for a model not here."""
+        """Before any work is done: VidsearchError for a question that is none, ModelError for a model not here.
+
+        MissingExtraError without torch.
+        """
+        from vidsearch.extras import require
         from vidsearch.models.folder import find_model
         from vidsearch.workflows.ask import check_question
 
         for question in questions:
             check_question(question)
+        require("answering questions", "torch")
         find_model(model, dirs.models_dir(), "vqa")
         self.failed = False  # a hit could not be looked at
         self._questions, self._top, self._model = questions, top, model

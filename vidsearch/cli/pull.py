@@ -14,6 +14,7 @@ from vidsearch.cli import options, show
 from vidsearch.cli.fetch_report import FetchReport
 from vidsearch.cli.late import typer
 from vidsearch.errors import ModelError, VidsearchError
+from vidsearch.extras import require
 
 if TYPE_CHECKING:
     from vidsearch.fetching.fetch import Fetched, FetchPlan
@@ -195,6 +196,7 @@ def _pull(planned: Planner, name: str, wishes: _Wishes) -> bool:
     from vidsearch.fetching.web import require_network
     from vidsearch.models.registry import require_storable
 
+    require("installing a model", "torch")
     require_network(name)
     if not (wishes.yes or _terminal()):
         raise VidsearchError(f"without a terminal nobody can be asked; add --yes to fetch {name}")
