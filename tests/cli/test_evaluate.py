@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from json_schemas import follows
 from support import CLIPS as CLIPS_DIR
 from support import RunVidsearch
 
@@ -22,7 +23,7 @@ def msrvtt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_retrieval_gives_one_json_object(msrvtt: Path, command: RunVidsearch) -> None:
     done = command("evaluate", "retrieval", "msrvtt-1ka", "--data", msrvtt, "--model", "mobileviclip-nano", "--json")
     assert done.returncode == 0 and done.stderr == b""
-    result = json.loads(done.stdout)
+    result = follows("evaluate-retrieval", done.stdout)
     assert (result["set"], result["model"], result["items"]) == ("msrvtt-1ka", "mobileviclip-nano", CLIPS)
     assert result["version"] == 1 and result["texts"] == CLIPS
     assert result["missing"] == [] and result["unreadable"] == {}
@@ -56,7 +57,7 @@ def test_actions_are_named_of_the_classes_of_a_folder(tmp_path: Path, command: R
         (tmp_path / label / f"{name}.mp4").symlink_to(CLIPS_DIR / f"{name}.mp4")
     done = command("evaluate", "actions", "folder", "--data", tmp_path, "--json")
     assert done.returncode == 0 and done.stderr == b""
-    result = json.loads(done.stdout)
+    result = follows("evaluate-actions", done.stdout)
     assert (result["items"], result["classes"], result["missing"]) == (3, 3, [])
     assert result["metrics"]["top5"] == 100 and result["published"] == []
     assert result["metrics"]["avg"] == (result["metrics"]["top1"] + 100) / 2
@@ -74,7 +75,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, command: RunVidsearch) -> Non
     (folder / "v_2.mp4").write_bytes(b"no video")
     done = command("evaluate", "retrieval", "activitynet", "--data", folder, "--json")
     assert done.returncode == 3  # some videos failed
-    result = json.loads(done.stdout)
+    result = follows("evaluate-retrieval", done.stdout)
     assert result["items"] == 2 and list(result["unreadable"]) == ["v_2"]
     assert b"Left out: 1 videos that cannot be read" in done.stderr
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from json_schemas import follows
 from support import CLIPS, RunVidsearch
 
 WITHOUT_JAVA = {"PATH": "/nowhere"}
@@ -17,7 +18,7 @@ def test_captions_of_a_folder(tmp_path: Path, command: RunVidsearch) -> None:
     words = ("evaluate", "captions", "folder", "--data", tmp_path, "--model", "mobilevideogpt-nano")
     done = command(*words, "--prompt", "Describe the clip.", "--json", env=WITHOUT_JAVA)
     assert done.returncode == 0
-    result = json.loads(done.stdout)
+    result = follows("evaluate-captions", done.stdout)
     assert (result["set"], result["model"], result["items"]) == ("folder", "mobilevideogpt-nano", 1)
     assert result["missing"] == ["gone.mp4"] and list(result["captions"]) == ["star.mp4"]
     assert result["metrics"]["bleu1"] > 0 and "meteor" not in result["metrics"]

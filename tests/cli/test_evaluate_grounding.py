@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from json_schemas import follows
 from support import RunVidsearch
 
 from vidsearch.training.world.stand_in_moments import write_charades, write_qvhighlights
@@ -22,7 +22,7 @@ def test_moments_of_a_video_of_events(charades: Path, tmp_path: Path, command: R
     predictions = tmp_path / "predictions.jsonl"
     done = command(*words, "--json", "--predictions", predictions)
     assert done.returncode == 0 and done.stderr == b""
-    result = json.loads(done.stdout)
+    result = follows("evaluate-grounding", done.stdout)
     assert (result["set"], result["model"], result["items"]) == ("charades-sta", "mobileviclip-nano", 4)
     assert result["metrics"]["r1@0.5"] >= 75  # chance, one window of nine, is about 25
     assert len(predictions.read_text().splitlines()) == 4
@@ -37,6 +37,8 @@ def test_features_for_moment_detr(tmp_path: Path, command: RunVidsearch) -> None
     done = command("evaluate", "features", "--data", data, "--out", out)
     assert done.returncode == 0
     assert done.stdout.decode() == f"1 videos and 1 queries by mobileviclip-nano in {out}\n"
+    done = command("evaluate", "features", "--data", data, "--out", out, "--json")
+    assert follows("evaluate-features", done.stdout)["folder"] == str(out)
     with np.load(out / "clips" / "standin0000_0.0_10.0.npz") as clips, np.load(out / "text" / "qid0.npz") as text:
         assert clips["features"].shape == (5, 192) and text["last_hidden_state"].shape == (1, 192)
         np.testing.assert_allclose(np.linalg.norm(clips["features"], axis=1), 1, atol=1e-5)

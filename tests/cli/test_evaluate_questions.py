@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from json_schemas import follows
 from support import CLIPS, RunVidsearch
 
 NANO = ("--model", "mobilevideogpt-nano")
@@ -32,7 +33,7 @@ def test_answers_are_scored_and_kept(activitynet_qa: Path, tmp_path: Path, comma
     answers = tmp_path / "judge.json"
     done = command(*words, "--json", "--answers", answers)
     assert done.returncode == 0
-    result = json.loads(done.stdout)
+    result = follows("evaluate-questions", done.stdout)
     assert (result["set"], result["model"], result["items"]) == ("activitynet-qa", "mobilevideogpt-nano", 2)
     assert result["missing"] == ["gone"] and result["left_out"] == 1 and result["unreadable"] == {}
     assert result["metrics"]["tasks"].keys() == {"colour"}
@@ -45,6 +46,8 @@ def test_answers_are_scored_and_kept(activitynet_qa: Path, tmp_path: Path, comma
     replies = tmp_path / "replies.json"
     replies.write_text(json.dumps([{"question_id": 0, "reply": "{'pred': 'yes', 'score': 5}"}]))
     again = command(*words, "--judged", replies)
+    done = command(*words, "--judged", replies, "--json")
+    assert follows("evaluate-questions", done.stdout)["metrics"]["judge"] == {"accuracy": 50, "score": 2.5, "unread": 1}
     assert (kept / "activitynet-qa.jsonl").read_bytes() == before
     lines = again.stdout.decode().splitlines()
     assert lines[0] == "mobilevideogpt-nano on activitynet-qa: 2 questions"
@@ -70,7 +73,7 @@ def test_a_folder_of_pictures_is_a_video_of_mvbench(tmp_path: Path, command: Run
     (tmp_path / "json" / "episodic_reasoning.json").write_text(json.dumps([row, broken]))
     done = command("evaluate", "questions", "mvbench", "--data", tmp_path, *NANO, "--json")
     assert done.returncode == 3
-    result = json.loads(done.stdout)
+    result = follows("evaluate-questions", done.stdout)
     assert result["items"] == 1 and list(result["unreadable"]) == ["s02"]
     assert "cannot be read as a picture" in result["unreadable"]["s02"]
     assert list(result["metrics"]["tasks"]) == ["episodic_reasoning"]

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from json_schemas import follows
 from support import CLIPS, RunVidsearch, environment
+
+from vidsearch.models.conversion.mobile import profile
 
 MODEL = "mobileviclip-nano"
 WITHOUT_TORCH = """
@@ -28,7 +31,7 @@ def without_torch(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
 def test_an_export_is_written_checked_and_shown(command: RunVidsearch, tmp_path: Path) -> None:
     done = command("models", "export", MODEL, "--to", "onnx", "-o", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr.decode()
-    clip, text = json.loads(done.stdout)["exports"]
+    clip, text = follows("models-export", done.stdout)["exports"]
     assert (clip["tower"], text["tower"], clip["precision"]) == ("clip", "text", "fp32")
     assert clip["fidelity"]["cosine"] > 0.99999
     checked = command("models", "export", "--check", clip["path"])
@@ -80,20 +83,18 @@ def test_a_machine_without_torch_indexes_with_an_export(command: RunVidsearch, o
     assert (model["name"], model["videos"]) == (MODEL, 2)
 
 
-def test_the_doctor_says_which_runtime_is_quicker(command: RunVidsearch) -> None:
-    rows = {row["part"]: row for row in json.loads(command("doctor", "--json").stdout)["checks"]}
-    assert rows["runtime"]["ok"] is True
-    assert "ONNX Runtime" in rows["runtime"]["note"] and "quicker here: index --runtime" in rows["runtime"]["note"]
-
-
-def test_a_profile_is_a_table_with_bars_and_json(command: RunVidsearch) -> None:
+def test_a_profile_is_a_table_with_bars_and_json(command: RunVidsearch, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = command("models", "profile", MODEL, "--runs", "1")
     assert shown.returncode == 0, shown.stderr.decode()
     rows = [line.split("\t") for line in shown.stdout.decode().splitlines()]
     assert {"stem", "stage 4 attention", "head", "Conv"} <= {row[0] for row in rows}
     assert all(row[2].endswith("%") and set(row[3]) == {"█"} for row in rows)
-    found = json.loads(command("models", "profile", MODEL, "--runs", "1", "--json").stdout)
+    done = command("models", "profile", MODEL, "--runs", "1", "--json")
+    found = follows("models-profile", done.stdout)
     assert (found["model"], found["device"]) == (MODEL, "cpu, 1 thread")
     assert sum(found["modules"].values()) == pytest.approx(found["sum_ms"])
+    monkeypatch.setattr(profile, "DEPTHS", (1, 2))
+    done = command("models", "profile", MODEL, "--sweep", "depth", "--runs", "1", "--json")
+    assert [row["blocks"] for row in follows("models-profile", done.stdout)["sweep"]] == [1, 2]
     assert command("models", "profile", MODEL, "--runtime", "jax").returncode == 2
     assert command("models", "profile", MODEL, "--sweep", "width").returncode == 2

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from json_schemas import follows
 from support import CLIPS, RunVidsearch
 
 
@@ -71,7 +72,9 @@ def test_copies_are_listed_with_their_sizes_and_left_alone(
         ("1", str(size), "bytes", str(videos / "two.mp4")),
     ]
     assert b"Nothing was deleted." in done.stderr
-    files = json.loads(command("duplicates", "--json").stdout)["groups"][0]["files"]
+    done = command("duplicates", "--json")
+    [group] = follows("duplicates", done.stdout)["groups"]
+    files = group["files"]
     assert [(file["path"], file["same_bytes"], file["share"]) for file in files] == [
         (str(videos / "one.mp4"), False, 1.0),
         (str(videos / "two.mp4"), True, 1.0),

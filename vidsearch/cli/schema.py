@@ -8,12 +8,12 @@ from typing import Annotated
 from vidsearch.cli import show
 from vidsearch.cli.late import typer
 
-_FOLDER = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(__file__).parents[1] / "schemas"
 
 
 def schema_names() -> list[str]:
     """The results that have a schema."""
-    return sorted(path.stem for path in _FOLDER.glob("*.json"))
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def schema(
@@ -26,6 +26,6 @@ def schema(
     if not name:
         show.write("".join(f"{known}\n" for known in schema_names()))
     elif name in schema_names():
-        show.write((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        show.write((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     else:
         raise typer.BadParameter(f"{name!r} has no schema; known are {', '.join(schema_names())}")

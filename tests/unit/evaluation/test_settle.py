@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from json_schemas import follows
 from settled_model import make_settled_model
 from support import RunVidsearch
 
 from vidsearch.embedding.batch_norms import norm_fits
 from vidsearch.embedding.variants import MEAN_STD, RESIZES, Variant, VariantEmbedder, variant_folder
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.settle import CLEAR
+from vidsearch.evaluation.settle import CLEAR, Combination, Fingerprint, Settled
 from vidsearch.models.folder import BUNDLED_DIR, find_model, open_folder
 from vidsearch.training.world.eval_sets import retrieval_set
 from vidsearch.training.world.render import render, to_uint8
@@ -49,6 +50,13 @@ def test_batch_norms_remember_the_right_normalisation(right: str, seen_in_traini
     assert right == "clip" or distances[best] < CLEAR * distances[second]  # CLIP's and ImageNet's differ by a sixth
 
 
+def test_the_form_of_a_result_is_what_its_schema_says() -> None:
+    settings = ({"mean_std": "clip", "tpe": "after", "resize": "squash"}, {"mean_std": "clip", "resize": "bilinear"})
+    combinations = tuple(Combination(setting, 40.0, 30.0, 50.0, 45.0) for setting in settings)
+    settled = Settled("m", 10, (Fingerprint("clip", 0.1, 0.2, {"stem": 0.3}),), True, combinations)
+    assert follows("evaluate-settle", json.dumps(settled.as_dict()))["fits"] == settings[0]
+
+
 @pytest.mark.slow
 def test_the_right_combination_is_found(
     clips: Path, seen_in_training: np.ndarray, tmp_path: Path, command: RunVidsearch
@@ -58,7 +66,7 @@ def test_the_right_combination_is_found(
     env = {"VIDSEARCH_MODEL_DIR": str(tmp_path / "models")}
     done = command(*words, "--json", env=env)
     assert done.returncode == 0 and done.stderr == b""
-    result = json.loads(done.stdout)
+    result = follows("evaluate-settle", done.stdout)
     assert result["fingerprints"][0]["mean_std"] == "none" and result["decided_by_fingerprint"]
     assert result["fits"]["mean_std"] == "none" and len(result["combinations"]) == 8
     best = next(own for own in result["combinations"] if result["fits"].items() <= own.items())
