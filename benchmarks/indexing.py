@@ -1,6 +1,7 @@
 """Does indexing cost more than its parts? End to end against decode-only and encode-only, on the same files.
 
     python benchmarks/indexing.py [FOLDER] [--model mobileviclip-nano] [--rounds 3]
+    python benchmarks/indexing.py FOLDER --still [--model NAME]    (what still windows save: see still_windows.py)
 
 Each of the three has all cores. On a CPU the stages share them, so the bound is the sum of the two; with a GPU it is
 the slower one. A published size is measured with random weights: what they are does not change how long they take.
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import still_windows
 from machine import finish, machine, model_with_random_weights
 
 from vidsearch.embedding.embedder import open_clip_embedder
@@ -66,11 +68,17 @@ def main() -> None:
     parser.add_argument("--model", default="mobileviclip-nano")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=machine()["cores"])
+    parser.add_argument("--still", action="store_true", help="what still windows save, and how the threshold lies")
     given = parser.parse_args()
+    if given.still:
+        still_windows.main(given.folder.absolute(), given.model, given.jobs)
+        return
 
     with model_with_random_weights(given.model) as models_dir:
         embedder = open_clip_embedder(given.model, models_dir=models_dir)
-        options = IndexOptions(given.model, embedder.frame_spec, WindowSpec(frames=embedder.frames), jobs=given.jobs)
+        options = IndexOptions(
+            given.model, embedder.frame_spec, WindowSpec(frames=embedder.frames), jobs=given.jobs, still="embed"
+        )
         files = [found for found in find_videos(given.folder.absolute()) if isinstance(found, VideoFile)]
         rounds = []
         for number in range(given.rounds + 1):

@@ -165,6 +165,7 @@ def _model(model: ModelInfo) -> dict[str, Any]:
         "name": model.name,
         "videos": model.videos,
         "windows": model.windows,
+        "still_windows": model.still_windows,
         "dim": model.dim,
         "window_specs": [{"window_s": spec.length_s, "stride_s": spec.stride_s} for spec in model.window_specs],
         "runtimes": [_runtime(item) for item in model.runtimes],
@@ -195,7 +196,12 @@ def index_run(
         "dry_run": dry_run,
         "to_index": [name_text(file.path) for plan in plans for file in plan.to_index],
         "indexed": [
-            {"path": name_text(item.file.path), "windows": item.windows, "damage": item.facts.damage}
+            {
+                "path": name_text(item.file.path),
+                "windows": item.windows,
+                "still_windows": item.still_windows,
+                "damage": item.facts.damage,
+            }
             for item in indexed
         ],
         "failed": [{"path": name_text(item.path), "kind": item.kind, "error": item.message} for item in failed],
@@ -206,6 +212,7 @@ def index_run(
         "gone": sum(len(plan.gone) for plan in plans),
         "excluded": sum(len(plan.excluded) for plan in plans),
         "recut": sum(len(plan.recut) for plan in plans),
+        "embedded_again": sum(plan.embedded_again for plan in plans),
         "offline": [name_text(item.root) for item in planned if item.plan.offline],
         "damaged_elsewhere": [name_text(path) for path in damaged_elsewhere],
     }

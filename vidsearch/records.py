@@ -19,6 +19,8 @@ SortBy = Literal["score", "time", "date", "name"]
 GroupBy = Literal["video"]
 RuntimeName = Literal["torch", "onnx"]
 Precision = Literal["float32", "bfloat16"]
+# A window that shows what an earlier one showed takes over its vector (reuse), or gets its own (embed).
+Still = Literal["reuse", "embed"]
 # Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
 # positions (context), or it was left before its end (interrupted).
 FinishReason = Literal["stop", "length", "context", "interrupted"]
@@ -100,10 +102,14 @@ class ClipFrames:
 
 @dataclass(frozen=True, slots=True)
 class VectorExtractor:
-    """Makes the vectors of a model over windows of one kind: one thing that can be taken from a video."""
+    """Makes the vectors of a model over windows of one kind: one thing that can be taken from a video.
+
+    `still`: "reuse" does not mind whether still windows took over a vector, "embed" wants every window's own.
+    """
 
     model: str
     window_spec: WindowSpec
+    still: Still = "reuse"
 
 
 Extractor = VectorExtractor  # the union of all kinds; the library knows per video and extractor what was done
@@ -133,6 +139,7 @@ class IndexedVideo:
     window_spec: WindowSpec
     pictures: NDArray[np.uint8] | None = None  # (windows, 8, 8) grey, what each looks like; None: not known
     runtimes: frozenset[Runtime] = frozenset()  # what made the vectors, two where it changed; none: not known
+    still_windows: int = 0  # that show what an earlier one showed, and took over its vector
 
 
 @dataclass(frozen=True, slots=True)

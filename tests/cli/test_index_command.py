@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import CLIPS, RunVidsearch
+from video_samples import make_room_video
 
 from vidsearch.cli import show
 
@@ -95,6 +96,21 @@ def test_everything_else_that_a_run_says(folder: Path, tmp_path: Path, command: 
     done = command("remove", folder)
     assert (done.returncode, done.stderr) == (0, f"Forgot 0 videos under {folder}.\n".encode())
     assert json.loads(command("info", "--json").stdout)["roots"] == []
+
+
+def test_windows_that_are_still_are_counted(tmp_path: Path, command: RunVidsearch) -> None:
+    make_room_video(tmp_path / "night.mp4", [(16, False)])
+    said = command("index", tmp_path).stderr.decode()
+    assert "Indexed 1 video (00:16.0, 3 windows, 2 of them still) in " in said
+    assert "model\tmobileviclip-nano: 3 windows, 2 of them still, of 1 videos" in command("info").stdout.decode()
+    assert json.loads(command("info", "--json").stdout)["models"][0]["still_windows"] == 2
+    report = json.loads(command("index", tmp_path, "--still", "embed", "--dry-run", "--json").stdout)
+    assert (report["embedded_again"], report["recut"]) == (1, 0)
+    said = command("index", tmp_path, "--still", "embed").stderr.decode()
+    assert "1 video to index again: still windows get vectors of their own (--still embed).\n" in said
+    assert "Indexed 1 video (00:16.0, 3 windows) in " in said
+    refused = command("index", tmp_path, "--still", "yes")
+    assert refused.returncode == 2 and b"'yes' is none of reuse, embed" in refused.stderr
 
 
 def test_a_link_to_a_folder_is_removed_as_the_folder(

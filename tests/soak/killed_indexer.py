@@ -48,15 +48,18 @@ class OwnProcessExecutor:
     def run(self, files: Sequence[VideoFile]) -> Generator[EmbedEvent, None, None]:
         for file in files:
             answers = io.BytesIO()
-            serve(Job(file), self._spec.frame_spec, self._spec.window_spec, answers)
+            spec = self._spec
+            serve(Job(file), spec.frame_spec, spec.window_spec, answers, drop_still=spec.still == "reuse")
             answers.seek(0)
             video = UnfinishedVideo(file)
             while (message := receive(answers)) is not None:
                 match message:
                     case Opened(facts, windows), _:
                         yield VideoStarted(file, facts, windows)
+                    case ClipWindow() as window, None:
+                        video.add_still(window)
+                        yield WindowEmbedded(file, still=True)
                     case ClipWindow() as window, pixels:
-                        assert pixels is not None
                         embed_windows([video.with_window(ClipFrames(window, pixels))], self._embedder)
                         yield WindowEmbedded(file)
                     case Done(facts, fingerprint), _:

@@ -73,6 +73,15 @@ def index(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Videos decoded at a time; default: one a core.")
     ] = None,
+    still: Annotated[
+        str,
+        typer.Option(
+            "--still",
+            metavar="reuse|embed",
+            callback=options.one_of("reuse", "embed"),
+            help="A window that shows what an earlier one showed takes over its vector (reuse), or gets its own.",
+        ),
+    ] = "reuse",
     device: options.Device = "auto",
     runtime: options.Runtime = "auto",
     decoder_memory: options.DecoderMemory = None,
@@ -118,6 +127,7 @@ def index(
         models_dir=dirs.models_dir(),
         device=device,
         runtime=runtime,
+        still="embed" if still == "embed" else "reuse",
     )
 
     keep_freed_memory()

@@ -48,6 +48,7 @@ class IndexReport:
         self._started_s = time.monotonic()
         self._open: dict[str, tuple[float, float]] = {}  # path → bytes a window, bytes of the file not yet counted
         self._seconds = 0.0
+        self._still_windows = 0
         self._seconds_a_window: dict[str, float] = {}
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -81,9 +82,10 @@ class IndexReport:
                 self._seconds_a_window[path] = facts.picture_s / max(1, windows)
             case RuntimeChosen(note=note):
                 show.say(note)
-            case WindowEmbedded(file):
+            case WindowEmbedded(file, still):
+                self._still_windows += still
                 self._window_done(str(file.path))
-            case VideoIndexed(file, _, _):
+            case VideoIndexed(file):
                 self.indexed.append(outcome)
                 self._file_done(str(file.path))
             case VideoFailed(path, _, message):
@@ -108,6 +110,11 @@ class IndexReport:
                 f"{_count(len(plan.recut), 'video')} to index again: windows of {' and of '.join(before)} become "
                 f"windows of {_windows(self.window_spec)}."
             )
+        if plan.embedded_again:
+            show.say(
+                f"{_count(plan.embedded_again, 'video')} to index again: still windows get vectors of their own "
+                "(--still embed)."
+            )
 
     def _start_progress(self, total_bytes: int) -> None:
         if not self.live or show.is_quiet():
@@ -119,11 +126,11 @@ class IndexReport:
             TextColumn("{task.fields[files]} files"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rate]:.1f} s of video a second"),
+            TextColumn("{task.fields[rate]:.1f} s of video a second{task.fields[still]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task("index", total=total_bytes, files=0, rate=0.0)
+        self._task = self._progress.add_task("index", total=total_bytes, files=0, rate=0.0, still="")
         self._progress.start()
 
     def _window_done(self, path: str) -> None:
@@ -142,7 +149,8 @@ class IndexReport:
             return
         elapsed_s = max(1e-3, time.monotonic() - self._started_s)
         files = len(self.indexed) + len(self.failed)
-        self._progress.update(self._task, advance=step, files=files, rate=self._seconds / elapsed_s)
+        still = f", {_count(self._still_windows, 'still window')}" if self._still_windows else ""
+        self._progress.update(self._task, advance=step, files=files, rate=self._seconds / elapsed_s, still=still)
 
     def _say_plan(self) -> None:
         for root, plan in ((item.root, item.plan) for item in self.planned):
@@ -155,8 +163,10 @@ class IndexReport:
     def _say_summary(self) -> None:
         seconds = sum(item.facts.duration_s for item in self.indexed)
         windows = sum(item.windows for item in self.indexed)
+        still = sum(item.still_windows for item in self.indexed)
         elapsed_s = time.monotonic() - self._started_s
-        parts = [f"Indexed {_count(len(self.indexed), 'video')} ({clock(seconds)}, {_count(windows, 'window')})"]
+        counted = f"{_count(windows, 'window')}, {still} of them still" if still else _count(windows, "window")
+        parts = [f"Indexed {_count(len(self.indexed), 'video')} ({clock(seconds)}, {counted})"]
         parts += [f"in {elapsed_s:.1f} s{''.join(_rest_of(item.plan) for item in self.planned)}."]
         if recorded := sum(item.recorded for item in self.failed):
             parts += [f"{_count(recorded, 'video')} failed; vidsearch videos --failed lists them."]

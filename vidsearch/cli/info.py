@@ -23,6 +23,11 @@ def info(as_json: options.Json = False) -> None:
         show.table_or_lines(("", ""), rows(facts))
 
 
+def _windows(model: ModelInfo) -> str:
+    still = f", {model.still_windows} of them still," if model.still_windows else ""
+    return f"{model.windows} windows{still}"
+
+
 def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
     """What a person reads, a line each."""
     size = f"{show.size_text(facts.database_bytes)} database, {show.size_text(facts.index_bytes)} search index"
@@ -40,7 +45,7 @@ def rows(facts: LibraryInfo) -> list[tuple[str, str]]:
 
 def _model(model: ModelInfo) -> str:
     """With what made its vectors, where that is known of any; they may be compared whatever made them."""
-    told = f"{model.name}: {model.windows} windows of {model.videos} videos"
+    told = f"{model.name}: {_windows(model)} of {model.videos} videos"
     if all(item.runtime is None for item in model.runtimes):
         return told
     if len(model.runtimes) == 1:

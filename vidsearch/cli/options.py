@@ -80,7 +80,9 @@ Device = Annotated[
 ]
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
+def one_of(*names: str) -> Callable[[str], str]:
+    """The callback of an option that takes one of a few words."""
+
     def checked(name: str) -> str:
         if name not in names:
             raise typer.BadParameter(f"{name!r} is none of {', '.join(names)}")
@@ -115,7 +117,7 @@ Runtime = Annotated[
         "--runtime",
         envvar="VIDSEARCH_RUNTIME",
         metavar="auto|torch|onnx",
-        callback=_one_of("auto", "torch", "onnx"),
+        callback=one_of("auto", "torch", "onnx"),
         help="What runs the network; onnx needs no torch. auto: what was measured to be the quickest here.",
     ),
 ]
@@ -134,7 +136,7 @@ Coverage = Annotated[
     str,
     typer.Option(
         metavar="reference|full",
-        callback=_one_of("reference", "full"),
+        callback=one_of("reference", "full"),
         help="reference: as the model was trained, the end of a short range may be left out. full: all of it.",
     ),
 ]
@@ -143,7 +145,7 @@ Precision = Annotated[
     typer.Option(
         "--dtype",
         metavar="NAME",
-        callback=_one_of("auto", "float32", "bfloat16", "int8"),
+        callback=one_of("auto", "float32", "bfloat16", "int8"),
         help="auto, float32, bfloat16, or int8 (weights of the language model alone, on a CPU).",
     ),
 ]

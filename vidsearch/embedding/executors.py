@@ -14,7 +14,7 @@ from vidsearch.embedding.interface import BatchingEmbedder, ClipEmbedder
 from vidsearch.embedding.videos import BATCH_WINDOWS, EmbedSpec, UnfinishedVideo, VideoEmbedder, embed_windows
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, IndexedVideo, VideoFacts, VideoFile
-from vidsearch.video.pool import DecodeEvent, DecodeFailed, VideoDone, VideoOpened, WindowDecoded
+from vidsearch.video.pool import DecodeEvent, DecodeFailed, VideoDone, VideoOpened, WindowDecoded, WindowStill
 
 LONG_RUN_WINDOWS = 900  # an hour of video: a measurement costs about a hundredth of it
 
@@ -28,7 +28,10 @@ class VideoStarted:
 
 @dataclass(frozen=True, slots=True)
 class WindowEmbedded:
+    """A window has its vector, or (`still`) shows what an earlier one showed and takes over that one's."""
+
     file: VideoFile
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class OneByOneExecutor:
                     yield DecodeFailed(file, error)
                     continue
                 yield VideoStarted(file, video.facts, len(video.windows))
-                yield from (WindowEmbedded(file) for _ in video.windows)
+                for number in range(len(video.windows)):
+                    yield WindowEmbedded(file, still=number < video.still_windows)
                 yield video
 
 
@@ -132,6 +136,9 @@ class PooledExecutor:
                 yield VideoStarted(file, facts, windows)
             case WindowDecoded(file, clip):
                 self._batch.append(self._unfinished[file.path].with_window(clip))
+            case WindowStill(file, window):
+                self._unfinished[file.path].add_still(window)
+                yield WindowEmbedded(file, still=True)
             case VideoDone(file, facts, fingerprint):
                 self._unfinished[file.path].end(facts, fingerprint)
             case DecodeFailed(file, _):

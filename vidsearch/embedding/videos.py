@@ -21,12 +21,13 @@ from vidsearch.records import (
     FrameSpec,
     IndexedVideo,
     Runtime,
+    Still,
     VideoFacts,
     VideoFile,
     WindowSpec,
 )
 from vidsearch.video.grey import grey_picture
-from vidsearch.video.pool import DecodeFailed, DecodeLimits, DecodePool, VideoDone, WindowDecoded
+from vidsearch.video.pool import DecodeFailed, DecodeLimits, DecodePool, VideoDone, WindowDecoded, WindowStill
 
 # Windows embedded together. Larger batches gain nothing on a CPU and cost memory: 8 windows of 256 px are 13 MB.
 BATCH_WINDOWS = 8
@@ -43,6 +44,7 @@ class EmbedSpec:
     device: str = "auto"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     runtime: str = "auto"
+    still: Still = "reuse"
 
     def open_embedder(self) -> ClipEmbedder:
         """See `open_clip_embedder`."""
@@ -51,7 +53,12 @@ class EmbedSpec:
     def open_pool(self, jobs: int) -> DecodePool:
         """Decoders that may run two batches ahead of the network."""
         return DecodePool(
-            jobs, self.frame_spec, self.window_spec, limits=self.limits, buffered_events=2 * BATCH_WINDOWS
+            jobs,
+            self.frame_spec,
+            self.window_spec,
+            limits=self.limits,
+            buffered_events=2 * BATCH_WINDOWS,
+            still=self.still,
         )
 
 
@@ -87,6 +94,8 @@ class VideoEmbedder:
             match event:
                 case WindowDecoded(_, clip):
                     waiting.append(video.with_window(clip))
+                case WindowStill(_, window):
+                    video.add_still(window)
                 case VideoDone(_, facts, fingerprint):
                     video.end(facts, fingerprint)
                 case DecodeFailed(_, error):
@@ -112,12 +121,16 @@ class VideoEmbedder:
 
 @dataclass(slots=True)
 class UnfinishedVideo:
-    """A video being embedded: its windows so far, their vectors as they come, and what is known at its end."""
+    """A video being embedded: its windows so far, their vectors as they come, and what is known at its end.
+
+    Of windows that show the same, the first one has a row of `pictures` (what it looks like) and gets one of `vectors`.
+    """
 
     file: VideoFile
     windows: list[ClipWindow] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # of each window
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
-    pictures: list[NDArray[np.uint8]] = field(default_factory=list)  # what each window looks like
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     runtimes: set[Runtime] = field(default_factory=set)  # what made the vectors
     facts: VideoFacts | None = None
     fingerprint: str | None = None
@@ -125,13 +138,23 @@ class UnfinishedVideo:
     @property
     def whole(self) -> bool:
         """Whether it was read to its end and every window has its vector."""
-        return self.facts is not None and len(self.vectors) == len(self.windows)
+        return self.facts is not None and len(self.vectors) == len(self.pictures)
+
+    @property
+    def still_windows(self) -> int:
+        """How many windows take over the vector of an earlier one."""
+        return len(self.windows) - len(self.pictures)
 
     def with_window(self, clip: ClipFrames) -> tuple[UnfinishedVideo, ClipFrames]:
         """Add a window, which awaits its vector: an entry of a batch."""
-        self.windows.append(clip.window)
         self.pictures.append(grey_picture(clip.frames))
+        self.add_still(clip.window)
         return self, clip
+
+    def add_still(self, window: ClipWindow) -> None:
+        """Add a window that shows what the last one of `with_window` shows: it has the same picture and vector."""
+        self.windows.append(window)
+        self.rows.append(len(self.pictures) - 1)
 
     def end(self, facts: VideoFacts, fingerprint: str | None) -> None:
         """The file was read to its end."""
@@ -145,11 +168,12 @@ class UnfinishedVideo:
             self.fingerprint,
             self.facts,
             tuple(self.windows),
-            np.stack(self.vectors),
+            np.stack(self.vectors)[self.rows],
             spec.model,
             spec.window_spec,
-            np.stack(self.pictures),
+            np.stack(self.pictures)[self.rows],
             frozenset(self.runtimes),
+            self.still_windows,
         )
 
 

@@ -58,6 +58,7 @@ class ModelInfo:
     windows: int
     window_specs: tuple[WindowSpec, ...]
     runtimes: tuple[RuntimeInfo, ...] = ()
+    still_windows: int = 0  # of `windows`: those that took over the vector of an earlier one
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class IndexPlan:
     kept_offline: tuple[Path, ...] = ()  # missing, but out of reach rather than deleted
     excluded: tuple[Path, ...] = ()  # there, but the walk leaves them out now: they leave the library
     recut: tuple[WindowSpec, ...] = ()  # for each video to index again because of its windows: what these were
+    embedded_again: int = 0  # videos to index again because still windows are to have vectors of their own
     fingerprints: Mapping[Path, str] | None = None  # those that had to be taken for the plan
 
     @property
@@ -129,6 +130,7 @@ def make_plan(
         kept_offline=tuple(planner.kept_offline),
         excluded=tuple(planner.excluded),
         recut=tuple(planner.recut),
+        embedded_again=planner.embedded_again,
         fingerprints=dict(planner.fingerprints),
     )
 
@@ -158,6 +160,7 @@ class _Planner:
         self.kept_offline: list[Path] = []
         self.excluded: list[Path] = []
         self.recut: list[WindowSpec] = []
+        self.embedded_again = 0
 
     def compare(self) -> None:
         """Sorts what was found into known and unmatched."""
@@ -241,9 +244,12 @@ class _Planner:
         return False
 
     def _note_recut(self, row: Known) -> None:
-        """Says of a video whose vectors are of another kind of window what these were."""
+        """Says of a video whose vectors are of another kind of window what these were; or that some are no own ones."""
         models = {extractor.model for extractor in self._request.extractors}
-        self.recut.extend(done.window_spec for done in row.done if done.model in models)
+        wanted = {extractor.window_spec for extractor in self._request.extractors}
+        before = {done.window_spec for done in row.done if done.model in models}
+        self.recut.extend(before - wanted)
+        self.embedded_again += bool(before & wanted)
 
     def _is_done(self, row: Known) -> bool:
         return self._request.extractors <= row.done

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import ModelError, VideoError
-from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import limit_from_environment, out_of_memory, says_out_of_memory
 from vidsearch.video.messages import printable, shown
@@ -76,6 +76,14 @@ class WindowDecoded:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowStill:
+    """A window that shows what the last WindowDecoded of its file showed; see `still`."""
+
+    file: VideoFile
+    window: ClipWindow
+
+
+@dataclass(frozen=True, slots=True)
 class VideoDone:
     """The last event of a file that was read to its end, with its final facts.
 
@@ -95,11 +103,14 @@ class DecodeFailed:
     error: VideoError
 
 
-DecodeEvent = VideoOpened | WindowDecoded | VideoDone | DecodeFailed
+DecodeEvent = VideoOpened | WindowDecoded | WindowStill | VideoDone | DecodeFailed
 
 
 class DecodePool:
-    """`jobs` worker processes for one kind of frames and windows. A context manager: leaving it ends the workers."""
+    """`jobs` worker processes for one kind of frames and windows. A context manager: leaving it ends the workers.
+
+    `still`: "reuse" gives a WindowStill for each window of the pool's WindowSpec that is still.
+    """
 
     def __init__(
         self,
@@ -109,10 +120,11 @@ class DecodePool:
         *,
         limits: DecodeLimits | None = None,
         buffered_events: int = 4,
+        still: Still = "embed",
     ) -> None:
         _check_pictures(frame_spec)
         self._limits = limits or DecodeLimits()
-        self._command = _worker_command(frame_spec, window_spec, self._limits)
+        self._command = _worker_command(frame_spec, window_spec, still, self._limits)
         self._slots = [WorkerSlot(self._command) for _ in range(max(jobs, 1))]
         self._buffered = max(buffered_events, 1)
         self._closing = threading.Event()
@@ -197,7 +209,9 @@ class DecodePool:
                         self._limits.silent_s,
                     )
                     yield VideoOpened(file, record.facts, record.windows)
-                elif isinstance(record, ClipWindow) and frames is not None:
+                elif isinstance(record, ClipWindow) and frames is None:
+                    yield WindowStill(file, record)
+                elif isinstance(record, ClipWindow):
                     yield WindowDecoded(file, ClipFrames(record, frames))
                 elif isinstance(record, Done):
                     yield VideoDone(file, record.facts, record.fingerprint)
@@ -279,9 +293,9 @@ def _check_pictures(spec: FrameSpec) -> None:
         )
 
 
-def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec, limits: DecodeLimits) -> list[str]:
+def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec, still: Still, limits: DecodeLimits) -> list[str]:
     windows = (window_spec.length_s, window_spec.stride_s, window_spec.frames)
-    numbers = (frame_spec.side_px, frame_spec.fit, *windows, limits.memory_bytes)
+    numbers = (frame_spec.side_px, frame_spec.fit, *windows, still, limits.memory_bytes)
     # -P: the folder that the user stands in must not be imported from.
     return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]
 

@@ -1,6 +1,6 @@
 """One decoding process: paths come in, facts and windows go out. Started by `pool`; imports no torch.
 
-    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames> <memory in bytes>
+    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames> <still> <memory in bytes>
 
 Standard input carries one job a message, standard output the answers (see `ipc`); whatever the codec libraries
 print goes to standard error. The process ends when its standard input does, so that none is left when the program
@@ -14,31 +14,39 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
-from vidsearch.records import Fit, FrameSpec, VideoFile, WindowSpec
+from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import limit_memory, out_of_memory
 from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.reader import fill_windows, open_reader, own_windows, windows_in
+from vidsearch.video.still import StillWindows
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frame_spec, window_spec = _specs(sys.argv[1:6])
-    limit_memory(int(sys.argv[6]))
+    drop_still = sys.argv[6] == "reuse"
+    limit_memory(int(sys.argv[7]))
     answers = _claim_standard_output()
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     while True:
-        serve(jobs.get(), frame_spec, window_spec, answers)
+        serve(jobs.get(), frame_spec, window_spec, answers, drop_still=drop_still)
 
 
-def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes]) -> None:
-    """Decode one file: Opened, its windows, Done; or Failed at any point."""
+def serve(
+    job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes], *, drop_still: bool = False
+) -> None:
+    """Decode one file: Opened, its windows, Done; or Failed at any point.
+
+    `drop_still`: of the worker's own windows, those that are still are sent without their frames.
+    """
     file = job.file
     try:
         _check_unchanged(file)
@@ -51,8 +59,7 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
                 windows = list(job.cut(reader.facts, reader.starts_s))
                 clips = fill_windows(windows, reader)
             send(answers, Opened(reader.facts, len(windows)))
-            for clip in clips:
-                send(answers, clip.window, clip.frames)
+            _send_windows(clips, answers, drop_still=drop_still and job.cut is None)
             facts = reader.facts
         _check_unchanged(file)
         send(answers, Done(facts, mark))
@@ -60,6 +67,13 @@ def serve(job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[
         send(answers, Failed(error))
     except MemoryError:
         send(answers, Failed(out_of_memory(file.path)))
+
+
+def _send_windows(clips: Iterable[ClipFrames], answers: IO[bytes], *, drop_still: bool) -> None:
+    before = StillWindows()
+    for clip in clips:
+        still = drop_still and before.is_still(clip.frames)
+        send(answers, clip.window, None if still else clip.frames)
 
 
 def _stderr_bytes() -> int:

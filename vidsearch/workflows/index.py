@@ -25,7 +25,7 @@ from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VideoErrorKind, VidsearchError
 from vidsearch.files import within_known
 from vidsearch.machine import let_waiting_threads_sleep
-from vidsearch.records import FrameSpec, IndexedVideo, VectorExtractor, VideoFacts, VideoFile, WindowSpec
+from vidsearch.records import FrameSpec, IndexedVideo, Still, VectorExtractor, VideoFacts, VideoFile, WindowSpec
 from vidsearch.store.freshness import keep_walk, names_digest
 from vidsearch.store.interface import Library
 from vidsearch.store.plan import IndexPlan, PlanRequest
@@ -61,12 +61,19 @@ class IndexOptions:
     models_dir: Path | None = None  # None: the user's
     device: str = "auto"
     runtime: str = "auto"  # torch or onnx: what runs the network
+    still: Still = "reuse"
 
     @property
     def embed_spec(self) -> EmbedSpec:
         """What an executor needs to know of it."""
         return EmbedSpec(
-            self.model, self.frame_spec, self.window_spec, self.models_dir, self.device, runtime=self.runtime
+            self.model,
+            self.frame_spec,
+            self.window_spec,
+            self.models_dir,
+            self.device,
+            runtime=self.runtime,
+            still=self.still,
         )
 
 
@@ -98,6 +105,7 @@ class VideoIndexed:
     file: VideoFile
     facts: VideoFacts
     windows: int
+    still_windows: int = 0  # that took over the vector of an earlier one
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def index_folders(
                 PlanRequest(
                     root,
                     found,
-                    frozenset({VectorExtractor(options.model, options.window_spec)}),
+                    frozenset({VectorExtractor(options.model, options.window_spec, options.still)}),
                     fingerprint,
                     retry_failed=options.retry_failed,
                     unreadable=[problem.path for problem in problems],
@@ -234,7 +242,7 @@ def _commit(
         match event:
             case IndexedVideo(file=file, facts=facts, windows=windows):
                 library.record_indexed(event)
-                yield VideoIndexed(file, facts, len(windows))
+                yield VideoIndexed(file, facts, len(windows), event.still_windows)
             case DecodeFailed(file, error):
                 recorded = looks_like_video(file.path) or error.kind not in _NO_VIDEOS
                 if recorded:

@@ -6,13 +6,14 @@ import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import ColourEmbedder
-from video_samples import even_times, make_video
+from video_samples import even_times, make_room_video, make_video
 
 from vidsearch.embedding.executors import (
     EmbedEvent,
@@ -22,6 +23,7 @@ from vidsearch.embedding.executors import (
     Reconsidered,
     RuntimeChosen,
     VideoStarted,
+    WindowEmbedded,
 )
 from vidsearch.embedding.videos import EmbedSpec, VideoEmbedder, embed_video
 from vidsearch.errors import VideoError
@@ -156,3 +158,53 @@ def test_a_short_run_is_not_reconsidered(files: list[VideoFile]) -> None:
 def test_a_long_run_may_go_on_as_it_is(files: list[VideoFile]) -> None:
     events = list(PooledExecutor(SPEC, ColourEmbedder, if_long=lambda _: None, long_run_windows=5).run(files))
     assert len(records(events)) == 3 and not any(isinstance(event, RuntimeChosen) for event in events)
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> list[VideoFile]:
+    """What two cameras saw: a room in which a lamp is on from 8 s to 12 s, and one in which nothing happens."""
+    folder = tmp_path_factory.mktemp("rooms")
+    make_room_video(folder / "lamp.mp4", [(8, False), (4, True), (8, False)])
+    make_room_video(folder / "night.mp4", [(12, False)])
+    return [found(path) for path in sorted(folder.iterdir())]
+
+
+# Of windows of 2 s every second over 20 s: 7 dark ones, 1 at each change, 3 lit ones, 7 dark ones. The last dark ones
+# show what the first ones did, but the last one with a vector of its own was another: they get one again.
+LAMP_ROWS = [*[0] * 7, 1, *[2] * 3, 3, *[4] * 7]
+
+
+@pytest.mark.parametrize("executor", [OneByOneExecutor, PooledExecutor])
+def test_still_windows_cost_no_embedding_and_take_over_a_vector(
+    rooms: list[VideoFile], executor: type[OneByOneExecutor] | type[PooledExecutor]
+) -> None:
+    embedder = Counting()
+    events = list(executor(SPEC, lambda: embedder, 2).run(rooms))
+    videos = records(events)
+    lamp, night = videos["lamp.mp4"], videos["night.mp4"]
+    assert (len(lamp.windows), lamp.still_windows, len(night.windows), night.still_windows) == (19, 14, 11, 10)
+    assert embedder.clips == 5 + 1
+    assert len(np.unique(lamp.vectors, axis=0)) == 5 and len(np.unique(night.vectors, axis=0)) == 1
+    firsts = [LAMP_ROWS.index(row) for row in LAMP_ROWS]
+    np.testing.assert_array_equal(lamp.vectors, lamp.vectors[firsts])
+    assert lamp.pictures is not None and lamp.pictures.shape == (19, 8, 8)
+    progress = [event for event in events if isinstance(event, WindowEmbedded)]
+    assert (len(progress), sum(event.still for event in progress)) == (30, 24)
+
+
+def test_every_executor_takes_over_the_same_vectors(rooms: list[VideoFile]) -> None:
+    plain, several = records(one_by_one(SPEC).run(rooms)), records(pooled(SPEC).run(rooms[::-1]))
+    for name, video in plain.items():
+        np.testing.assert_array_equal(video.vectors, several[name].vectors)
+        np.testing.assert_array_equal(video.pictures, several[name].pictures)
+        assert video.still_windows == several[name].still_windows
+
+
+def test_embed_gives_every_window_its_own_vector(rooms: list[VideoFile]) -> None:
+    embedder = Counting()
+    own = records(PooledExecutor(replace(SPEC, still="embed"), lambda: embedder, 2).run(rooms))
+    assert embedder.clips == 30 and [video.still_windows for video in own.values()] == [0, 0]
+    reused = records(pooled(SPEC).run(rooms))
+    for name, video in own.items():
+        assert len(np.unique(video.vectors, axis=0)) > len(np.unique(reused[name].vectors, axis=0))
+        assert (video.vectors * reused[name].vectors).sum(axis=1).min() > 0.999

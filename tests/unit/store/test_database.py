@@ -75,9 +75,10 @@ def test_a_closed_library_is_one_file(shelf: Shelf) -> None:
 def test_a_newer_schema_asks_for_an_update(shelf: Shelf) -> None:
     shelf.library.close()
     connection = sqlite3.connect(database(shelf))
-    connection.execute("PRAGMA user_version = 8")
+    connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LibraryError, match=r"newer vidsearch \(schema 8, this program knows 6\): update vidsearch"):
+    said = rf"newer vidsearch \(schema 99, this program knows {SCHEMA_VERSION}\): update vidsearch"
+    with pytest.raises(LibraryError, match=said):
         Library.open(shelf.home)
 
 

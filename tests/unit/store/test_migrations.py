@@ -92,15 +92,15 @@ def test_the_first_step_is_not_edited(tmp_path: Path) -> None:
 def test_a_step_that_fails_leaves_the_library_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(HERE / "schema_m001.sql", tmp_path / "home")
 
-    def m007_breaks(connection: sqlite3.Connection) -> None:
+    def a_step_that_breaks(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE videos ADD COLUMN mood TEXT")
         raise RuntimeError("a bug in a step")
 
     from vidsearch.store.sqlite import database, migrations
 
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, m007_breaks))
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 7)
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 7)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, a_step_that_breaks))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with pytest.raises(RuntimeError, match="a bug in a step"):
         Library.open(tmp_path / "home")
     connection = sqlite3.connect(tmp_path / "home" / "library.sqlite3")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fakes import ColourEmbedder
 from numpy.typing import NDArray
-from video_samples import even_times, make_colour_video, make_video
+from video_samples import even_times, make_colour_video, make_room_video, make_video
 
 from vidsearch.embedding.executors import OneByOneExecutor, PooledExecutor, VideoStarted, WindowEmbedded
 from vidsearch.errors import VidsearchError
@@ -315,6 +315,31 @@ def test_a_change_of_windows_is_planned_with_what_they_were(library: Library, vi
     for options in (replace(other, dry_run=True), other):
         assert plan_of(run(library, videos, options=options)).plan.recut == (OPTIONS.window_spec,) * 3
     assert plan_of(run(library, videos, options=other)).plan.recut == ()
+
+
+def test_embed_indexes_again_what_took_over_vectors_and_reuse_takes_either(library: Library, tmp_path: Path) -> None:
+    """So a library of before there were still windows, which says nothing of them, stays as it is."""
+    folder = tmp_path / "rooms"
+    folder.mkdir()
+    make_room_video(folder / "still.mp4", [(4, False)])
+    make_room_video(folder / "changing.mp4", [(1, False), (1, True), (1, False)])
+    own = replace(OPTIONS, still="embed")
+
+    def again(options: IndexOptions) -> tuple[int, dict[str, int]]:
+        outcomes = run(library, folder, options=options)
+        still = {it.file.path.name: it.still_windows for it in outcomes if isinstance(it, VideoIndexed)}
+        return plan_of(outcomes).plan.embedded_again, still
+
+    assert again(OPTIONS) == (0, {"still.mp4": 2, "changing.mp4": 0})
+    assert library.info().models[0].still_windows == 2
+    assert again(OPTIONS) == (0, {})
+    shutil.copy(folder / "still.mp4", folder / "twin.mp4")
+    assert again(OPTIONS) == (0, {})  # copied in the library, with what is known of its windows
+    assert library.info().models[0].still_windows == 4
+    assert again(replace(own, dry_run=True)) == (2, {})
+    assert again(own) == (2, {"still.mp4": 0, "twin.mp4": 0})
+    assert library.info().models[0].still_windows == 0
+    assert again(OPTIONS) == again(own) == (0, {})
 
 
 def test_a_dry_run_waits_for_no_other_writer(library: Library, videos: Path, own_home: Path) -> None:

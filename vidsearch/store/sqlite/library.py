@@ -343,7 +343,7 @@ class SqliteLibrary:
             if unreadable:  # what follows would read them
                 return found + [str(row) for row in unreadable]
             found += [
-                f"{damage.path}: the {damage.what} damaged ({damage.extractor.model}): vidsearch index makes them again"
+                f"{damage.path}: the {damage.what} damaged ({damage.model}): vidsearch index makes them again"
                 for damage in vectors.damaged(connection)
             ]
             problems = (self._searcher.problem(connection, model) for model in vectors.models(connection))

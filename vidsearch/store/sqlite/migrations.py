@@ -193,6 +193,16 @@ def m006_runtimes(connection: sqlite3.Connection) -> None:
     )
 
 
+def m007_still_windows(connection: sqlite3.Connection) -> None:
+    """How many windows of an embedding show what an earlier one showed and took over its vector; no row: none."""
+    connection.execute(
+        """CREATE TABLE still_windows (
+            embedding_id INTEGER PRIMARY KEY REFERENCES embeddings (id) ON DELETE CASCADE,
+            windows INTEGER NOT NULL
+        )"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_videos_windows_vectors,
     m002_standard_names,
@@ -200,6 +210,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m004_recording_dates,
     m005_videos_of_a_model,
     m006_runtimes,
+    m007_still_windows,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

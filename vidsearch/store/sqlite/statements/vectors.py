@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.frozen import dataclass
-from vidsearch.records import PICTURE_SIDE, Extractor, Filter, Runtime, VectorExtractor, VideoFile, WindowVectors
+from vidsearch.records import PICTURE_SIDE, Extractor, Filter, Runtime, Still, VectorExtractor, VideoFile, WindowVectors
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.recent import ReadVideo, RecentVideos
 from vidsearch.store.sqlite.statements.filters import RECORDED_SQL, condition
@@ -96,12 +96,29 @@ class DamagedVectors(Exception):  # noqa: N818 - caught by whoever can do withou
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What an extractor gave of a video is no longer what was written."""
+    """What these extractors gave of a video is no longer what was written."""
 
     video_id: int
     path: Path
-    extractor: Extractor
+    model: str
+    extractors: frozenset[Extractor]
     what: str
+
+
+# What tells how an embedding `e` of the model `m` with the still windows `s` was made.
+MADE_WITH = "m.name, window_length_s, window_stride_s, window_frames, s.windows"
+
+
+def extractors_met(
+    model: object, length_s: object, stride_s: object, frames: object, still_windows: object
+) -> frozenset[Extractor]:
+    """The extractors whose wish an embedding fulfils, from the columns of `MADE_WITH`.
+
+    Where no window took over a vector, each has its own, whether that was asked for or not.
+    """
+    name, spec = stored_values.text(model, "the name of a model"), stored_values.window_spec(length_s, stride_s, frames)
+    met: tuple[Still, ...] = ("reuse",) if still_windows else ("reuse", "embed")
+    return frozenset(VectorExtractor(name, spec, still) for still in met)
 
 
 def models(connection: sqlite3.Connection) -> list[ModelRow]:
@@ -141,6 +158,11 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
         GROUP BY r.runtime, r.precision ORDER BY r.runtime IS NULL, 1 DESC, 2, 3""",
         (model.id,),
     )
+    (still,) = connection.execute(
+        "SELECT coalesce(sum(s.windows), 0) FROM still_windows s JOIN embeddings e ON e.id = s.embedding_id "
+        "WHERE e.model_id = ?",
+        (model.id,),
+    ).fetchone()
     return ModelInfo(
         model.name,
         model.dim,
@@ -151,6 +173,7 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
             RuntimeInfo(None if name is None else _runtime(name, precision), count)
             for count, name, precision in runtimes
         ),
+        stored_values.count(still, f"the number of still windows of {model.name}"),
     )
 
 
@@ -487,25 +510,25 @@ def damaged(
         condition_, more = within_sql("v.path", other, prefix=f"out{number}_")
         inside, parameters = f"{inside} AND NOT {condition_}", parameters | more
     rows = connection.execute(
-        f"""SELECT e.video_id, v.path, m.name, m.dim, window_length_s, window_stride_s, window_frames,
-            e.windows, e.vectors, c.crc32,
+        f"""SELECT e.video_id, v.path, {MADE_WITH}, m.dim, e.windows, e.vectors, c.crc32,
             (SELECT count(*) FROM windows w WHERE w.embedding_id = e.id),
             (SELECT count(*) FROM windows w WHERE w.embedding_id = e.id AND w.ordinal BETWEEN 0 AND e.windows - 1
                 AND typeof(w.start_s) = 'real' AND typeof(w.end_s) = 'real' AND w.start_s >= -1e9
                 AND w.end_s > w.start_s AND w.end_s < 1e9)
         FROM embeddings e JOIN videos v ON v.id = e.video_id JOIN models m ON m.id = e.model_id
-        LEFT JOIN checksums c ON c.embedding_id = e.id WHERE {inside} ORDER BY e.id""",
+        LEFT JOIN checksums c ON c.embedding_id = e.id LEFT JOIN still_windows s ON s.embedding_id = e.id
+        WHERE {inside} ORDER BY e.id""",
         parameters,
     )
     found = []
-    for video_id, stored, model, dim, *spec, windows, blob, crc32, listed, sound in rows:
-        extractor = VectorExtractor(model, stored_values.window_spec(*spec))
-        if extractors is not None and extractor not in extractors:
+    for video_id, stored, *made, dim, windows, blob, crc32, listed, sound in rows:
+        met = extractors_met(*made)
+        if extractors is not None and met.isdisjoint(extractors):
             continue
         if not is_whole(
             blob, stored_values.count(windows, "the number of windows"), stored_values.dimension(dim), crc32
         ):
-            found.append(Damage(video_id, stored_values.path(stored), extractor, "vectors are"))
+            found.append(Damage(video_id, stored_values.path(stored), made[0], met, "vectors are"))
         elif not listed == sound == windows:
-            found.append(Damage(video_id, stored_values.path(stored), extractor, "times of its windows are"))
+            found.append(Damage(video_id, stored_values.path(stored), made[0], met, "times of its windows are"))
     return found

@@ -14,7 +14,6 @@ from vidsearch.records import (
     Extractor,
     Filter,
     IndexedVideo,
-    VectorExtractor,
     VideoFile,
     VideoRow,
     VideoState,
@@ -51,7 +50,12 @@ _FACTS = (
 )
 
 # What is kept of each embedding in a table of its own, and copied with it.
-_BESIDE_EMBEDDINGS = {"checksums": "crc32", "window_pictures": "grey", "embedding_runtimes": "runtime, precision"}
+_BESIDE_EMBEDDINGS = {
+    "checksums": "crc32",
+    "window_pictures": "grey",
+    "embedding_runtimes": "runtime, precision",
+    "still_windows": "windows",
+}
 
 
 def roots(connection: sqlite3.Connection) -> list[Root]:
@@ -97,13 +101,13 @@ def known_videos(connection: sqlite3.Connection, extractors: Iterable[Extractor]
     it is what was written.
     """
     done: dict[int, set[Extractor]] = {}
-    for video_id, *spec, model in connection.execute(
-        """SELECT video_id, window_length_s, window_stride_s, window_frames, m.name
-        FROM embeddings e JOIN models m ON m.id = e.model_id"""
+    for video_id, *made in connection.execute(
+        f"""SELECT video_id, {vector_statements.MADE_WITH}
+        FROM embeddings e JOIN models m ON m.id = e.model_id LEFT JOIN still_windows s ON s.embedding_id = e.id"""
     ):
-        done.setdefault(video_id, set()).add(VectorExtractor(model, stored_values.window_spec(*spec)))
+        done.setdefault(video_id, set()).update(vector_statements.extractors_met(*made))
     for damage in vector_statements.damaged(connection, frozenset(extractors), place):
-        done[damage.video_id].discard(damage.extractor)
+        done[damage.video_id] -= damage.extractors
     rows = connection.execute(
         "SELECT id, path, size_bytes, mtime_ns, device, fingerprint, state = 'failed', error_kind FROM videos"
     )
@@ -182,6 +186,10 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
     if video.pictures is not None:
         grey = video.pictures.tobytes()
         connection.execute("INSERT INTO window_pictures (embedding_id, grey) VALUES (?, ?)", (embedding_id, grey))
+    if video.still_windows:
+        connection.execute(
+            "INSERT INTO still_windows (embedding_id, windows) VALUES (?, ?)", (embedding_id, video.still_windows)
+        )
 
 
 def record_failed(
