@@ -1,11 +1,12 @@
 """The `vidsearch` program: the process is made ready before anything is imported that takes time.
 
 Ctrl-C during the imports ends it at once; descriptors that the shell closed (`>&-`) are opened on /dev/null, so that no
-file of ours takes their place.
+file of ours takes their place. Cyclic garbage is looked for while a command runs, not while it starts or ends.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ def main() -> None:
     if stoppable:
         signal.signal(signal.SIGINT, _leave_at_once)
     _open_closed_streams()
+    gc.disable()  # until a command runs (cli/app.py): all that an import makes stays
     # Our matrices are small, and a second thread of numpy's would burn a core for 20 ms after each product, waiting.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from vidsearch.cli.app import run
@@ -34,6 +36,7 @@ def main() -> None:
         if not _stopped:
             raise
         code = EXIT_INTERRUPTED
+    gc.freeze()  # else the interpreter looks for garbage once more, among all objects, to no end
     sys.exit(code)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hashlib
 
 UNFINISHED_SUFFIX = ".tmp"  # of the hidden file that a killed `replacing` leaves behind
 _CHUNK_BYTES = 1 << 20
@@ -61,6 +63,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Folders cannot be exchanged in one step everywhere: the old one moves aside, to `.NAME.PID.old`, and comes back if
     the new one cannot take its place. `restore_folder` mends what a process left that was killed in between.
     """
+    import shutil  # late, as everywhere here: a query replaces no folder
+
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -76,6 +80,8 @@ def restore_folder(folder: Path) -> None:
 
     The caller holds the lock under which `folder` is replaced.
     """
+    import shutil
+
     for old in folder.parent.glob(f".{folder.name}.*.old"):
         if not folder.exists():
             old.rename(folder)
@@ -86,6 +92,8 @@ def restore_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Delete a folder with all that is in it; its name is gone in one step, so that no half of it is ever seen."""
+    import shutil
+
     leaving = folder.with_name(f".{folder.name}.leaving")
     shutil.rmtree(leaving, ignore_errors=True)
     folder.rename(leaving)
@@ -94,6 +102,8 @@ def remove_folder(folder: Path) -> None:
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
+    import hashlib  # late: OpenSSL comes with it, and a query hashes nothing
+
     return digest_of(path, hashlib.sha256())
 
 
@@ -130,6 +140,8 @@ def _sync(path: Path) -> None:
 
 
 def _exchange(partial: Path, folder: Path) -> None:
+    import shutil
+
     if not folder.exists():
         partial.rename(folder)
         return

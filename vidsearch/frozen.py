@@ -105,10 +105,11 @@ class _Described:
 
     def __get__(self, record: object, kind: type) -> Any:
         told = {"__annotations__": self._kind.__annotations__, "__module__": self._kind.__module__, "__doc__": ""}
-        twin = dataclasses.dataclass(frozen=True)(type(self._kind.__name__, (), told | self._defaults))
-        for name in _DESCRIBED:
-            setattr(self._kind, name, getattr(twin, name))
-        return getattr(twin, self._name)
+        twin: Any = type(self._kind.__name__, (), told | self._defaults)
+        frozen = self._name == "__dataclass_params__"  # the fields are the same without, and no function is compiled
+        described = getattr(dataclasses.dataclass(init=False, repr=False, eq=False, frozen=frozen)(twin), self._name)
+        setattr(self._kind, self._name, described)
+        return described
 
 
 def _repr(self: Any) -> str:

@@ -108,6 +108,21 @@ def test_help_and_queries_import_no_typer() -> None:
     assert b"typer" not in modules_after("query", "dog", "-m", "mobileviclip-nano")
 
 
+@pytest.mark.parametrize("line", [["schema", "query"], ["config", "path"]])  # read plainly, and by typer
+def test_garbage_is_looked_for_while_a_command_runs(line: list[str]) -> None:
+    program = f"""
+import gc, sys
+from vidsearch import __main__
+from vidsearch.cli import show
+sys.argv = ["vidsearch", *{line!r}]
+write = show.write
+show.write = show.write_json = lambda text: print("garbage is looked for:", gc.isenabled())
+__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, check=True)
+    assert done.stdout == b"garbage is looked for: True\n"
+
+
 def test_a_mistake_that_a_command_finds_is_said_with_its_usage(command: Any) -> None:
     done = command("query", "dog", "--json", "--jsonl")
     assert done.returncode == 2

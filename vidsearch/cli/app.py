@@ -7,6 +7,7 @@ Each command imports its workflow in its body, and only the command that is call
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from typing import Any
@@ -87,6 +88,7 @@ def _run(arguments: list[str]) -> object:
             return error.exit_code
         if not (typer and isinstance(error, typer.BadParameter)):  # found before anything is done: typer can say it
             raise
+    gc.enable()
     from vidsearch.cli.typer_app import commands
 
     called = next((word for word in arguments if word not in _VERBOSE), "")
@@ -118,6 +120,7 @@ def _run_plainly(arguments: list[str]) -> object:
     command = command_of(arguments[0])
     values = plain.read(command, arguments[1:])
     log_to_stderr(verbose)
+    gc.enable()  # __main__.py says from when on it was off
     return command(**values)
 
 

@@ -81,9 +81,10 @@ def open_finder(model: str) -> Iterator[Finder]:
         return
     with ExitStack() as stack:
         library = stack.enter_context(options.open_library())
-        levels = levels_of(find_model(model, dirs.models_dir(), "embedding"), dirs.models_dir())
+        folder = find_model(model, dirs.models_dir(), "embedding")
+        levels = levels_of(folder, dirs.models_dir())
         _say_what_is_behind(library)
-        finder = Finder(library, open_text_embedder(model, models_dir=dirs.models_dir()), levels)
+        finder = Finder(library, open_text_embedder(model, models_dir=dirs.models_dir(), found=folder), levels)
         if _kept is not None:
             _kept[place] = finder
             stack.pop_all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +55,8 @@ def line_of(pattern: str, hit: Hit, level: str, time_format: TimeFormat) -> str:
 
 def _check(name: str, spec: str, conversion: str | None) -> None:
     if name not in FIELDS:
+        from difflib import get_close_matches  # late: only a mistake needs it
+
         near = get_close_matches(name, FIELDS, n=1)
         advice = f"did you mean {{{near[0]}}}?" if near else f"known are {', '.join(FIELDS)}"
         raise typer.BadParameter(f"{{{name}}} is not a field of a hit; {advice}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -57,6 +56,8 @@ _WIDE_ENOUGH = 80  # columns; typer breaks lines of a narrower terminal
 
 def main_help() -> str | None:
     """What `vidsearch --help` says, as typer does; None where the terminal is narrow."""
+    import shutil  # late: a command needs none of it
+
     if shutil.get_terminal_size().columns < _WIDE_ENOUGH:
         return None
     commands = "".join(f"  {name:{max(map(len, COMMANDS))}}  {line}\n" for name, (_, line) in COMMANDS.items())

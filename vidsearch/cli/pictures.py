@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from vidsearch.cli import show
 from vidsearch.cli.late import typer
-from vidsearch.cli.terminal import Protocol, Terminal, ask_terminal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidsearch.cli.terminal import Protocol, Terminal
     from vidsearch.records import Hit
 
 Mode = Literal["auto", "never", "kitty", "iterm", "sixel"]
@@ -121,6 +119,8 @@ def open_pictures(mode: Mode) -> TerminalPictures | None:
     """
     if mode == "never":
         return None
+    from vidsearch.cli.terminal import ask_terminal
+
     terminal = ask_terminal()
     protocol = terminal.protocol if mode == "auto" else mode
     return None if protocol is None else TerminalPictures(protocol, replace(terminal, protocol=protocol))
@@ -139,6 +139,9 @@ def closing_pictures(mode: Mode) -> Iterator[TerminalPictures | None]:
 
 def kitty(picture: NDArray[np.uint8], columns: int, rows: int) -> str:
     """uint8 RGB (H, W, 3) over so many cells; the cursor stays. kitty graphics protocol, "transmission"."""
+    import base64
+    import zlib
+
     height, width, _ = picture.shape
     data = base64.b64encode(zlib.compress(picture.tobytes())).decode()
     pieces = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
@@ -152,6 +155,8 @@ def kitty(picture: NDArray[np.uint8], columns: int, rows: int) -> str:
 
 def iterm(picture: NDArray[np.uint8], columns: int, rows: int) -> str:
     """The same by iTerm2's inline images protocol."""
+    import base64
+
     from vidsearch.video.jpeg import to_jpeg
 
     data = to_jpeg(picture)

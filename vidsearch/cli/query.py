@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from vidsearch.cli import options, query_options, show
 from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.late import typer
-from vidsearch.cli.many_queries import answer_many
-from vidsearch.cli.open import open_in_player
 from vidsearch.cli.pictures import Pictures, closing_pictures
 from vidsearch.cli.query_options import Given, changed, given, places_of
 from vidsearch.cli.show_hits import HitsFormat, HitsShown, chosen_form
@@ -137,6 +135,8 @@ def query(
         ),
     )
     if queries is not None:
+        from vidsearch.cli.many_queries import answer_many  # late, as what else most queries do not do
+
         _check_many(pieces, form, asker, page)
         raise typer.Exit(answer_many(queries, options_given, model, show_all=show_all))
     if line is not None and pieces:
@@ -155,6 +155,8 @@ def query(
     if not found.hits:
         raise typer.Exit(1)
     if opened:
+        from vidsearch.cli.open import open_in_player
+
         open_in_player(found.hits[0], None)
     if asker and asker.failed:
         raise typer.Exit(EXIT_SOME_FAILED)

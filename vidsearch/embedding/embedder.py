@@ -35,7 +35,8 @@ def open_clip_embedder(
     ModelError when the model is not there or damaged, VidsearchError for a device that this machine or the runtime
     lacks, MissingExtraError without torch and without an export.
     """
-    folder = _sound_model(model, models_dir)
+    folder = _found(model, models_dir)
+    require_sound(folder)
     place = models_dir or dirs.models_dir()
     if runtime == "onnx" or (runtime == "auto" and not installed("torch")):
         _require_onnx(folder, place, runtime, device)
@@ -57,14 +58,21 @@ def open_clip_embedder(
 
 
 def open_text_embedder(
-    model: str, *, models_dir: Path | None = None, simplify: bool = True, threads: int | None = None
+    model: str,
+    *,
+    models_dir: Path | None = None,
+    simplify: bool = True,
+    threads: int | None = None,
+    found: ModelFolder | None = None,
 ) -> TextEmbedder:
     """The text embedder of an installed or bundled model; torch is not imported.
 
     `simplify` writes texts as training captions were, of a model whose captions were simplified (MobileViCLIP's: lower
-    case, few signs); other models ignore it. Raises ModelError when the model is not there or damaged.
+    case, few signs); other models ignore it. `found`: the model's folder, of a caller who has it. Raises ModelError
+    when the model is not there or damaged.
     """
-    folder = _sound_model(model, models_dir)
+    folder = found or _found(model, models_dir)
+    require_sound(folder)
     from vidsearch.embedding.onnx_text import OnnxTextEmbedder
 
     return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
@@ -95,7 +103,5 @@ def _quicker_export(folder: ModelFolder, models_dir: Path, device: str) -> ClipE
         return None
 
 
-def _sound_model(model: str, models_dir: Path | None) -> ModelFolder:
-    folder = find_model(model, models_dir or dirs.models_dir(), "embedding")
-    require_sound(folder)
-    return folder
+def _found(model: str, models_dir: Path | None) -> ModelFolder:
+    return find_model(model, models_dir or dirs.models_dir(), "embedding")

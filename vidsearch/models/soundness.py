@@ -7,9 +7,10 @@ every opening looks anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import os
+import zlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,14 @@ def _marks(path: Path) -> Marks:
 
 
 def _memory(path: Path) -> Path:
-    name = hashlib.blake2b(str(path.absolute()).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-    return dirs.cache_dir() / "models" / f"{name}.json"
+    """The file that remembers a folder, of which it says the path: two folders may share a name of 32 bits."""
+    return dirs.cache_dir() / "models" / f"{zlib.crc32(os.fsencode(path.absolute())):08x}.json"
 
 
 def _remembered(path: Path) -> Marks | None:
     try:
         kept = json.loads(_memory(path).read_text(encoding="utf-8"))
-        return kept["marks"] if kept["version"] == _VERSION else None
+        return kept["marks"] if (kept["version"], kept["folder"]) == (_VERSION, str(path.absolute())) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -86,7 +87,9 @@ def _keep(path: Path, marks: Marks) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
-            partial.write_text(json.dumps({"version": _VERSION, "marks": marks}), encoding="utf-8")
+            partial.write_text(
+                json.dumps({"version": _VERSION, "folder": str(path.absolute()), "marks": marks}), encoding="utf-8"
+            )
     except OSError as error:
         _log.info("%s cannot be kept (%s): the model is looked at anew each time", file, error.strerror)
 

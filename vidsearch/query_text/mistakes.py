@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from vidsearch.errors import VidsearchError
 
 
@@ -34,6 +32,8 @@ class QueryMistake(VidsearchError):  # noqa: N818 - a mistake of the person, tol
 
 def _columns(text: str) -> int:
     """How much room a terminal gives to a text."""
+    import unicodedata  # late: only a mistake needs it
+
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )

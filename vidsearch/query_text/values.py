@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 from vidsearch import timecode
@@ -76,6 +75,8 @@ def length_s(text: str) -> float:
 
 def number_text(value: float) -> str:
     """A number as it is written shortest, without an exponent; `float` gives it back."""
+    from decimal import Decimal  # late: most queries have no number to write
+
     return f"{Decimal(repr(value)):f}".removesuffix(".0")
 
 

@@ -13,7 +13,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 
 from vidsearch.files import replacing
@@ -29,6 +28,8 @@ WalkedFolders = Mapping[Path, tuple[int, str]]  # a folder → its time in nanos
 
 def names_digest(names: Iterable[str]) -> str:
     """What tells two sets of names apart."""
+    from hashlib import blake2b  # late: OpenSSL comes with it, and only a folder that has changed is hashed
+
     digest = blake2b(digest_size=8)
     for name in sorted(names):
         digest.update(os.fsencode(name) + b"\0")
