@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-without soak setup lint clean
+.PHONY: demo test test-slow test-without test-litert soak setup lint clean
 
 setup: $(STAMP)
 
@@ -51,9 +51,22 @@ WITHOUT := $(BIN)/python tests/install/run_without.py decord hnswlib -- -q -p no
 test-without: setup
 	$(WITHOUT) -n 2 --dist worksteal
 
+# LiteRT's converter wants versions that do not fit beside our others: an environment of its own.
+LITERT := .venv-litert
+LITERT_STAMP := $(LITERT)/.installed
+LITERT_VERSIONS := tests/install/litert-constraints.txt
+
+$(LITERT_STAMP): pyproject.toml $(LITERT_VERSIONS)
+	$(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/pip install --quiet --disable-pip-version-check -c $(LITERT_VERSIONS) -e '.[litert]' pytest pytest-timeout
+	touch $@
+
+test-litert: $(LITERT_STAMP)
+	$(LITERT)/bin/pytest -p no:anyio tests/unit/models/conversion/test_export_to_litert.py tests/e2e/test_mobile_examples.py
+
 # The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup
 	$(BIN)/pytest -m soak -n 2 --dist worksteal
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LITERT) .pytest_cache .mypy_cache .ruff_cache

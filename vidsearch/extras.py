@@ -24,6 +24,9 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "PIL": "edit",
     "executorch": "mobile",
     "coremltools": "mobile",
+    "litert_torch": "litert",
+    "ai_edge_litert": "litert",
+    "ai_edge_quantizer": "litert",
 }
 
 

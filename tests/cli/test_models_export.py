@@ -11,6 +11,7 @@ import pytest
 from json_schemas import follows
 from support import CLIPS, RunVidsearch, environment
 
+from vidsearch.extras import installed
 from vidsearch.models.conversion.mobile import profile
 
 MODEL = "mobileviclip-nano"
@@ -57,6 +58,17 @@ def test_what_cannot_be_done_is_one_sentence(
     done = command("models", "export", *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert message in " ".join(done.stderr.decode().replace("│", " ").split())
+
+
+@pytest.mark.skipif(installed("litert_torch"), reason="the extra litert is installed")
+def test_a_missing_extra_is_one_sentence_with_the_line_that_installs_it(command: RunVidsearch, tmp_path: Path) -> None:
+    done = command("models", "export", MODEL, "--to", "litert", "-o", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().splitlines()[-1] == (
+        "vidsearch: exporting to litert needs the package litert_torch, which is not installed; install it with: "
+        "pip install 'vidsearch[litert]'"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_machine_without_torch_indexes_with_an_export(command: RunVidsearch, own_home: Path) -> None:

@@ -66,6 +66,13 @@ def test_executorch_tells_right_from_wrong_words(tmp_path: Path) -> None:
     assert right > cosine_of("with_executorch.py", tmp_path, "a blue heart grows") + 0.2
 
 
+def test_litert_tells_right_from_wrong_words(tmp_path: Path) -> None:
+    pytest.importorskip("litert_torch", reason="the extra litert is not installed; make test-litert has it")
+    list(export_model(NANO, "litert", BOTH, "fp32", tmp_path))
+    right = cosine_of("with_litert.py", tmp_path, "a red square moves to the left")
+    assert right > cosine_of("with_litert.py", tmp_path, "a blue heart grows") + 0.2
+
+
 def test_what_was_never_compiled_says_so() -> None:
     for source in ("ios/NearestPhrase.swift", "android/NearestPhrase.kt"):
         assert "WRITTEN, NEVER COMPILED" in (MOBILE / source).read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ def test_another_failed_import_stays_what_it_is(module: str | None) -> None:
 def test_every_extra_that_a_sentence_names_exists(declared_extras: dict[str, list[str]]) -> None:
     assert set(EXTRA_OF.values()) <= set(declared_extras)
     for package, extra in EXTRA_OF.items():
-        published = {"PIL": "pillow"}.get(package, package)
+        published = {"PIL": "pillow"}.get(package, package.replace("_", "-"))
         assert any(requirement.lower().startswith(published) for requirement in declared_extras[extra])
 
 

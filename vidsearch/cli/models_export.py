@@ -22,7 +22,8 @@ Name = Annotated[
 def export(
     name: Name = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="TARGET", help="onnx, executorch, coreml (iOS 17) or coreml-ios18.")
+        str | None,
+        typer.Option("--to", metavar="TARGET", help="onnx, executorch, coreml (iOS 17), coreml-ios18 or litert."),
     ] = None,
     towers: Annotated[
         str, typer.Option("--towers", metavar="NAMES", help="clip (frames), text (words), or both.")
@@ -48,7 +49,7 @@ def export(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a model's towers for ONNX Runtime, ExecuTorch or Core ML, each with a card: its contract.
+    """Write a model's towers for ONNX Runtime, ExecuTorch, Core ML or LiteRT, each with a card: its contract.
 
     Every file is run and its vectors are compared with torch's; one that is wrong is not kept, and the message names
     the first layer that differs. Exit code 5 then. docs/mobile.md says what each target needs.

@@ -87,7 +87,7 @@ class ShiftedTemporal(nn.Module):
 class ConvolvedTemporal(nn.Module):
     """The same as a (k, 1) depthwise convolution over the clip as one picture of T rows and H·W columns.
 
-    The table is added there, as (1, C, T, 1): LiteRT's converter confuses tables of one shape that are (T, C, 1, 1).
+    Where channels are last in memory the picture is a view of the clip.
     """
 
     def __init__(self, weight: Tensor, table: Tensor, size: Size) -> None:

@@ -74,6 +74,7 @@ class Target:
 
 
 _APPLE = ("torch", "coremltools")
+_GOOGLE = ("torch", "litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -88,6 +89,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target("coreml", ".mlpackage", ("fp16", "fp32", "int8-weights"), _APPLE, "to_coreml:CoremlExporter"),
         Target("coreml-ios18", ".ios18.mlpackage", ("fp16", "fp32", "int8-weights"), _APPLE, "to_coreml:Ios18Exporter"),
+        Target("litert", ".tflite", ("fp32", "fp16", "int8-weights"), _GOOGLE, "to_litert:LitertExporter"),
     )
 }
 
