@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from support import CLIPS, REPOSITORY, environment
 from vidsearch.models.conversion.mobile.export import export_model
 from vidsearch.models.exports import TowerName
 from vidsearch.models.folder import BUNDLED_DIR, open_folder
+from vidsearch.models.mobileviclip.load import load_network
 from vidsearch.models.mobileviclip.tokenizer import pre_text, tokenize
 
 NANO = open_folder(BUNDLED_DIR / "mobileviclip-nano")
@@ -71,6 +73,19 @@ def test_litert_tells_right_from_wrong_words(tmp_path: Path) -> None:
     list(export_model(NANO, "litert", BOTH, "fp32", tmp_path))
     right = cosine_of("with_litert.py", tmp_path, "a red square moves to the left")
     assert right > cosine_of("with_litert.py", tmp_path, "a blue heart grows") + 0.2
+
+
+def test_the_phrases_of_the_apps_come_with_their_vectors() -> None:
+    command = [sys.executable, MOBILE / "phrases.py", NANO.name]
+    done = subprocess.run(command, env=environment(None), capture_output=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    rows = json.loads(done.stdout)
+    assert len({row["phrase"] for row in rows}) == 10
+    vectors = np.array([row["vector"] for row in rows])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    tokens = tokenize([pre_text(rows[0]["phrase"])])
+    expected = load_network(NANO, "inference").encode_text(tokens).detach().numpy()
+    np.testing.assert_allclose(vectors[:1], expected, atol=1e-5)
 
 
 def test_what_was_never_compiled_says_so() -> None:

@@ -5,13 +5,16 @@
 //
 //     vidsearch models export mobileviclip-nano --to executorch --towers clip -o exported
 //
-// build.gradle: implementation("org.pytorch:executorch-android:1.4.1"). Copy the .pte to the app's files; the phrases'
-// vectors are made once on a computer (open_text_embedder(...).embed(phrases)) and come with the app.
+//     python examples/mobile/phrases.py mobileviclip-nano > phrases.json
+//
+// build.gradle: implementation("org.pytorch:executorch-android:1.4.1"). Copy both to the app's files.
 
 package org.example.nearestphrase
 
 import android.graphics.Bitmap
 import android.media.MediaMetadataRetriever
+import java.io.File
+import org.json.JSONArray
 import org.pytorch.executorch.EValue
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
@@ -21,8 +24,14 @@ private const val SIDE = 64
 private val MEAN = floatArrayOf(0.5f, 0.5f, 0.5f)
 private val STD = floatArrayOf(0.25f, 0.25f, 0.25f)
 
-class NearestPhrase(modelPath: String, private val phrases: Map<String, FloatArray>) {
+class NearestPhrase(modelPath: String, phrasesPath: String) {
     private val module = Module.load(modelPath)
+    private val phrases: Map<String, FloatArray> = JSONArray(File(phrasesPath).readText()).let { rows ->
+        (0 until rows.length()).map(rows::getJSONObject).associate { row ->
+            val vector = row.getJSONArray("vector")
+            row.getString("phrase") to FloatArray(vector.length()) { vector.getDouble(it).toFloat() }
+        }
+    }
 
     /** The nearest phrase and its cosine. */
     fun nearest(videoPath: String): Pair<String, Float> {
@@ -43,12 +52,21 @@ class NearestPhrase(modelPath: String, private val phrases: Map<String, FloatArr
                 val timeUs = ((frame + 0.5) / FRAMES * durationMs * 1000).toLong()
                 val bitmap = retriever.getFrameAtTime(timeUs, MediaMetadataRetriever.OPTION_CLOSEST)
                     ?: error("no frame at $timeUs")
-                write(Bitmap.createScaledBitmap(bitmap, SIDE, SIDE, true), values, frame)
+                write(squashed(bitmap), values, frame)
             }
         } finally {
             retriever.release()
         }
         return values
+    }
+
+    /** SIDE x SIDE, the aspect ratio ignored; by halves first, since a larger step skips pixels. */
+    private fun squashed(bitmap: Bitmap): Bitmap {
+        var picture = bitmap
+        while (picture.width >= 2 * SIDE && picture.height >= 2 * SIDE) {
+            picture = Bitmap.createScaledBitmap(picture, picture.width / 2, picture.height / 2, true)
+        }
+        return Bitmap.createScaledBitmap(picture, SIDE, SIDE, true)
     }
 
     private fun write(bitmap: Bitmap, values: FloatArray, frame: Int) {

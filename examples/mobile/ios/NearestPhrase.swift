@@ -5,9 +5,9 @@
 //
 //     vidsearch models export mobileviclip-nano --to coreml --towers clip --precision fp16 -o exported
 //
-// Add the package to the target; Xcode compiles it to mobileviclip-nano-clip-fp16.mlmodelc. The phrases' vectors are
-// made once on a computer (open_text_embedder(...).embed(phrases)) and shipped as phrases.json:
-// [{"phrase": "...", "vector": [192 numbers]}, ...].
+//     python examples/mobile/phrases.py mobileviclip-nano > phrases.json
+//
+// Add both to the target; Xcode compiles the package to mobileviclip-nano-clip-fp16.mlmodelc.
 
 import AVFoundation
 import CoreML
