@@ -1,7 +1,8 @@
 // A video file → 8 frames → vector → the nearest of ten phrases, with ExecuTorch. Android, Kotlin.
 //
-// WRITTEN, NEVER COMPILED: there was no Android SDK where this was made. The program it loads was run here by
-// ExecuTorch's Python runtime on x86-64, not on a phone. The contract is that of the card beside it (mobileviclip-nano).
+// NEVER BUILT FOR A PHONE, NEVER RUN: there was no Android SDK where this was made. Kotlin's compiler took it with
+// stand-ins for the classes of Android and ExecuTorch, written from their published signatures. The program it loads was
+// run by ExecuTorch's Python runtime on x86-64. The contract is that of the card beside it (mobileviclip-nano).
 //
 //     vidsearch models export mobileviclip-nano --to executorch --towers clip -o exported
 //
