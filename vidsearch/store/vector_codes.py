@@ -108,9 +108,11 @@ class Codes:
         keep = max(LEAST_KEPT, rows // KEPT_SHARE, 4 * count)
         if rows > keep:
             rough = self._rough_scores(turned)
-            if allowed is not None:
-                rough[~allowed] = -np.inf
-            kept = _best(rough, keep)
+            if allowed is None:
+                kept = _best(rough, keep)
+            else:  # of these alone: a partition is slow among many equal scores
+                searched = np.flatnonzero(allowed)
+                kept = searched[_best(rough[searched], keep)]
         else:
             kept = np.arange(self.count) if allowed is None else np.flatnonzero(allowed)
         return kept[_best(self._fine_scores(turned, kept), count)]

@@ -83,10 +83,10 @@ class CodedSearch:
             return None
         passing = None
         if filters:
-            ranges = vectors.ids_passing(connection, model, filters)
-            if sum(ids.count for ids in ranges) < at_least:
+            firsts, counts = vectors.ids_passing(connection, model, filters).T
+            if counts.sum() < at_least:
                 return None
-            passing = _firsts(ranges)
+            passing = firsts
         try:
             found = self._from_file(connection, model, query, limit, state, passing)
         except DamagedCodes:

@@ -228,15 +228,20 @@ def embeddings_passing(connection: sqlite3.Connection, model: ModelRow, filters:
     return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
 
-def ids_passing(connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter]) -> list[IdRange]:
-    """The ids of the vectors of the videos that pass the filters."""
+def ids_passing(connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter]) -> NDArray[np.int64]:
+    """(n, 2): first id and number of the vectors of each video that passes the filters."""
     passes, parameters = condition(filters)
-    rows = connection.execute(
-        f"""SELECT e.first_vector_id, e.windows FROM embeddings e JOIN videos v ON v.id = e.video_id
-        WHERE e.model_id = :model AND {passes}""",
+    rows = connection.execute(  # the videos alone are filtered, by their own indexes, before embeddings are looked up
+        f"""SELECT first_vector_id, windows FROM embeddings
+        WHERE model_id = :model AND video_id IN (SELECT v.id FROM videos v WHERE {passes})""",
         parameters | {"model": model.id},
-    )
-    return [_id_range(*row) for row in rows]
+    ).fetchall()
+    if not rows:
+        return np.empty((0, 2), dtype=np.int64)
+    ids = np.array(rows)
+    if ids.dtype != np.int64 or ids.min() < 0:
+        ids = np.array([(it.first, it.count) for it in map(_id_range, *zip(*rows, strict=True))])  # says which is wrong
+    return ids
 
 
 def rows_of(
