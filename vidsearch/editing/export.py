@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from vidsearch.editing.containers import Container
 from vidsearch.editing.copying import CutReport, container_for_copy, copy_clip
 from vidsearch.editing.naming import clip_name
 from vidsearch.editing.precise import container_for_encoding, encode_clip
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.source import Span, open_source
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.files import replacing
@@ -76,19 +77,24 @@ def plan_clips(hits: Sequence[Hit], folder: Path, options: CutOptions) -> list[P
     Raises VideoError for a source that cannot be read, VidsearchError if a file is in the way.
     """
     in_order = ordered(hits, options.order)
-    containers: dict[Path, Container] = {}
+    with CuttingProcess(encodes=False) as process:
+        containers: dict[Path, Container] = {}
+        for path in dict.fromkeys(hit.path for hit in in_order):
+            [containers[path]] = process.run(shown(path), container_of_clips, path, options)
     clips = []
     for position, hit in enumerate(in_order, start=1):
-        if hit.path not in containers:
-            with open_source(hit.path, sound=options.sound) as source:
-                find = container_for_copy if options.mode == "copy" else container_for_encoding
-                containers[hit.path] = find(source)
         container = containers[hit.path]
         span = padded(hit, options.pad_s)
         name = clip_name(position, len(in_order), hit.path, span.start_s, span.end_s, container.suffix)
         clips.append(PlannedClip(hit, span, folder / name, container))
     check_targets([clip.target for clip in clips], [hit.path for hit in hits], overwrite=options.overwrite)
     return clips
+
+
+def container_of_clips(path: Path, options: CutOptions) -> Iterator[Container]:
+    """The container that clips of a source go into, alone: work for a process."""
+    with open_source(path, sound=options.sound) as source:
+        yield container_for_copy(source) if options.mode == "copy" else container_for_encoding(source)
 
 
 def ordered(hits: Sequence[Hit], order: Order) -> list[Hit]:
@@ -115,28 +121,49 @@ def check_targets(targets: Sequence[Path], sources: Sequence[Path], *, overwrite
 
 
 def export_clips(clips: Sequence[PlannedClip], options: CutOptions) -> Iterator[ExportOutcome]:
-    """Cuts the clips in their order.
+    """Cuts the clips in their order, in a process of its own.
 
-    Raises VideoError if a source vanished or gives out, VidsearchError if a clip cannot be written; the clips before it
-    stay, and nothing is left of the one at hand.
+    Raises VideoError if a source vanished, gives out or brings that process down, VidsearchError if a clip cannot be
+    written; the clips before it stay, and nothing is left of the one at hand.
     """
-    for done, clip in enumerate(clips):
-        finished = f"; {done} of {len(clips)} clips are finished" if done else ""
-        with writing(clip.target, finished) as partial:
-            report = yield from _cut(clip, partial, options)
-        yield ClipWritten(clip, report)
+    with CuttingProcess(encodes=options.mode == "precise") as process:
+        for done, clip in enumerate(clips):
+            finished = f"; {done} of {len(clips)} clips are finished" if done else ""
+            with writing(clip.target, finished) as partial:
+                for outcome in process.run(shown(clip.hit.path), cut_clip, clip, partial, options, finished):
+                    if isinstance(outcome, CutReport):
+                        report = outcome
+                    else:
+                        yield Cutting(clip, outcome)
+            yield ClipWritten(clip, report)
+
+
+def cut_clip(clip: PlannedClip, partial: Path, options: CutOptions, finished: str) -> Iterator[float | CutReport]:
+    """The seconds that are done of a clip, and at last its report: work for a process."""
+    with explained(clip.target, finished), open_source(clip.hit.path, sound=options.sound) as source:
+        cut = copy_clip if options.mode == "copy" else encode_clip
+        yield from cut(source, clip.span, partial, clip.container)
 
 
 @contextmanager
 def writing(target: Path, finished: str = "") -> Iterator[Path]:
     """A file beside `target` to write to, which takes its place if the block ends well; else nothing is left of it.
 
-    What the system or FFmpeg refuses is a VidsearchError of one sentence, which ends with `finished`.
+    Errors as of `explained`.
     """
-    try:
+    with explained(target, finished):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as partial:
             yield partial
+
+
+@contextmanager
+def explained(target: Path, finished: str = "") -> Iterator[None]:
+    """What the system or FFmpeg refuses is a VidsearchError of one sentence, which ends with `finished`."""
+    try:
+        yield
+    except MemoryError:
+        raise
     except OSError as error:
         if isinstance(error, av.FFmpegError) and error.errno not in _NO_ROOM:
             raise _not_muxed(target, finished) from error
@@ -152,13 +179,3 @@ def _not_muxed(target: Path, finished: str) -> VideoError:
         f"{shown(target)} cannot be written: its source is damaged, or coded in a way that this kind of file does not "
         f"take; cut it with --precise, or leave it out{finished}.",
     )
-
-
-def _cut(clip: PlannedClip, partial: Path, options: CutOptions) -> Generator[Cutting, None, CutReport]:
-    with open_source(clip.hit.path, sound=options.sound) as source:
-        cut = copy_clip if options.mode == "copy" else encode_clip
-        for outcome in cut(source, clip.span, partial, clip.container):
-            if isinstance(outcome, CutReport):
-                return outcome
-            yield Cutting(clip, outcome)
-    raise AssertionError("a clip ends with its report")

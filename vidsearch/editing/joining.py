@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from vidsearch.editing.clip_file import ClipFile, open_clip_file
 from vidsearch.editing.containers import MATROSKA, MOV, MP4, Container, held_by
 from vidsearch.editing.copying import copied_packets
-from vidsearch.editing.export import CutOptions, check_targets, ordered, padded, writing
+from vidsearch.editing.export import CutOptions, check_targets, explained, ordered, padded, writing
 from vidsearch.editing.precise import pictures_of
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.source import Source, Span, open_source
 from vidsearch.errors import VidsearchError
 from vidsearch.records import Hit
@@ -66,13 +67,27 @@ def join(hits: Sequence[Hit], target: Path, options: CutOptions) -> Iterator[Joi
     container = container_of(target)
     check_targets([target], [hit.path for hit in hits], overwrite=options.overwrite)
     moments = [(hit.path, padded(hit, options.pad_s)) for hit in ordered(hits, options.order)]
-    with writing(target) as partial:
-        write = _copy if options.mode == "copy" else _encode
-        length_s, lead_s = yield from write(moments, partial, container, options)
-    yield Joined(target, len(moments), length_s, lead_s)
+    subject = "A video of the supercut"
+    with CuttingProcess(encodes=options.mode == "precise") as process, writing(target) as partial:
+        for outcome in process.run(subject, join_moments, moments, target, partial, container, options):
+            if isinstance(outcome, Joining):
+                yield outcome
+            else:
+                joined = outcome
+    yield joined
 
 
 Moments = Sequence[tuple[Path, Span]]
+
+
+def join_moments(
+    moments: Moments, target: Path, partial: Path, container: Container, options: CutOptions
+) -> Iterator[Joining | Joined]:
+    """How far the supercut is, and at last what it is: work for a process."""
+    write = _copy if options.mode == "copy" else _encode
+    with explained(target):
+        length_s, lead_s = yield from write(moments, partial, container, options)
+    yield Joined(target, len(moments), length_s, lead_s)
 
 
 def _copy(moments: Moments, partial: Path, container: Container, options: CutOptions) -> Any:

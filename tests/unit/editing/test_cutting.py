@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +16,12 @@ from video_samples import even_times, make_film, make_video, number_in, turn_upr
 
 from vidsearch.editing.export import ClipWritten, CutOptions, Cutting, export_clips, plan_clips
 from vidsearch.editing.naming import clip_name
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.records import Hit
 
 RECORDED = "2024-05-06T07:08:09.000000Z"
+CHILDREN_ARE_LISTED = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 COPY, PRECISE = CutOptions("copy"), CutOptions("precise")
 
 
@@ -208,6 +212,53 @@ def test_a_moment_behind_the_end_is_said_and_leaves_no_file(films: dict[str, Pat
         with pytest.raises(VideoError, match=r"has no pictures from 50\.0 to 51\.0 s"):
             cut([hit(films["mp4"], 50.0, 51.0)], tmp_path, options)
     assert not list(tmp_path.iterdir())
+
+
+@CHILDREN_ARE_LISTED
+def test_a_process_that_is_killed_is_one_error_and_leaves_no_half_file(films: dict[str, Path], tmp_path: Path) -> None:
+    hits = [hit(films["mp4"], 1.0, 1.5), hit(films["mp4"], 0.0, 4.0, 2)]
+    clips = plan_clips(hits, tmp_path, PRECISE)
+    with pytest.raises(VideoError, match=r"film\.mp4 made the process that cuts crash \(exit -9\)") as caught:
+        for outcome in export_clips(clips, PRECISE):
+            for worker in cutting_processes() if outcome.clip is clips[1] else ():
+                os.kill(worker, signal.SIGKILL)
+    assert caught.value.kind == "crashed"
+    assert [path.name for path in tmp_path.iterdir()] == [clips[0].target.name]
+    assert numbers(clips[0].target) == list(range(25, 38))
+
+
+@CHILDREN_ARE_LISTED
+def test_whoever_stops_listening_ends_the_process(films: dict[str, Path], tmp_path: Path) -> None:
+    outcomes = export_clips(plan_clips([hit(films["mp4"], 0.0, 4.0)], tmp_path, PRECISE), PRECISE)
+    assert isinstance(next(outcomes), Cutting)
+    assert len(cutting_processes()) == 1
+    outcomes.close()  # type: ignore[attr-defined]  # as Ctrl-C does
+    assert cutting_processes() == []
+    assert not list(tmp_path.iterdir())
+
+
+@CHILDREN_ARE_LISTED
+def test_a_process_that_cuts_has_a_limit_of_memory_and_shows_bugs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDSEARCH_DECODER_MB", "200")
+    with CuttingProcess(encodes=False) as process:
+        assert list(process.run("a.mp4", bytes, 3)) == [0, 0, 0]  # type: ignore[arg-type]
+        first = process.pid
+        with pytest.raises(VideoError, match=r"^a\.mp4 needs more memory than cutting may take; allow more"):
+            list(process.run("a.mp4", bytes, 300_000_000))  # type: ignore[arg-type]
+        assert list(process.run("a.mp4", bytes, 1)) == [0]  # type: ignore[arg-type]
+        assert process.pid == first
+        with pytest.raises(RuntimeError, match="invalid literal for int"):
+            list(process.run("a.mp4", int, "x"))  # type: ignore[arg-type]
+        with pytest.raises(VideoError, match=r"made the process that cuts crash \(exit 7\); leave it out"):
+            list(process.run("a.mp4", os._exit, 7))  # type: ignore[arg-type]
+        assert list(process.run("a.mp4", bytes, 1)) == [0]  # type: ignore[arg-type]  # in a new one
+
+
+def cutting_processes() -> list[int]:
+    """Children of this process that cut."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in children if b"vidsearch.editing.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 FULL_DISK = """
