@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +61,19 @@ class Distinct:
 
 @dataclass(frozen=True, slots=True)
 class _Video:
-    middles_s: NDArray[np.float64]
+    row_at: Mapping[float, int]  # by the middle of a window, in seconds
     vectors: NDArray[np.float32]
     pictures: NDArray[np.uint8]
+
+    def row(self, hit: Hit) -> int:
+        """The best window of a hit, or the nearest to it if the video was indexed anew since it was found."""
+        row = self.row_at.get(hit.best_s)
+        return self.row_at[min(self.row_at, key=lambda it: abs(it - hit.best_s))] if row is None else row
 
 
 def _same(moments: Sequence[tuple[_Video, Hit]]) -> NDArray[np.bool_]:
     """(n, n): which moments show the same in their best windows."""
-    rows = [(video, np.abs(video.middles_s - hit.best_s).argmin()) for video, hit in moments]
+    rows = [(video, video.row(hit)) for video, hit in moments]
     shown = Footage(
         np.stack([video.vectors[row] for video, row in rows]), np.stack([video.pictures[row] for video, row in rows])
     )
@@ -78,7 +83,9 @@ def _same(moments: Sequence[tuple[_Video, Hit]]) -> NDArray[np.bool_]:
 def _with_pictures(video: WindowVectors | None) -> _Video | None:
     if video is None or video.pictures is None:
         return None
-    return _Video(video.spans_s.sum(axis=1) / 2, video.vectors, video.pictures)
+    middles_s = (video.spans_s.sum(axis=1) / 2).tolist()
+    row_at = {middle_s: row for row, middle_s in reversed(list(enumerate(middles_s)))}
+    return _Video(row_at, video.vectors, video.pictures)
 
 
 def content_of(hit: Hit) -> str:

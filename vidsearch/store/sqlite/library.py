@@ -372,22 +372,25 @@ class SqliteLibrary:
 
 
 def _scored(found: FoundWindows, availability: Availability) -> list[ScoredWindow]:
-    offline = [availability.where_is(video.path, video.device) == "offline" for video in found.videos]
+    videos = [(it, availability.where_is(it.path, it.device) == "offline") for it in found.videos]
     windows = zip(found.owners.tolist(), *found.spans_s.T.tolist(), found.scores.tolist(), strict=True)
-    return [
-        ScoredWindow(
-            found.videos[owner].id,
-            found.videos[owner].path,
-            start_s,
-            end_s,
-            score,
-            offline=offline[owner],
-            fingerprint=found.videos[owner].fingerprint,
-            date_s=found.videos[owner].date_s,
-            date_recorded=found.videos[owner].date_recorded,
+    scored = []
+    for owner, start_s, end_s, score in windows:
+        video, offline = videos[owner]
+        scored.append(
+            ScoredWindow(
+                video.id,
+                video.path,
+                start_s,
+                end_s,
+                score,
+                offline,
+                video.fingerprint,
+                video.date_s,
+                video.date_recorded,
+            )
         )
-        for owner, start_s, end_s, score in windows
-    ]
+    return scored
 
 
 def _bytes_of(folder: Path, pattern: str) -> int:

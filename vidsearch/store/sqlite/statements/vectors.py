@@ -264,18 +264,17 @@ def windows(
     recent: RecentVideos,
 ) -> FoundWindows:
     """Where and when windows (n,) are, in any order; of damaged ones a warning alone."""
-    known, owners = np.unique(embeddings, return_inverse=True)
-    videos = []
+    videos: list[FoundVideo] = []
+    owners = np.empty(len(scores), dtype=np.intp)
     spans_s = np.empty((len(scores), 2))
-    for place, embedding in enumerate(known.tolist()):
+    for mine in _groups(embeddings):
+        embedding = int(embeddings[mine[0]])
         video, vector_ids = _found_video(connection, embedding)
-        videos.append(video)
         read = recent.get(*vector_ids)
-        mine = np.flatnonzero(owners == place)
-        if read is None:
-            spans_s[mine] = _spans(connection, embedding, ordinals[mine])
-        else:
-            spans_s[mine] = read.spans_s[ordinals[mine]]
+        wanted = ordinals[mine]
+        spans_s[mine] = _spans(connection, embedding, wanted) if read is None else read.spans_s[wanted]
+        owners[mine] = len(videos)
+        videos.append(video)
     sound = ~np.isnan(spans_s[:, 0])
     for place in owners[~sound].tolist():
         path = videos[place].path
@@ -390,13 +389,11 @@ def read_coded(
 
     Damaged vectors are left out, with a warning.
     """
-    order = np.argsort(coded.firsts, kind="stable")
-    edges = np.flatnonzero(np.diff(coded.firsts[order])) + 1
     embeddings: list[int] = []
     ordinals: list[NDArray[np.int64]] = []
     rows: list[NDArray[np.float32]] = [np.empty((0, model.dim), dtype=np.float32)]
     damaged: list[Path] = []
-    for mine in np.split(order, edges) if len(order) else []:
+    for mine in _groups(coded.firsts):
         first = int(coded.firsts[mine[0]])
         embedding = embedding_at(connection, model, first)
         if embedding is None:
@@ -421,6 +418,12 @@ def read_coded(
         np.concatenate([np.empty(0, dtype=np.int64), *ordinals]),
         np.concatenate(rows),
     )
+
+
+def _groups(ids: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """The places of each id, in ascending order of ids."""
+    order = np.argsort(ids, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(ids[order])) + 1) if len(order) else []
 
 
 def _read_rows(
