@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vidsearch.frozen import dataclass
 
 MOST_BYTES = 64 << 20  # 15 hours of video, at 1024 values a vector; 80 hours at 192
 
