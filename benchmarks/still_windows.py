@@ -6,9 +6,9 @@ Indexes three kinds of footage with `--still embed` and with `--still reuse`:
 - a talk: real pictures as slides, one every 25 s, and the same with a moving speaker in a corner;
 - the real clips of FOLDER.
 
-Printed are the windows, how many are still, the seconds of both, and the lowest cosine of a vector that was taken over
-with the window's own. Then all pairs of windows of a real clip are compared: from which difference of their frames on
-are there vectors that are not alike (cosine below 0.999)? `NOISE` of vidsearch/video/still.py lies well below.
+Printed are the windows, how many are still, the processor seconds of both, and the lowest cosine of a vector that was
+taken over with the own one. Then all pairs of windows of a real clip are compared: from which difference of their frames
+on are there vectors that are not alike (cosine below 0.999)? `NOISE` of vidsearch/video/still.py lies well below.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,11 +82,11 @@ def saved(paths: list[Path], spec: EmbedSpec, embedder: ClipEmbedder, jobs: int)
 def indexed(
     files: list[VideoFile], spec: EmbedSpec, embedder: ClipEmbedder, jobs: int
 ) -> tuple[dict[Path, IndexedVideo], float]:
-    """Without the library, whose part is small."""
-    started = time.perf_counter()
+    """The videos, and seconds of processors, the decoders' included; without the library, whose part is small."""
+    before = os.times()
     events = PooledExecutor(spec, lambda: embedder, jobs).run(files)
     videos = {event.file.path: event for event in events if isinstance(event, IndexedVideo)}
-    return videos, time.perf_counter() - started
+    return videos, sum(os.times()[:4]) - sum(before[:4])
 
 
 # ── where the threshold lies ─────────────────────────────────────────────────────────────────────────────────────────
