@@ -7,8 +7,8 @@ Indexes three kinds of footage with `--still embed` and with `--still reuse`:
 - the real clips of FOLDER.
 
 Printed are the windows, how many are still, the processor seconds of both, and the lowest cosine of a vector that was
-taken over with the own one. Then all pairs of windows of a real clip are compared: from which difference of their frames
-on are there vectors that are not alike (cosine below 0.999)? `NOISE` of vidsearch/video/still.py lies well below.
+taken over with the own one. Then all pairs of windows of a real clip are compared: from which difference of their
+frames on are there vectors that are not alike (cosine below 0.999)? `NOISE` in vidsearch/video/still.py is well below.
 """
 
 from __future__ import annotations
