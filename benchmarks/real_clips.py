@@ -1,7 +1,7 @@
 """Do real clips index without a failure, and do the search models that are here find them by a sentence about each?
 
     python benchmarks/real_clips.py [../shared/videos] [--models NAME...] [--absent FILE.csv] [--write-levels FILE]
-        [--home FOLDER]
+        [--home FOLDER] [--windows grid|shots]
 
 Reads the folder's manifest.json (files with a length and a query each), indexes its clips/ into a library of its own
 with every search model on this machine and compares each length with the manifest's. Then every model is asked the
@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as fresh:
         home = given.home or fresh
         for model in given.models:
-            _vidsearch("index", str(folder / "clips"), "--model", model, home=Path(home))
+            _vidsearch("index", str(folder / "clips"), "--model", model, "--windows", given.windows, home=Path(home))
         durations = compare_durations(clips, Path(home), given.models[0])
         found = {model: judge(model, queries, Path(home), given.write_levels) for model in given.models}
     finish("real clips", **durations, rule=RULE, models=found)
@@ -67,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=models_here(), help="default: every search model that is here")
     parser.add_argument("--write-levels", type=Path, metavar="FILE", help="keep the levels measured, of one model")
     parser.add_argument("--home", type=Path, help="where the library goes and stays; default: a place that is removed")
+    parser.add_argument("--windows", default="grid", help="what windows follow: grid or shots")
     parser.add_argument("--absent", type=Path, default=HERE / "absent_queries.csv", help="a CSV with file and text")
     given = parser.parse_args()
     if given.write_levels and len(given.models) > 1:
@@ -111,8 +112,13 @@ def compare_durations(clips: list[dict[str, Any]], home: Path, model: str) -> di
             f"{frames_off:10.2f} {video['windows']:8}  {video['state']} {video['error'] or ''}"
         )
     failed = [name for name, video in videos.items() if video["state"] != "indexed"]
+    windows, hours = (
+        sum(video["windows"] for video in videos.values()),
+        sum(entry["duration"] for entry in clips) / 3600,
+    )
+    print(f"{windows} windows, {windows / hours:.0f} an hour of video")
     print(f"{len(videos)} clips, {len(failed)} failed, {len(off)} more than one frame off: {', '.join(off) or 'none'}")
-    return {"clips": len(videos), "failed": failed, "more_than_a_frame_off": off}
+    return {"clips": len(videos), "failed": failed, "more_than_a_frame_off": off, "windows_an_hour": windows / hours}
 
 
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────────

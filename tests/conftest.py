@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # A package that not every machine has, and the marker of the tests that need it; all others pass without.
-OPTIONAL = {"needs_decord": "decord", "needs_hnswlib": "hnswlib"}
+OPTIONAL = {"needs_decord": "decord", "needs_hnswlib": "hnswlib", "needs_scenedetect": "scenedetect"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

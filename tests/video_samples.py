@@ -110,6 +110,24 @@ def make_colour_video(path: Path, *scenes: tuple[str, float], fps: int = 5) -> P
     return path
 
 
+def make_cut_video(path: Path, lengths_s: Sequence[float], *, fps: int = 25) -> Path:
+    """Scenes of such lengths, each a pattern of its own with grain, over which the camera moves; cut hard."""
+    random = np.random.default_rng(11)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "28"})
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for number, length_s in enumerate(lengths_s):
+            low, high = ((10, 90), (150, 250), (60, 140), (200, 250))[number % 4]
+            pattern = random.uniform(low, high, (8, 8, 3)).repeat(32, axis=0).repeat(32, axis=1)
+            for step in range(round(length_s * fps)):
+                view = pattern[step // 4 % 128 :][:128, step // 8 % 128 :][:, :128]
+                picture = (view + random.normal(0, 2, view.shape)).clip(0, 255).astype(np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
 def make_room_video(path: Path, lit: Sequence[tuple[float, bool]], *, fps: int = 5, noise: float = 2.0) -> Path:
     """What a camera on a wall sees: a room, the grain of the sensor, and a lamp that is on or off for so many seconds.
 

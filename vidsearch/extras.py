@@ -22,6 +22,7 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "uvicorn": "serve",
     "opentimelineio": "edit",
     "PIL": "edit",
+    "scenedetect": "shots",
     "executorch": "mobile",
     "coremltools": "mobile",
     "litert_torch": "litert",

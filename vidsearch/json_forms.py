@@ -167,7 +167,9 @@ def _model(model: ModelInfo) -> dict[str, Any]:
         "windows": model.windows,
         "still_windows": model.still_windows,
         "dim": model.dim,
-        "window_specs": [{"window_s": spec.length_s, "stride_s": spec.stride_s} for spec in model.window_specs],
+        "window_specs": [
+            {"window_s": spec.length_s, "stride_s": spec.stride_s, "windows": spec.kind} for spec in model.window_specs
+        ],
         "runtimes": [_runtime(item) for item in model.runtimes],
     }
 

@@ -21,6 +21,7 @@ RuntimeName = Literal["torch", "onnx"]
 Precision = Literal["float32", "bfloat16"]
 # A window that shows what an earlier one showed takes over its vector (reuse), or gets its own (embed).
 Still = Literal["reuse", "embed"]
+WindowKind = Literal["grid", "shots"]
 # Why an answer ended: the model ended it (stop), at its limit of tokens (length), because the model takes no more
 # positions (context), or it was left before its end (interrupted).
 FinishReason = Literal["stop", "length", "context", "interrupted"]
@@ -52,11 +53,15 @@ class FrameSpec:
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """How a video is cut: `frames` frames spread over `length_s`, a new window every `stride_s`."""
+    """How a video is cut: `frames` frames spread over `length_s`, a new window every `stride_s`.
+
+    `kind` "shots": a window is a shot, one longer than `length_s` is cut; `stride_s` is then `length_s`.
+    """
 
     length_s: float = 8.0
     stride_s: float = 4.0
     frames: int = 8
+    kind: WindowKind = "grid"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import CLIPS, RunVidsearch
-from video_samples import make_room_video
+from video_samples import make_cut_video, make_room_video
 
 from vidsearch.cli import show
 
@@ -111,6 +111,39 @@ def test_windows_that_are_still_are_counted(tmp_path: Path, command: RunVidsearc
     assert "Indexed 1 video (00:16.0, 3 windows) in " in said
     refused = command("index", tmp_path, "--still", "yes")
     assert refused.returncode == 2 and b"'yes' is none of reuse, embed" in refused.stderr
+
+
+@pytest.mark.needs_scenedetect
+def test_windows_follow_the_cuts_of_a_film(tmp_path: Path, command: RunVidsearch, vidsearch: RunVidsearch) -> None:
+    """The real program: what a change of windows does is told before, and a hit begins at its cut."""
+    make_cut_video(tmp_path / "film.mp4", [6, 3, 11], fps=10)
+    command("index", tmp_path)
+    told = "1 video to index again: windows of 8 s every 4 s become windows of one shot, or 8 s of it.\n"
+    assert told in command("index", tmp_path, "--windows", "shots", "--dry-run").stderr.decode()
+    said = vidsearch("index", tmp_path, "--windows", "shots").stderr.decode()
+    assert told in said and "Indexed 1 video (00:20.0, 4 windows) in " in said
+    assert "to index again" not in command("index", tmp_path, "--windows", "shots").stderr.decode()
+    assert "4 windows that follow cuts of 1 videos" in command("info").stdout.decode()
+    [spec] = json.loads(command("info", "--json").stdout)["models"][0]["window_specs"]
+    assert spec == {"window_s": 8.0, "stride_s": 8.0, "windows": "shots"}
+    found = vidsearch("query", "a red square", "--json", "--per-video", "9", "--all", "--duplicates")
+    spans = {(hit["start_s"], hit["end_s"]) for hit in json.loads(found.stdout)["hits"]}
+    assert spans and {start_s for start_s, _ in spans} <= {0.0, 6.0, 9.0, 17.0}
+    said = command("index", tmp_path, "--dry-run").stderr.decode()
+    assert "windows of one shot, or 8 s of it become windows of 8 s every 4 s.\n" in said
+
+
+def test_shots_have_no_stride_and_need_their_package(
+    folder: Path, command: RunVidsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = command("index", folder, "--windows", "shots", "--stride", "2", env={"COLUMNS": "200"})
+    assert refused.returncode == 2 and b"--stride 2 goes with --windows grid" in refused.stderr
+    monkeypatch.setattr("vidsearch.extras.installed", lambda package: package != "scenedetect")
+    missing = command("index", folder, "--windows", "shots")
+    assert missing.returncode == 2 and missing.stderr.decode() == (
+        "vidsearch: index --windows shots needs the package scenedetect, which is not installed; "
+        "install it with: pip install 'vidsearch[shots]'\n"
+    )
 
 
 def test_a_link_to_a_folder_is_removed_as_the_folder(

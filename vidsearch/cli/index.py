@@ -14,6 +14,7 @@ from vidsearch.cli import options, pull, show
 from vidsearch.cli.late import typer
 from vidsearch.cli.lists import listed_paths
 from vidsearch.errors import VidsearchError
+from vidsearch.extras import require
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_SOME_FAILED = 3
 DAY_S = 86_400
+DEFAULT_STRIDE_S = 4.0
 
 
 def _span(seconds: float) -> float:
@@ -60,7 +62,16 @@ def index(
     ] = 8.0,
     stride: Annotated[
         float, typer.Option("--stride", callback=_span, metavar="SECONDS", help="A new window every ...")
-    ] = 4.0,
+    ] = DEFAULT_STRIDE_S,
+    windows: Annotated[
+        str,
+        typer.Option(
+            "--windows",
+            metavar="grid|shots",
+            callback=options.one_of("grid", "shots"),
+            help="grid: one every --stride. shots: one a shot, for edited footage; a long one is cut every --window.",
+        ),
+    ] = "grid",
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", metavar="PATTERN", help="Leave out what matches, as in .gitignore; repeatable."),
@@ -105,10 +116,14 @@ def index(
     from vidsearch.records import WindowSpec
     from vidsearch.workflows.index import IndexOptions, index_folders
 
-    if stride > window:
+    if stride > window and windows == "grid":
         raise typer.BadParameter(
             f"--stride {stride:g} is longer than --window {window:g}: seconds between would be lost"
         )
+    if windows == "shots":
+        if stride != DEFAULT_STRIDE_S:
+            raise typer.BadParameter(f"--stride {stride:g} goes with --windows grid; shots are cut where they cut")
+        require("index --windows shots", "scenedetect")
     for pattern in exclude or ():
         _warn_of_pattern(pattern, roots)
     if weights is not None:
@@ -118,7 +133,9 @@ def index(
     wanted = IndexOptions(
         model=folder.name,  # another one than asked for, if a person chose it instead
         frame_spec=preprocessing.frame_spec,
-        window_spec=WindowSpec(window, stride, preprocessing.frames),
+        window_spec=WindowSpec(window, window, preprocessing.frames, "shots")
+        if windows == "shots"
+        else WindowSpec(window, stride, preprocessing.frames),
         exclude=tuple(exclude or ()),
         include_hidden=include_hidden,
         retry_failed=retry_failed,

@@ -205,6 +205,8 @@ def _left_out(number: int) -> str:
 
 
 def _windows(spec: WindowSpec) -> str:
+    if spec.kind == "shots":
+        return f"one shot, or {spec.length_s:g} s of it"
     return f"{spec.length_s:g} s every {spec.stride_s:g} s"
 
 

@@ -25,7 +25,9 @@ def info(as_json: options.Json = False) -> None:
 
 def _windows(model: ModelInfo) -> str:
     still = f", {model.still_windows} of them still," if model.still_windows else ""
-    return f"{model.windows} windows{still}"
+    kinds = {spec.kind for spec in model.window_specs}
+    shots = "" if "shots" not in kinds else " that follow cuts" if len(kinds) == 1 else ", for some videos by cuts,"
+    return f"{model.windows} windows{shots}{still}"
 
 
 def rows(facts: LibraryInfo) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import ModelError, VideoError
+from vidsearch.extras import require
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import limit_from_environment, out_of_memory, says_out_of_memory
@@ -62,7 +63,10 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class VideoOpened:
-    """The first event of a file that can be read; `facts` may still gain the damage that reading finds."""
+    """The first event of a file that can be read; `facts` may still gain the damage that reading finds.
+
+    `windows`: how many there will be, or, where they follow cuts, how many there were without a cut.
+    """
 
     file: VideoFile
     facts: VideoFacts
@@ -123,6 +127,8 @@ class DecodePool:
         still: Still = "embed",
     ) -> None:
         _check_pictures(frame_spec)
+        if window_spec.kind == "shots":
+            require("to follow the cuts of a video", "scenedetect")
         self._limits = limits or DecodeLimits()
         self._command = _worker_command(frame_spec, window_spec, still, self._limits)
         self._slots = [WorkerSlot(self._command) for _ in range(max(jobs, 1))]
@@ -294,7 +300,7 @@ def _check_pictures(spec: FrameSpec) -> None:
 
 
 def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec, still: Still, limits: DecodeLimits) -> list[str]:
-    windows = (window_spec.length_s, window_spec.stride_s, window_spec.frames)
+    windows = (window_spec.length_s, window_spec.stride_s, window_spec.frames, window_spec.kind)
     numbers = (frame_spec.side_px, frame_spec.fit, *windows, still, limits.memory_bytes)
     # -P: the folder that the user stands in must not be imported from.
     return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from vidsearch.video.doubts import doubts
 from vidsearch.video.header import Header, probe, refused
 from vidsearch.video.interface import VideoReader
 from vidsearch.video.messages import shown
+from vidsearch.video.shots import expected_windows, open_detector, shot_windows
 from vidsearch.video.windows import windows_of
 
 _MICROSECOND = 1e-6
@@ -66,7 +67,19 @@ def read_windows(reader: VideoReader, window_spec: WindowSpec) -> Iterator[ClipF
     Each time is asked for once, however many windows share it, and a frame is kept no longer than a window needs
     it: memory is that of about two windows, however long the video is.
     """
-    yield from own_windows(windows_in(reader, window_spec), reader)
+    yield from windows_of_spec(reader, window_spec)[1]
+
+
+def windows_of_spec(reader: VideoReader, window_spec: WindowSpec) -> tuple[int, Iterator[ClipFrames]]:
+    """The windows of a video with their frames, as `own_windows`, and how many there are.
+
+    Where windows follow cuts, the number is that of a video without a cut: the cuts are met while it is decoded.
+    """
+    if window_spec.kind == "shots":
+        found = shot_windows(reader, window_spec, open_detector())
+        return expected_windows(reader, window_spec), _own(found, reader)
+    windows = windows_in(reader, window_spec)
+    return len(windows), own_windows(windows, reader)
 
 
 def windows_in(reader: VideoReader, window_spec: WindowSpec) -> list[ClipWindow]:
@@ -79,8 +92,12 @@ def own_windows(windows: Sequence[ClipWindow], reader: VideoReader) -> Iterator[
 
     Raises VideoError if none is left.
     """
+    return _own(_filled(windows, reader), reader)
+
+
+def _own(filled: Iterable[tuple[ClipFrames, list[float]]], reader: VideoReader) -> Iterator[ClipFrames]:
     left = False
-    for clip, starts_s in _filled(windows, reader):
+    for clip, starts_s in filled:
         if any(clip.window.start_s - _MICROSECOND <= start_s < clip.window.end_s for start_s in starts_s):
             left = True
             yield clip

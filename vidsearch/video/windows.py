@@ -24,14 +24,14 @@ def cut_windows(start_s: float, duration_s: float, spec: WindowSpec) -> list[Cli
 
     Raises VidsearchError if the spec asks for no frames, or for a length or stride that is not positive.
     """
-    _check(spec)
+    check_spec(spec)
     if duration_s <= spec.length_s:
-        return [_window(start_s, max(duration_s, 0.0), spec.frames)]
+        return [window_at(start_s, max(duration_s, 0.0), spec.frames)]
     last_s = duration_s - spec.length_s
     # A start within a microsecond of the last one is the last one: no window comes twice for a rounding error.
     whole = math.ceil((last_s - 10**-_DECIMALS) / spec.stride_s)
     offsets = [number * spec.stride_s for number in range(whole)]
-    return [_window(start_s + offset, spec.length_s, spec.frames) for offset in [*offsets, last_s]]
+    return [window_at(start_s + offset, spec.length_s, spec.frames) for offset in [*offsets, last_s]]
 
 
 def windows_of(starts_s: NDArray[np.float64], end_s: float, spec: WindowSpec) -> list[ClipWindow]:
@@ -40,7 +40,7 @@ def windows_of(starts_s: NDArray[np.float64], end_s: float, spec: WindowSpec) ->
     Each stretch of pictures is cut by itself: a window in which no picture begins does not exist, and there are no more
     windows than pictures for every stride of a window's length.
     """
-    _check(spec)
+    check_spec(spec)
     return [
         window
         for start_s, stretch_end_s in stretches(starts_s, end_s, spec.length_s)
@@ -48,12 +48,14 @@ def windows_of(starts_s: NDArray[np.float64], end_s: float, spec: WindowSpec) ->
     ]
 
 
-def _window(start_s: float, length_s: float, frames: int) -> ClipWindow:
+def window_at(start_s: float, length_s: float, frames: int) -> ClipWindow:
+    """One window; its frames as `cut_windows` says."""
     times = tuple(round(start_s + (i + 0.5) * length_s / frames, _DECIMALS) for i in range(frames))
     return ClipWindow(round(start_s, _DECIMALS), round(start_s + length_s, _DECIMALS), times)
 
 
-def _check(spec: WindowSpec) -> None:
+def check_spec(spec: WindowSpec) -> None:
+    """Raises VidsearchError for one that cuts nothing."""
     if spec.frames < 1 or not spec.length_s > 0 or not spec.stride_s > 0:
         raise VidsearchError(
             f"A window of {spec.length_s} s every {spec.stride_s} s with {spec.frames} frames cannot be cut: "

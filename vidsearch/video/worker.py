@@ -1,6 +1,6 @@
 """One decoding process: paths come in, facts and windows go out. Started by `pool`; imports no torch.
 
-    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames> <still> <memory in bytes>
+    python -m vidsearch.video.worker <side_px> <fit> <length_s> <stride_s> <frames> <kind> <still> <memory in bytes>
 
 Standard input carries one job a message, standard output the answers (see `ipc`); whatever the codec libraries
 print goes to standard error. The process ends when its standard input does, so that none is left when the program
@@ -18,21 +18,21 @@ from collections.abc import Iterable
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
-from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowSpec
+from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowKind, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import limit_memory, out_of_memory
 from vidsearch.video.messages import os_refusal, shown
-from vidsearch.video.reader import fill_windows, open_reader, own_windows, windows_in
+from vidsearch.video.reader import fill_windows, open_reader, windows_of_spec
 from vidsearch.video.still import StillWindows
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    frame_spec, window_spec = _specs(sys.argv[1:6])
-    drop_still = sys.argv[6] == "reuse"
-    limit_memory(int(sys.argv[7]))
+    frame_spec, window_spec = _specs(sys.argv[1:7])
+    drop_still = sys.argv[7] == "reuse"
+    limit_memory(int(sys.argv[8]))
     answers = _claim_standard_output()
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
@@ -53,12 +53,11 @@ def serve(
         mark = fingerprint(file.path) if job.cut is None else None
         with open_reader(file.path, frame_spec, _stderr_bytes) as reader:
             if job.cut is None:
-                windows = windows_in(reader, window_spec)
-                clips = own_windows(windows, reader)
+                count, clips = windows_of_spec(reader, window_spec)
             else:
                 windows = list(job.cut(reader.facts, reader.starts_s))
-                clips = fill_windows(windows, reader)
-            send(answers, Opened(reader.facts, len(windows)))
+                count, clips = len(windows), fill_windows(windows, reader)
+            send(answers, Opened(reader.facts, count))
             _send_windows(clips, answers, drop_still=drop_still and job.cut is None)
             facts = reader.facts
         _check_unchanged(file)
@@ -92,9 +91,10 @@ def _check_unchanged(file: VideoFile) -> None:
 
 
 def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
-    side, fit, length, stride, frames = arguments
+    side, fit, length, stride, frames, kind = arguments
     fits: dict[str, Fit] = {name: name for name in get_args(Fit)}
-    return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames))
+    kinds: dict[str, WindowKind] = {name: name for name in get_args(WindowKind)}
+    return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames), kinds[kind])
 
 
 def _claim_standard_output() -> IO[bytes]:

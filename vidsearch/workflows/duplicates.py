@@ -75,7 +75,7 @@ def shared(one: WindowVectors, other: WindowVectors) -> float:
         return 0.0
     starts, others = shorter.spans_s[:, 0], longer.spans_s[:, 0]
     later_s = others[columns] - starts[rows]
-    apart_s = float(np.diff(shorter.spans_s[0])[0])
+    apart_s = float(np.median(np.diff(shorter.spans_s)))
     best = max(
         np.unique(np.round(later_s, 1)), key=lambda lag: len(np.unique(rows[np.abs(later_s - lag) <= apart_s / 2]))
     )

@@ -104,14 +104,14 @@ def rows_of_range(indexed: WindowVectors, start_s: float | None, end_s: float | 
     starts, ends = indexed.spans_s.T
     low = starts.min() if start_s is None else start_s
     high = ends.max() if end_s is None else min(end_s, ends.max())
-    inside = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0, None) / (ends - starts)
-    chosen = inside >= INSIDE_SHARE
+    inside_s = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0, None)
+    chosen = inside_s >= INSIDE_SHARE * (ends - starts)
     if not chosen.any() or high <= low:
         return None
     covered = np.minimum(ends[chosen], high).max() - np.maximum(starts[chosen], low).min()
     if covered < INSIDE_SHARE * (high - low):
         return None
-    return _mean(indexed.vectors[chosen], inside[chosen])
+    return _mean(indexed.vectors[chosen], inside_s[chosen])
 
 
 def _frames(path: Path, start_s: float | None, end_s: float | None, clips: ClipEmbedder) -> NDArray[np.uint8]:

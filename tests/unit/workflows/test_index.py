@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fakes import ColourEmbedder
 from numpy.typing import NDArray
-from video_samples import even_times, make_colour_video, make_room_video, make_video
+from video_samples import even_times, make_colour_video, make_cut_video, make_room_video, make_video
 
 from vidsearch.embedding.executors import OneByOneExecutor, PooledExecutor, VideoStarted, WindowEmbedded
 from vidsearch.errors import VidsearchError
@@ -340,6 +340,41 @@ def test_embed_indexes_again_what_took_over_vectors_and_reuse_takes_either(libra
     assert again(own) == (2, {"still.mp4": 0, "twin.mp4": 0})
     assert library.info().models[0].still_windows == 0
     assert again(OPTIONS) == again(own) == (0, {})
+
+
+@pytest.mark.needs_scenedetect
+def test_windows_that_follow_cuts_are_another_kind_of_the_same_length(library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    make_cut_video(folder / "film.mp4", [1.2, 1.4, 4.4], fps=10)
+    grid = replace(OPTIONS, window_spec=WindowSpec(2.0, 2.0, ColourEmbedder.frames))
+    shots = replace(OPTIONS, window_spec=WindowSpec(2.0, 2.0, ColourEmbedder.frames, "shots"))
+    assert names(run(library, folder, options=grid)) == ["film.mp4"]
+    again = run(library, folder, options=shots)
+    assert plan_of(again).plan.recut == (grid.window_spec,)
+    held = library.window_vectors(folder / "film.mp4", model=OPTIONS.model)
+    assert held is not None and held.spans_s.tolist() == [[0, 1.2], [1.2, 2.6], [2.6, 4.6], [4.6, 7.0]]
+    assert library.info().models[0].window_specs == (shots.window_spec,)
+    shutil.copy(folder / "film.mp4", folder / "twin.mp4")
+    assert names(run(library, folder, options=shots)) == []  # copied in the library, with the kind of its windows
+    assert library.info().models[0].window_specs == (shots.window_spec,) and library.info().models[0].windows == 8
+    assert sorted(names(run(library, folder, options=grid))) == ["film.mp4", "twin.mp4"]
+    assert library.info().models[0].window_specs == (grid.window_spec,)
+
+
+@pytest.mark.needs_scenedetect
+@pytest.mark.parametrize("open_executor", [PooledExecutor, OneByOneExecutor])
+def test_every_executor_follows_the_same_cuts(tmp_path: Path, open_executor: object) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    make_cut_video(films / "film.mp4", [2.0, 1.4, 4.4], fps=10)
+    options = replace(OPTIONS, window_spec=WindowSpec(2.0, 2.0, ColourEmbedder.frames, "shots"))
+    with open_library(tmp_path / "home") as library:
+        outcomes = list(index_folders([films], library, ColourEmbedder, options, open_executor=open_executor))  # type: ignore[arg-type]
+        [indexed] = [outcome for outcome in outcomes if isinstance(outcome, VideoIndexed)]
+        held = library.window_vectors(films / "film.mp4", model=OPTIONS.model)
+    assert indexed.windows == 4
+    assert held is not None and held.spans_s.tolist() == [[0, 2.0], [2.0, 3.4], [3.4, 5.4], [5.4, 7.8]]
 
 
 def test_a_dry_run_waits_for_no_other_writer(library: Library, videos: Path, own_home: Path) -> None:

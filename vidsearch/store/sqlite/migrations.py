@@ -203,6 +203,16 @@ def m007_still_windows(connection: sqlite3.Connection) -> None:
     )
 
 
+def m008_window_kinds(connection: sqlite3.Connection) -> None:
+    """What the windows of an embedding follow, where it is not the clock: "shots"; no row: one every stride."""
+    connection.execute(
+        """CREATE TABLE window_kinds (
+            embedding_id INTEGER PRIMARY KEY REFERENCES embeddings (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL
+        )"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_videos_windows_vectors,
     m002_standard_names,
@@ -211,6 +221,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m005_videos_of_a_model,
     m006_runtimes,
     m007_still_windows,
+    m008_window_kinds,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -55,6 +55,7 @@ _THIRD = _SECOND | {"checksums": "embedding_id crc32", "hits": f"{_SHARED['hits'
 _FOURTH = _THIRD | {"videos": f"{_VIDEOS} recorded_s dated", "window_pictures": "embedding_id grey"}
 _SIXTH = _FOURTH | {"embedding_runtimes": "embedding_id runtime precision"}
 _SEVENTH = _SIXTH | {"still_windows": "embedding_id windows"}
+_EIGHTH = _SEVENTH | {"window_kinds": "embedding_id kind"}
 
 _SECOND_OTHERS = """index:videos_by_fingerprint index:embeddings_by_vector_id
     trigger:embedding_comes trigger:embedding_leaves"""
@@ -68,4 +69,5 @@ SHAPES = {
     5: _shape(_FOURTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
     6: _shape(_SIXTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
     7: _shape(_SEVENTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
+    8: _shape(_EIGHTH, f"{_SECOND_OTHERS} index:embeddings_by_video"),
 }

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from vidsearch.records import Precision, ReaderName, RuntimeName, WindowSpec
+from vidsearch.records import Precision, ReaderName, RuntimeName, WindowKind, WindowSpec
 
 
 class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
@@ -98,13 +98,21 @@ def is_span(start_s: Any, end_s: Any) -> bool:
     )
 
 
-def window_spec(length_s: Any, stride_s: Any, frames: Any) -> WindowSpec:
-    """How a video was cut."""
+def window_spec(length_s: Any, stride_s: Any, frames: Any, kind: Any) -> WindowSpec:
+    """How a video was cut; `kind` None: by the clock."""
     return WindowSpec(
         number(length_s, "a window's length"),
         number(stride_s, "a window's stride"),
         count(frames, "the frames of a window"),
+        "grid" if kind is None else window_kind(kind),
     )
+
+
+def window_kind(value: Any) -> WindowKind:
+    """What windows follow."""
+    if value not in get_args(WindowKind):
+        raise BadValue(f"a kind of windows is {_short(value)}")
+    return cast("WindowKind", value)
 
 
 def _short(value: Any) -> str:

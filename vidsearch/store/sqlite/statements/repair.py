@@ -53,6 +53,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "runtime": stored_values.runtime_name,
         "precision": stored_values.precision,
     },
+    "window_kinds": {"kind": stored_values.window_kind},
     "still_windows": {"windows": _named(_COUNT, "a number of windows")},
     "hits": {
         "path": stored_values.path,
@@ -97,7 +98,7 @@ def drop(connection: sqlite3.Connection, rows: list[BadRow]) -> None:
         """DELETE FROM embeddings
         WHERE video_id NOT IN (SELECT id FROM videos) OR model_id NOT IN (SELECT id FROM models)"""
     )
-    for table in ("windows", "checksums", "window_pictures", "embedding_runtimes", "still_windows"):
+    for table in ("windows", "checksums", "window_pictures", "embedding_runtimes", "still_windows", "window_kinds"):
         connection.execute(f"DELETE FROM {table} WHERE embedding_id NOT IN (SELECT id FROM embeddings)")
 
 

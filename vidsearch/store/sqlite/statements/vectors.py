@@ -105,18 +105,22 @@ class Damage:
     what: str
 
 
-# What tells how an embedding `e` of the model `m` with the still windows `s` was made.
-MADE_WITH = "m.name, window_length_s, window_stride_s, window_frames, s.windows"
+# What tells how an embedding `e` of the model `m` was made, and what that joins.
+MADE_WITH = "m.name, window_length_s, window_stride_s, window_frames, k.kind, s.windows"
+MADE_JOIN = """LEFT JOIN window_kinds k ON k.embedding_id = e.id LEFT JOIN still_windows s ON s.embedding_id = e.id"""
 
 
 def extractors_met(
-    model: object, length_s: object, stride_s: object, frames: object, still_windows: object
+    model: object, length_s: object, stride_s: object, frames: object, kind: object, still_windows: object
 ) -> frozenset[Extractor]:
     """The extractors whose wish an embedding fulfils, from the columns of `MADE_WITH`.
 
     Where no window took over a vector, each has its own, whether that was asked for or not.
     """
-    name, spec = stored_values.text(model, "the name of a model"), stored_values.window_spec(length_s, stride_s, frames)
+    name, spec = (
+        stored_values.text(model, "the name of a model"),
+        stored_values.window_spec(length_s, stride_s, frames, kind),
+    )
     met: tuple[Still, ...] = ("reuse",) if still_windows else ("reuse", "embed")
     return frozenset(VectorExtractor(name, spec, still) for still in met)
 
@@ -148,8 +152,9 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
 
     (videos,) = connection.execute("SELECT count(*) FROM embeddings WHERE model_id = ?", (model.id,)).fetchone()
     specs = connection.execute(
-        """SELECT window_length_s, window_stride_s, window_frames FROM embeddings
-        WHERE model_id = ? GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 2, 3""",
+        """SELECT window_length_s, window_stride_s, window_frames, k.kind FROM embeddings e
+        LEFT JOIN window_kinds k ON k.embedding_id = e.id
+        WHERE model_id = ? GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""",
         (model.id,),
     )
     runtimes = connection.execute(
@@ -524,7 +529,7 @@ def damaged(
                 AND typeof(w.start_s) = 'real' AND typeof(w.end_s) = 'real' AND w.start_s >= -1e9
                 AND w.end_s > w.start_s AND w.end_s < 1e9)
         FROM embeddings e JOIN videos v ON v.id = e.video_id JOIN models m ON m.id = e.model_id
-        LEFT JOIN checksums c ON c.embedding_id = e.id LEFT JOIN still_windows s ON s.embedding_id = e.id
+        LEFT JOIN checksums c ON c.embedding_id = e.id {MADE_JOIN}
         WHERE {inside} ORDER BY e.id""",
         parameters,
     )

@@ -55,6 +55,7 @@ _BESIDE_EMBEDDINGS = {
     "window_pictures": "grey",
     "embedding_runtimes": "runtime, precision",
     "still_windows": "windows",
+    "window_kinds": "kind",
 }
 
 
@@ -103,7 +104,7 @@ def known_videos(connection: sqlite3.Connection, extractors: Iterable[Extractor]
     done: dict[int, set[Extractor]] = {}
     for video_id, *made in connection.execute(
         f"""SELECT video_id, {vector_statements.MADE_WITH}
-        FROM embeddings e JOIN models m ON m.id = e.model_id LEFT JOIN still_windows s ON s.embedding_id = e.id"""
+        FROM embeddings e JOIN models m ON m.id = e.model_id {vector_statements.MADE_JOIN}"""
     ):
         done.setdefault(video_id, set()).update(vector_statements.extractors_met(*made))
     for damage in vector_statements.damaged(connection, frozenset(extractors), place):
@@ -186,6 +187,8 @@ def record_indexed(connection: sqlite3.Connection, video: IndexedVideo, device: 
     if video.pictures is not None:
         grey = video.pictures.tobytes()
         connection.execute("INSERT INTO window_pictures (embedding_id, grey) VALUES (?, ?)", (embedding_id, grey))
+    if spec.kind != "grid":
+        connection.execute("INSERT INTO window_kinds (embedding_id, kind) VALUES (?, ?)", (embedding_id, spec.kind))
     if video.still_windows:
         connection.execute(
             "INSERT INTO still_windows (embedding_id, windows) VALUES (?, ?)", (embedding_id, video.still_windows)
