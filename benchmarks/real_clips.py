@@ -1,7 +1,7 @@
 """Do real clips index without a failure, and do the search models that are here find them by a sentence about each?
 
     python benchmarks/real_clips.py [../shared/videos] [--models NAME...] [--absent FILE.csv] [--write-levels FILE]
-        [--home FOLDER] [--windows grid|shots]
+        [--home FOLDER] [--windows grid|shots] [--still reuse|embed]
 
 Reads the folder's manifest.json (files with a length and a query each), indexes its clips/ into a library of its own
 with every search model on this machine and compares each length with the manifest's. Then every model is asked the
@@ -55,7 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as fresh:
         home = given.home or fresh
         for model in given.models:
-            _vidsearch("index", str(folder / "clips"), "--model", model, "--windows", given.windows, home=Path(home))
+            how = ("--windows", given.windows, "--still", given.still)
+            _vidsearch("index", str(folder / "clips"), "--model", model, *how, home=Path(home))
         durations = compare_durations(clips, Path(home), given.models[0])
         found = {model: judge(model, queries, Path(home), given.write_levels) for model in given.models}
     finish("real clips", **durations, rule=RULE, models=found)
@@ -68,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--write-levels", type=Path, metavar="FILE", help="keep the levels measured, of one model")
     parser.add_argument("--home", type=Path, help="where the library goes and stays; default: a place that is removed")
     parser.add_argument("--windows", default="grid", help="what windows follow: grid or shots")
+    parser.add_argument("--still", default="reuse", help="whether still windows take over a vector: reuse or embed")
     parser.add_argument("--absent", type=Path, default=HERE / "absent_queries.csv", help="a CSV with file and text")
     given = parser.parse_args()
     if given.write_levels and len(given.models) > 1:

@@ -55,8 +55,9 @@ class Progress:
             case "video":
                 self.current[path] = {"done": 0, "windows": event["windows"]}
             case "window":
-                if path in self.current:
-                    self.current[path]["done"] += 1
+                if file := self.current.get(path):
+                    file["done"] += 1
+                    file["windows"] = max(file["windows"], file["done"])  # where cuts are followed it is a guess
             case "device":
                 self.device = event["device"]
             case "indexed":

@@ -106,7 +106,8 @@ class _Shot:
         del self._starts_s[:unneeded], self._kept[:unneeded]
 
     def windows_until(self, end_s: float) -> Iterator[tuple[ClipFrames, list[float]]]:
-        """The windows that are left when the shot ends."""
+        """The windows that are left when the shot ends, after its last picture whatever another reader says."""
+        end_s = max(end_s, self._starts_s[-1] + _MICROSECOND)
         yield from self._whole_windows(end_s)
         yield self._filled(end_s)
 

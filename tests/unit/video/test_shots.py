@@ -112,6 +112,14 @@ def test_a_window_exists_only_where_pictures_were_decoded() -> None:
     assert spans(list(own)) == [pytest.approx(span) for span in [(0, 8), (24, 30)]]
 
 
+def test_a_shot_ends_after_its_last_picture_whatever_was_said_of_the_length() -> None:
+    reader = scenes(3, 3)
+    reader.facts.picture_s = 2.0
+    found = spans(windows_of(reader))
+    assert [start_s for start_s, _ in found] == pytest.approx([0, 3])
+    assert all(start_s < end_s for start_s, end_s in found)
+
+
 def test_so_many_pictures_are_asked_for_and_never_the_last_two() -> None:
     """decord would open a second reader for these; and of 100 pictures a second every fourth is enough."""
     reader = FakeReader(even_times(1000, 100.0), [100] * 1000)
