@@ -29,6 +29,11 @@ def processor() -> str:
     return ", ".join(told) or platform.processor() or platform.machine()
 
 
+def is_busy() -> bool:
+    """Whether more has been running in the last minute than there are cores, where the system tells."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.25 * cores()
+
+
 def let_waiting_threads_sleep() -> None:
     """Decoders and the network share the cores: a thread that spins at a barrier takes them from the other.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vidsearch.answering.interface import ComputePrecision
+from vidsearch.answering.mobilevideogpt.packed_layouts import layouts_for
 from vidsearch.errors import VidsearchError
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
@@ -84,7 +85,9 @@ class PackedBackend:
     def __init__(self, folder: ModelFolder, network: MobileVideoGPT, weights: WeightFormat) -> None:
         self.weights = weights
         self._table = network.model.embed_tokens.weight  # stays in the file: a question needs a few rows of it
-        self.packed = PackedLanguageModel(network.lm_config, partial(read_some, folder.weights), weights)
+        config = network.lm_config
+        layouts = layouts_for(config, weights)
+        self.packed = PackedLanguageModel(config, partial(read_some, folder.weights), weights, layouts)
         self.dtype = self.packed.dtype
 
     @torch.inference_mode()

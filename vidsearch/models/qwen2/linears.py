@@ -1,10 +1,11 @@
 """Products with packed weights: x → x Wᵀ + b, fast for one row, which is what every token of an answer asks for.
 
-A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory, and
-an embedding bag comes nearest (benchmarks/gemv.py). With the weights cut into blocks of some outputs, each block a
-table with a row for every input, x Wᵀ is for each block the sum of the table's rows weighted by x. fbgemm generates
-code for just that, with prefetching, for bfloat16 and for 8-bit rows. Where torch has no fbgemm (not x86), oneDNN's
-blocked layout serves, and else the plain one.
+A product with one row costs one reading of its weights, so what counts is how near it comes to the speed of memory
+(benchmarks/gemv.py). On the processors measured so far an embedding bag comes nearest. With the weights cut into blocks
+of some outputs, each block a table with a row for every input, x Wᵀ is for each block the sum of the table's rows
+weighted by x. fbgemm generates code for just that, with prefetching, for floats, for bfloat16 and for 8-bit rows. Where
+torch has no fbgemm (not x86), oneDNN's blocked layout serves, and else the plain one. What is quickest here can be
+measured: `measure_layouts.py`.
 
 Axes: L rows of x, S blocks, I inputs, O outputs, W outputs of a block.
 """
@@ -21,8 +22,11 @@ from torch import Tensor
 
 WeightFormat = Literal["float32", "bfloat16", "int8"]
 
-# Outputs of a block: wide ones read faster, and there should be enough of them for all threads.
-_WIDE, _NARROW = 128, 64
+Product = tuple[tuple[int, ...], int]  # outputs of each part of its weight, and inputs
+Layout = Literal["bags64", "bags128", "blocked", "plain"]
+
+# Outputs of a block of each: wide ones read faster, and there should be enough of them for all threads.
+_BAGS: dict[Layout, int] = {"bags64": 64, "bags128": 128}
 _MANY_OUTPUTS = 4096
 _FEW_ROWS = 64  # so many are multiplied block by block; for more it pays to put the blocks side by side first
 _AT_ONCE = 64  # blocks packed to 8 bits at once, which are in float32 for a moment
@@ -38,23 +42,42 @@ class PackedLinear:
         raise NotImplementedError
 
 
-def pack_linear(parts: Sequence[Tensor], bias: Tensor | None, weights: WeightFormat) -> PackedLinear:
-    """A copy of the weight, given in parts (O', I) of its outputs, in the layout that this machine reads fastest.
+def usable_layouts(parts: Sequence[int], weights: WeightFormat) -> list[Layout]:
+    """The layouts that this torch has for weights with so many outputs in each part; the one used unmeasured first."""
+    found: list[Layout] = []
+    if has_fbgemm():
+        found = [name for name, width in _BAGS.items() if sum(parts) % width == 0]
+        if all(outputs >= _MANY_OUTPUTS and outputs % _BAGS["bags128"] == 0 for outputs in parts):
+            found.reverse()
+    if weights != "int8" and has_onednn(_dtype(weights)):
+        found.insert(0 if weights == "float32" else len(found), "blocked")
+    return [*found, "plain"]
 
-    No tensor given is kept.
+
+def pack_linear(
+    parts: Sequence[Tensor], bias: Tensor | None, weights: WeightFormat, layout: Layout | None = None
+) -> PackedLinear:
+    """A copy of the weight, given in parts (O', I) of its outputs, in a layout; None: the one used unmeasured.
+
+    `layout` is one of `usable_layouts`. No tensor given is kept.
     """
-    dtype = torch.float32 if weights == "float32" else torch.bfloat16
-    bias = None if bias is None else bias.to(dtype, copy=True)
-    if any(len(part) % _NARROW for part in parts):
-        parts = [torch.cat(list(parts))]
-    if weights != "float32" and has_fbgemm() and len(parts[0]) % _NARROW == 0:
-        width = _WIDE if all(len(part) >= _MANY_OUTPUTS and len(part) % _WIDE == 0 for part in parts) else _NARROW
+    layout = layout or usable_layouts([len(part) for part in parts], weights)[0]
+    bias = None if bias is None else bias.to(_dtype(weights), copy=True)
+    if layout in _BAGS:
+        width = _BAGS[layout]
+        if any(len(part) % width for part in parts):
+            parts = [torch.cat(list(parts))]
         blocks = [part.view(-1, width, part.shape[1]).transpose(1, 2) for part in parts]  # (S', I, W) each
-        return Int8EmbeddingBagLinear(blocks, bias) if weights == "int8" else EmbeddingBagLinear(blocks, bias)
+        return Int8EmbeddingBagLinear(blocks, bias) if weights == "int8" else EmbeddingBagLinear(blocks, bias, weights)
     weight = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     if weights == "int8":
         return Int8Linear(weight, bias)
-    return (BlockedLinear if has_onednn(dtype) else PlainLinear)(weight.to(dtype), bias)
+    return (BlockedLinear if layout == "blocked" else PlainLinear)(weight.to(_dtype(weights)), bias)
+
+
+def _dtype(weights: WeightFormat) -> torch.dtype:
+    """Of the activations."""
+    return torch.float32 if weights == "float32" else torch.bfloat16
 
 
 def has_fbgemm() -> bool:
@@ -95,10 +118,10 @@ class BlockedLinear(PackedLinear):
 
 
 class EmbeddingBagLinear(PackedLinear):
-    """bfloat16 weights in blocks: one row of x weighs their rows, several are multiplied with them as with matrices."""
+    """Weights in blocks: one row of x weighs their rows, several are multiplied with them as with matrices."""
 
-    def __init__(self, blocks: Sequence[Tensor], bias: Tensor | None) -> None:
-        self.blocks = torch.cat([part.to(torch.bfloat16) for part in blocks])  # (S, I, W)
+    def __init__(self, blocks: Sequence[Tensor], bias: Tensor | None, weights: WeightFormat = "bfloat16") -> None:
+        self.blocks = torch.cat([part.to(_dtype(weights)) for part in blocks])  # (S, I, W)
         self.table = self.blocks.flatten(0, 1)  # the same memory
         self.bias = bias
         self.bytes = self.blocks.nbytes

@@ -11,6 +11,7 @@ Axes: L positions asked for, K positions in the cache and asked for, D width, h 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +20,13 @@ from torch import Tensor
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.qwen2.decoder import causal_mask, rotary_embedding
-from vidsearch.models.qwen2.linears import PackedLinear, WeightFormat, pack_linear
+from vidsearch.models.qwen2.linears import Layout, PackedLinear, Product, WeightFormat, pack_linear
 
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
+
+Pack = Callable[..., PackedLinear]  # parts of a weight, and perhaps a bias → the product
+Layouts = Mapping[Product, Layout]
 
 _ROWS = 512  # of a long prompt go through an MLP at once: what is in memory between its products is ten times as wide
 
@@ -30,13 +34,19 @@ _ROWS = 512  # of a long prompt go through an MLP at once: what is in memory bet
 class PackedLanguageModel:
     """A decoder with its output head, for one sequence at a time. `bytes_read` is what one token reads of weights."""
 
-    def __init__(self, config: LanguageModelConfig, read: ReadTensors, weights: WeightFormat) -> None:
-        """Reads and packs layer by layer, so that no more than one layer is in memory twice."""
+    def __init__(
+        self, config: LanguageModelConfig, read: ReadTensors, weights: WeightFormat, layouts: Layouts | None = None
+    ) -> None:
+        """Reads and packs layer by layer, so that no more than one layer is in memory twice.
+
+        `layouts`: of the products, where they were measured (`measure_layouts.py`).
+        """
         self.config = config
         self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
-        self._layers = [_PackedLayer(config, number, read, weights) for number in range(config.num_hidden_layers)]
+        pack = partial(_packed, weights=weights, layouts=layouts or {})
+        self._layers = [_PackedLayer(config, number, read, pack) for number in range(config.num_hidden_layers)]
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-        self._head = pack_linear([read([head])[head]], None, weights)
+        self._head = pack([read([head])[head]])
         self._norm = _twice(read(["model.norm.weight"])["model.norm.weight"])
         linears = [linear for layer in self._layers for linear in layer.linears]
         self.bytes_read = sum(linear.bytes for linear in [*linears, self._head])
@@ -57,7 +67,7 @@ class PackedLanguageModel:
 class _PackedLayer:
     """One decoder layer: queries, keys and values from one product, gate and up from another."""
 
-    def __init__(self, config: LanguageModelConfig, number: int, read: ReadTensors, weights: WeightFormat) -> None:
+    def __init__(self, config: LanguageModelConfig, number: int, read: ReadTensors, pack: Pack) -> None:
         self.number = number
         self.config = config
         prefix = f"model.layers.{number}."
@@ -66,14 +76,10 @@ class _PackedLayer:
         norms = ["input_layernorm.weight", "post_attention_layernorm.weight"]
         tensors = read([prefix + name for name in [*attention, *rest, *norms]])
         part = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        self.qkv = pack_linear(
-            [part[name] for name in attention[:3]],
-            torch.cat([part[name] for name in attention[3:]]),
-            weights,
-        )
-        self.out = pack_linear([part["self_attn.o_proj.weight"]], None, weights)
-        self.gate_up = pack_linear([part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"]], None, weights)
-        self.down = pack_linear([part["mlp.down_proj.weight"]], None, weights)
+        self.qkv = pack([part[name] for name in attention[:3]], torch.cat([part[name] for name in attention[3:]]))
+        self.out = pack([part["self_attn.o_proj.weight"]])
+        self.gate_up = pack([part["mlp.gate_proj.weight"], part["mlp.up_proj.weight"]])
+        self.down = pack([part["mlp.down_proj.weight"]])
         self.before_attention, self.before_mlp = (_twice(part[name]) for name in norms)
 
     @property
@@ -111,6 +117,24 @@ class _PackedLayer:
         k, v = (shared.repeat_interleave(group, dim=1) for shared in (k, v))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         return mixed[0].transpose(0, 1).flatten(1)
+
+
+def products(config: LanguageModelConfig) -> list[Product]:
+    """Every product of a token: those of a layer, and the head."""
+    width, shared = config.hidden_size, config.num_key_value_heads * config.head_dim
+    layer = [
+        ((config.num_attention_heads * config.head_dim, shared, shared), width),
+        ((width,), config.num_attention_heads * config.head_dim),
+        ((config.intermediate_size, config.intermediate_size), width),
+        ((width,), config.intermediate_size),
+    ]
+    return [*layer, ((config.vocab_size,), width)]
+
+
+def _packed(
+    parts: Sequence[Tensor], bias: Tensor | None = None, *, weights: WeightFormat, layouts: Layouts
+) -> PackedLinear:
+    return pack_linear(parts, bias, weights, layouts.get((tuple(map(len, parts)), parts[0].shape[1])))
 
 
 def _normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -12,8 +12,8 @@ from vidsearch.models.qwen2 import linears
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.qwen2.decoder import LanguageModel
-from vidsearch.models.qwen2.linears import WeightFormat, has_fbgemm, has_onednn
-from vidsearch.models.qwen2.packed import PackedLanguageModel
+from vidsearch.models.qwen2.linears import PlainLinear, WeightFormat, has_fbgemm, has_onednn
+from vidsearch.models.qwen2.packed import Layouts, PackedLanguageModel, products
 
 CONFIG = LanguageModelConfig(
     vocab_size=300,
@@ -25,11 +25,13 @@ CONFIG = LanguageModelConfig(
 )
 
 
-def networks(config: LanguageModelConfig, weights: WeightFormat) -> tuple[LanguageModel, PackedLanguageModel]:
+def networks(
+    config: LanguageModelConfig, weights: WeightFormat, layouts: Layouts | None = None
+) -> tuple[LanguageModel, PackedLanguageModel]:
     torch.manual_seed(1)
     plain = LanguageModel(**asdict(config)).eval()
     tensors = plain.state_dict()
-    return plain, PackedLanguageModel(config, lambda names: {name: tensors[name] for name in names}, weights)
+    return plain, PackedLanguageModel(config, lambda names: {name: tensors[name] for name in names}, weights, layouts)
 
 
 def inputs() -> list[Tensor]:
@@ -58,6 +60,20 @@ def test_logits_are_those_of_the_plain_network(
         assert given.dtype == torch.float32
         assert float((given - expected).abs().max() / expected.abs().max()) < tolerance
     assert other.length == cache.length == 577
+
+
+@torch.inference_mode()
+def test_layouts_that_were_chosen_are_used() -> None:
+    config = replace(CONFIG, vocab_size=256)
+    layouts: Layouts = dict.fromkeys(products(config), "plain")
+    usual, chosen = (networks(config, "bfloat16", own)[1] for own in (None, layouts))
+    assert chosen.bytes_read == usual.bytes_read
+    layers = [linear for layer in chosen._layers for linear in layer.linears]
+    assert {type(linear) for linear in [*layers, chosen._head]} == {PlainLinear}
+    one, other = (
+        packed(inputs()[0], KeyValueCache(config.num_hidden_layers, capacity=600)) for packed in (usual, chosen)
+    )
+    assert float((one - other).abs().max() / other.abs().max()) < 2e-2
 
 
 @torch.inference_mode()
