@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from vidsearch.bounded_folder import shrink
-from vidsearch.errors import VidsearchError
-from vidsearch.files import replacing
+from vidsearch.bounded_folder import BoundedFolder, limit_from_environment
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +40,12 @@ class VisualCache:
 
     def __init__(self, folder: Path, limit_bytes: int | None = None) -> None:
         """`limit_bytes` None: `VIDSEARCH_CACHE_MB`, else 512 MB. 0 keeps nothing."""
-        self._folder = folder
-        self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
+        limit = limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) if limit_bytes is None else limit_bytes
+        self._files = BoundedFolder(folder, _SUFFIX, limit)
 
     def get(self, key: str) -> tuple[NDArray[np.float16], dict[str, Any]] | None:
         """The entry and its facts; None if there is none that can be read."""
-        path = self._folder / (key + _SUFFIX)
+        path = self._files.path(key)
         try:
             with safe_open(path, framework="numpy") as entry:
                 facts = json.loads(entry.metadata()["facts"])
@@ -62,21 +60,4 @@ class VisualCache:
 
     def put(self, key: str, tokens: NDArray[np.float16], facts: Mapping[str, Any]) -> None:
         """Keep an entry, whole or not at all, and remove the oldest if there are too many."""
-        data = save({"tokens": tokens}, metadata={"facts": json.dumps(facts)})
-        if len(data) > self._limit:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self._folder / (key + _SUFFIX), private=True) as partial:
-                partial.write_bytes(data)
-            shrink(self._folder, _SUFFIX, self._limit)
-        except OSError as error:
-            log.info("the clip is not cached: %s", error)
-
-
-def limit_from_environment() -> int:
-    """`VIDSEARCH_CACHE_MB` in bytes, else 512 MB. VidsearchError if it is not a number."""
-    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MB)
-    if not given.isdecimal():
-        raise VidsearchError(f"{LIMIT_VARIABLE} is {given!r}; give a whole number of megabytes, 0 to keep nothing.")
-    return int(given) * 1_000_000
+        self._files.put(key, save({"tokens": tokens}, metadata={"facts": json.dumps(facts)}))

@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from vidsearch.errors import VideoError, VidsearchError
+from vidsearch.bounded_folder import limit_from_environment
+from vidsearch.errors import VideoError
 from vidsearch.extras import installed
 from vidsearch.video.messages import shown
 
@@ -15,14 +16,10 @@ DEFAULT_LIMIT_MB = 2000  # twice what 8K takes; most files take a twentieth
 SMALLEST_LIMIT_MB = 100
 
 
-def limit_from_environment() -> int:
+def worker_limit() -> int:
     """`VIDSEARCH_DECODER_MB` in bytes, else 2000 MB. VidsearchError if it is not a number of at least 100."""
-    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MB)
-    if not given.isascii() or not given.isdecimal() or not int(given[:9]) >= SMALLEST_LIMIT_MB:
-        raise VidsearchError(
-            f"{LIMIT_VARIABLE} is {given!r}; give a whole number of megabytes, at least {SMALLEST_LIMIT_MB}."
-        )
-    return int(given[:9]) * 1_000_000
+    least = f"at least {SMALLEST_LIMIT_MB}"
+    return limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB, least_mb=SMALLEST_LIMIT_MB, otherwise=least)
 
 
 def limit_memory(limit_bytes: int) -> None:

@@ -31,7 +31,7 @@ from vidsearch.errors import ModelError, VideoError
 from vidsearch.extras import require
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
-from vidsearch.video.memory import limit_from_environment, out_of_memory, says_out_of_memory
+from vidsearch.video.memory import out_of_memory, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable, shown
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class DecodeLimits:
     per_video_s: float = 10.0  # of work for each second of video
     per_mib_s: float = 0.2  # of opening for each MiB: decord and PyAV read through the file first
     silent_s: float = 120.0  # without any window
-    memory_bytes: int = field(default_factory=limit_from_environment)  # of a worker, beside its program
+    memory_bytes: int = field(default_factory=worker_limit)  # of a worker, beside its program
 
     def until_opened_s(self, file: VideoFile) -> float:
         """Time for the first answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import queue
 from collections.abc import Sequence
@@ -17,16 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch import dirs
-from vidsearch.bounded_folder import shrink
+from vidsearch.bounded_folder import BoundedFolder, limit_from_environment
 from vidsearch.errors import VidsearchError
-from vidsearch.files import replacing
 from vidsearch.records import ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.jpeg import to_jpeg
 from vidsearch.video.messages import os_refusal
 from vidsearch.video.pool import DecodeFailed, DecodePool, WindowDecoded
 from vidsearch.video.poster import most_telling
-
-log = logging.getLogger(__name__)
 
 LIMIT_VARIABLE = "VIDSEARCH_THUMBNAILS_MB"
 DEFAULT_LIMIT_MB = 200  # about 15,000 pictures of 320 px
@@ -51,9 +47,9 @@ class Thumbnails:
         `limit_bytes` None: `VIDSEARCH_THUMBNAILS_MB`, else 200 MB; 0 keeps nothing. No process starts before it is
         needed.
         """
-        self._folder = dirs.cache_dir() / "thumbnails" if folder is None else folder
-        self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
-        self._written = 0
+        place = dirs.cache_dir() / "thumbnails" if folder is None else folder
+        limit = limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) if limit_bytes is None else limit_bytes
+        self._kept = BoundedFolder(place, _SUFFIX, limit, shrink_every=_SHRINK_EVERY)
         spec = FrameSpec(LARGEST_SIDE_PX, "inside")
         self._pools = [DecodePool(1, spec, WindowSpec(), buffered_events=1) for _ in range(max(jobs, 1))]
         self._free: queue.LifoQueue[DecodePool] = queue.LifoQueue()  # the one used last is the one that runs
@@ -69,7 +65,7 @@ class Thumbnails:
         """The JPEGs of several frames of one video, decoded in one go; times in any order."""
         file = _file(path)
         keys = [_key(file, "at", round(time_s, 3), side_px) for time_s in times_s]
-        found = [self._get(key) for key in keys]
+        found = [self._kept.get(key) or None for key in keys]
         missing = sorted({time for time, known in zip(times_s, found, strict=True) if known is None})
         made: dict[float, bytes] = {}
         if missing:
@@ -77,7 +73,7 @@ class Thumbnails:
                 made[time] = to_jpeg(frame, side_px)
         for time, key in zip(times_s, keys, strict=True):
             if time in made:
-                self._put(key, made[time])
+                self._kept.put(key, made[time])
         return [known if known is not None else made[time] for time, known in zip(times_s, found, strict=True)]
 
     def poster(self, path: Path, start_s: float, end_s: float, best_s: float, side_px: int = 320) -> bytes:
@@ -86,12 +82,12 @@ class Thumbnails:
         first = max(start_s, best_s - _POSTER_S / 2)
         last = max(first, min(end_s, best_s + _POSTER_S / 2))
         key = _key(file, "poster", round(first, 3), round(last, 3), side_px)
-        if (known := self._get(key)) is not None:
+        if known := self._kept.get(key):
             return known
         step_s = (last - first) / _FRAMES_TRIED
         frames = self._decode(file, [first + step_s * (number + 0.5) for number in range(_FRAMES_TRIED)])
         picture = to_jpeg(frames[most_telling(frames)], side_px)
-        self._put(key, picture)
+        self._kept.put(key, picture)
         return picture
 
     def close(self) -> None:
@@ -122,40 +118,6 @@ class Thumbnails:
         if frames is None:
             raise VidsearchError("The thumbnails were closed while a picture was being made.")
         return frames
-
-    def _get(self, key: str) -> bytes | None:
-        path = self._folder / (key + _SUFFIX)
-        try:
-            data = path.read_bytes()
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            log.info("the cached picture %s is not used: %s", path, error)
-            return None
-        return data or None
-
-    def _put(self, key: str, data: bytes) -> None:
-        """Keep a picture, whole or not at all. A cache that cannot be written costs time and is not an error."""
-        if len(data) > self._limit:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self._folder / (key + _SUFFIX), private=True) as partial_file:
-                partial_file.write_bytes(data)
-            if self._written % _SHRINK_EVERY == 0:
-                shrink(self._folder, _SUFFIX, self._limit)
-            self._written += 1
-        except OSError as error:
-            log.info("the picture is not cached: %s", error)
-
-
-def limit_from_environment() -> int:
-    """`VIDSEARCH_THUMBNAILS_MB` in bytes, else 200 MB. VidsearchError if it is not a number."""
-    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MB)
-    if not given.isascii() or not given.isdecimal():
-        raise VidsearchError(f"{LIMIT_VARIABLE} is {given!r}; give a whole number of megabytes, 0 to keep nothing.")
-    return int(given[:9]) * 1_000_000
 
 
 def _one_window(times_s: tuple[float, ...], facts: VideoFacts, starts_s: NDArray[np.float64]) -> Sequence[ClipWindow]:

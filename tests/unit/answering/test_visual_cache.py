@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidsearch.answering.visual_cache import VisualCache, cache_key, limit_from_environment
+from vidsearch.answering.visual_cache import DEFAULT_LIMIT_MB, LIMIT_VARIABLE, VisualCache, cache_key
+from vidsearch.bounded_folder import limit_from_environment
 from vidsearch.errors import VidsearchError
 
 TOKENS = np.arange(600, dtype=np.float16).reshape(20, 30)  # 1,200 bytes and a header
@@ -75,9 +76,9 @@ def test_the_key_depends_on_every_part() -> None:
 
 
 def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limit_from_environment() == 512_000_000
+    assert limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) == 512_000_000
     monkeypatch.setenv("VIDSEARCH_CACHE_MB", "0")
-    assert limit_from_environment() == 0
+    assert limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) == 0
     monkeypatch.setenv("VIDSEARCH_CACHE_MB", "lots")
     with pytest.raises(VidsearchError, match="VIDSEARCH_CACHE_MB is 'lots'; give a whole number of megabytes"):
-        limit_from_environment()
+        limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB)

@@ -15,7 +15,7 @@ from video_samples import even_times, make_video, number_in
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.video.jpeg import from_jpeg, to_jpeg
 from vidsearch.video.poster import most_telling
-from vidsearch.video.thumbnails import Thumbnails, limit_from_environment
+from vidsearch.video.thumbnails import Thumbnails
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +92,10 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, thumbnails: Thumbnails) ->
         assert told.value.kind == kind
 
 
-def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_is_no_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDSEARCH_THUMBNAILS_MB", "many")
     with pytest.raises(VidsearchError, match="VIDSEARCH_THUMBNAILS_MB is 'many'"):
-        limit_from_environment()
+        Thumbnails(tmp_path)
 
 
 def _scene(background: str, thing_at: int | None) -> NDArray[np.uint8]:
