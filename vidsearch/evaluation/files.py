@@ -5,9 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
 
 from vidsearch.errors import VidsearchError
 from vidsearch.video.discover import VIDEO_SUFFIXES
+
+
+class OfVideo(Protocol):
+    """An item of a set; `path` is None where its video is not there."""
+
+    @property
+    def path(self) -> Path | None: ...
+
+
+Item = TypeVar("Item", bound=OfVideo)
+
+
+def present(listed: Sequence[Item], benchmark: str, data: Path, what: str = "") -> list[tuple[Item, Path]]:
+    """The items whose video is there, and its path. VidsearchError if none is. `what`: items, if not videos."""
+    found = [(item, item.path) for item in listed if item.path is not None]
+    if not found:
+        items = f"videos of {len(listed)} {what}" if what else f"{len(listed)} videos"
+        raise VidsearchError(f"None of the {items} of {benchmark} is below {data}.")
+    return found
 
 
 def find_file(data: Path, pattern: str) -> Path:

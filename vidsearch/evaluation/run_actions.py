@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
-from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.action_sets import ActionVideo, read_actions
 from vidsearch.evaluation.actions import class_scores, prompts, top
+from vidsearch.evaluation.files import present
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.video_vectors import Progress, SetRequest, VectorCache, gather
@@ -48,12 +48,10 @@ def evaluate_actions(
     """Progress, and last the result; see `run_retrieval.evaluate_retrieval`."""
     test = read_actions(request.set, request.data, request.annotations)
     listed = test.videos[: request.limit]
-    present = [(video, video.path) for video in listed if video.path is not None]
-    if not present:
-        raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
+    there = present(listed, request.set, request.data)
     cache = VectorCache(cache_folder, clips.model, weights, request.protocol(None, clips.frames))
-    gathered = yield from gather([path for _, path in present], clips, cache)
-    ranked = [present[number][0] for number in sorted(gathered.vectors)]
+    gathered = yield from gather([path for _, path in there], clips, cache)
+    ranked = [there[number][0] for number in sorted(gathered.vectors)]
     splits = _figures(ranked, gathered.stacked(), _prompt_vectors(test.classes, texts))
     yield ActionResult(
         set=request.set,
@@ -61,7 +59,7 @@ def evaluate_actions(
         items=len(ranked),
         classes=len(test.classes),
         missing=tuple(video.name for video in listed if video.path is None),
-        unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
+        unreadable={there[number][0].name: reason for number, reason in gathered.unreadable.items()},
         metrics={name: float(np.mean([own[name] for own in splits.values()])) for name in ("top1", "top5", "avg")},
         splits=splits,
         protocol=f"{PROTOCOL}; {request.variant}" if request.variant else PROTOCOL,

@@ -11,6 +11,7 @@ from vidsearch.answering.interface import Answerer, Clip, GenerationOptions
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.evaluation.caption_scores import NO_JAVA, caption_scores, has_java
 from vidsearch.evaluation.caption_sets import Captioned, read_candidates, read_captioned
+from vidsearch.evaluation.files import present
 from vidsearch.evaluation.kept_answers import KeptAnswers
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.questions import cleaned
@@ -64,12 +65,10 @@ def evaluate_captions(
     if request.candidates is not None:
         yield _result(request, str(request.candidates), listed, read_candidates(request.candidates), {})
         return
-    present = [(video.name, video.path) for video in listed if video.path is not None]
-    if not present:
-        raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
+    there = [(video.name, path) for video, path in present(listed, request.set, request.data)]
     about = f"greedy, {MAX_NEW_TOKENS} new tokens"
     with KeptAnswers(cache_folder, f"captions-{request.set}", model, weights, about) as kept:
-        said, unreadable = yield from _said(present, request.prompt, open_answerer, kept)
+        said, unreadable = yield from _said(there, request.prompt, open_answerer, kept)
     yield _result(request, model, listed, said, unreadable)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
 from vidsearch.errors import VideoError, VidsearchError
+from vidsearch.evaluation.files import present
 from vidsearch.evaluation.grounding import (
     Predicted,
     by_length,
@@ -86,14 +87,12 @@ def evaluate_grounding(
     `weights` is the model's file, whose change makes kept vectors void. VidsearchError if the data are not there.
     """
     listed = read_grounding(request.set, request.data, request.annotations)[: request.limit]
-    present = [query for query in listed if query.path is not None]
-    if not present:
-        raise VidsearchError(f"None of the videos of {len(listed)} queries of {request.set} is below {request.data}.")
+    there = [query for query, _ in present(listed, request.set, request.data, "queries")]
     spec = WindowSpec(request.length_s, request.stride_s, clips.frames)
     about = f"windows {spec.length_s:g} {spec.stride_s:g} {spec.frames}"
     cache = WindowCache(VectorCache(cache_folder, clips.model, weights, about))
-    windows, unreadable = yield from _gathered(present, clips, cache, spec)
-    asked = [query for query in present if query.video in windows]
+    windows, unreadable = yield from _gathered(there, clips, cache, spec)
+    asked = [query for query in there if query.video in windows]
     if not asked:
         raise VidsearchError(f"No video of {request.set} can be read; the first one: {next(iter(unreadable.values()))}")
     vectors = texts.embed([query.text for query in asked])

@@ -9,6 +9,7 @@ from typing import Any
 
 from vidsearch.answering.interface import Answerer, Clip, GenerationOptions, TimeRange
 from vidsearch.errors import LibraryError, ModelError, VideoError, VidsearchError
+from vidsearch.evaluation.files import present
 from vidsearch.evaluation.kept_answers import KeptAnswers
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.question_scores import scores
@@ -72,12 +73,10 @@ def evaluate_questions(
     """
     known = question_set(request.set)
     listed = read_questions(request.set, request.data, request.annotations)[: request.limit]
-    present = [question for question in listed if question.path is not None]
-    if not present:
-        raise VidsearchError(f"None of the videos of {len(listed)} questions of {request.set} is below {request.data}.")
+    there = [question for question, _ in present(listed, request.set, request.data, "questions")]
     protocol = f"greedy, {known.max_new_tokens} new tokens"
     with KeptAnswers(cache_folder, request.set, model, weights, protocol) as kept:
-        answered, unreadable = yield from _answered(present, request.cut, known.max_new_tokens, open_answerer, kept)
+        answered, unreadable = yield from _answered(there, request.cut, known.max_new_tokens, open_answerer, kept)
     if not answered:
         raise VidsearchError(f"No video of {request.set} can be read; the first one: {next(iter(unreadable.values()))}")
     yield QuestionResult(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
-from vidsearch.errors import VidsearchError
+from vidsearch.evaluation.files import present
 from vidsearch.evaluation.published import Published, published
 from vidsearch.evaluation.result import result_form
 from vidsearch.evaluation.retrieval import retrieval
@@ -48,12 +48,10 @@ def evaluate_retrieval(
     """
     known = retrieval_set(request.set)
     listed = read_set(request.set, request.data, request.annotations)[: request.limit]
-    present = [(video, video.path) for video in listed if video.path is not None]
-    if not present:
-        raise VidsearchError(f"None of the {len(listed)} videos of {request.set} is below {request.data}.")
+    there = present(listed, request.set, request.data)
     cache = VectorCache(cache_folder, clips.model, weights, request.protocol(known.first_s, clips.frames))
-    gathered = yield from gather([path for _, path in present], clips, cache, known.first_s)
-    ranked = [present[number][0] for number in sorted(gathered.vectors)]
+    gathered = yield from gather([path for _, path in there], clips, cache, known.first_s)
+    ranked = [there[number][0] for number in sorted(gathered.vectors)]
     metrics = _metrics(ranked, gathered.stacked(), texts)
     missing = tuple(video.name for video in listed if video.path is None)
     yield RetrievalResult(
@@ -62,7 +60,7 @@ def evaluate_retrieval(
         items=len(ranked),
         texts=sum(len(video.texts) for video in ranked),
         missing=missing,
-        unreadable={present[number][0].name: reason for number, reason in gathered.unreadable.items()},
+        unreadable={there[number][0].name: reason for number, reason in gathered.unreadable.items()},
         metrics=metrics,
         protocol=_protocol(known, request.variant),
         published=published("retrieval", request.set),
