@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from json_schemas import follows
-from support import CLIPS, RunVidsearch
+from support import CLIPS, RunVidsearch, run_on_terminal
 
 
 def hits(command: RunVidsearch, *arguments: str | Path) -> list[dict[str, Any]]:
@@ -79,6 +80,9 @@ def test_copies_are_listed_with_their_sizes_and_left_alone(
         (str(videos / "one.mp4"), False, 1.0),
         (str(videos / "two.mp4"), True, 1.0),
     ]
+    words = (sys.executable, "-m", "vidsearch", "duplicates")
+    code, shown = run_on_terminal(words, b"", {"TERM": "xterm-256color", "COLUMNS": "200"})
+    assert code == 0 and "videos compared" in shown and "3/3" in shown
     none = command("duplicates", "--under", videos / "red-square-left.mp4")
     assert (none.returncode, none.stdout, none.stderr) == (1, b"", b"No two files show the same.\n")
     assert sorted(path.name for path in videos.iterdir()) == ["one.mp4", "red-square-left.mp4", "two.mp4"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vidsearch import json_forms
 from vidsearch.cli import options, show
+from vidsearch.cli.counting import Counting
 from vidsearch.cli.late import typer
 from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
@@ -29,15 +30,17 @@ def duplicates(
     In a pipe, one line a file: group, bytes, seconds, width x height, bytes (the same as the first file's) or the
     shared part in percent, path, separated by tabs.
     """
-    from vidsearch.workflows.duplicates import find_duplicates
+    from vidsearch.workflows.duplicates import VideoCompared, find_duplicates
 
-    with options.open_library() as library:
+    with options.open_library() as library, Counting("videos compared") as counting:
         place = None if under is None else options.known_place(library, under)
         if place is not None and not library.videos(place):
             raise options.nothing_under(place)
         groups: list[list[SameFile]] = []
         for outcome in find_duplicates(library, model, place):
-            if isinstance(outcome, list):
+            if isinstance(outcome, VideoCompared):
+                counting.at(outcome.done, outcome.total)
+            else:
                 groups = outcome
     if as_json:
         show.write_json({"version": json_forms.VERSION, "model": model, "groups": json_forms.duplicates(groups)})
