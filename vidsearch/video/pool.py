@@ -215,10 +215,10 @@ class DecodePool:
                         self._limits.silent_s,
                     )
                     yield VideoOpened(file, record.facts, record.windows)
-                elif isinstance(record, ClipWindow) and frames is None:
-                    yield WindowStill(file, record)
-                elif isinstance(record, ClipWindow):
+                elif isinstance(record, ClipWindow) and frames is not None:
                     yield WindowDecoded(file, ClipFrames(record, frames))
+                elif isinstance(record, ClipWindow):
+                    yield WindowStill(file, record)
                 elif isinstance(record, Done):
                     yield VideoDone(file, record.facts, record.fingerprint)
                     return
