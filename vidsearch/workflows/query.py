@@ -134,7 +134,8 @@ class _Search:
     distinct: Distinct
 
     def moments(self, *, nothing: bool) -> list[Hit]:
-        """The best moments. The search goes deeper until there are enough, or no window is left that could give one.
+        """The best moments. The search goes deeper until there are enough, or no window is left that could give one, or
+        as many moments show the same as are looked at: in the footage of a camera that stands still these may be all.
 
         One video may hold all of the nearest windows and yet gives `per_video` moments at most: it is left out of the
         next round.
@@ -153,7 +154,7 @@ class _Search:
             moments = self._merged(windows)
             hits = self._shown(moments)
             ended = len(found) < limit or self._too_low(found[-1].score)
-            if ended or self._enough(hits):
+            if ended or self._enough(hits) or (not self.query.duplicates and len(moments) >= self._looked_at):
                 return hits
             filled = self._full(moments, windows)
             limit *= 1 if filled - full else 4
@@ -163,6 +164,11 @@ class _Search:
     def _per_video(self) -> int:
         """Moments taken of a video: some may turn out to show the same."""
         return self.query.per_video if self.query.duplicates else SPARE_MOMENTS * self.query.per_video
+
+    @property
+    def _looked_at(self) -> int:
+        """The best moments, of which those that show something new are shown."""
+        return SPARE_MOMENTS * self.query.top * (1 if self.query.group is None else self.query.per_video)
 
     def _merged(self, windows: Sequence[ScoredWindow]) -> list[Hit]:
         query = self.query
@@ -175,7 +181,7 @@ class _Search:
         query = self.query
         top = query.top if query.group is None else query.top * query.per_video
         if not query.duplicates:
-            moments = self.distinct.of(moments[: SPARE_MOMENTS * top], top=top, per_video=query.per_video)
+            moments = self.distinct.of(moments[: self._looked_at], top=top, per_video=query.per_video)
         return list(moments[:top]) if query.group is None else _of_first_videos(moments, query.top)
 
     def _wanted(self, windows: Sequence[ScoredWindow]) -> list[ScoredWindow]:

@@ -112,6 +112,22 @@ def test_the_picture_of_a_window_is_the_mean_of_its_cells() -> None:
     assert (picture[0, 0], picture[7, 7], int(picture.sum())) == (200, 50, 250)
 
 
+def test_a_library_of_one_scene_is_not_searched_to_its_end(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = footage(1)
+    for number in range(450):
+        put(library, f"{number:03}.mp4", noisy(scene))
+    limits: list[int] = []
+    search = library.search
+
+    def counted(*given: object, limit: int, **more: object) -> object:
+        limits.append(limit)
+        return search(*given, limit=limit, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(library, "search", counted)
+    assert [more for _, more in found(library)] == [29]  # of the thirty that are looked at for ten hits
+    assert limits == [400]
+
+
 def test_likeness_is_the_cosine_of_vectors_and_the_correlation_of_pictures() -> None:
     one, other = (Footage(RANDOM.normal(size=(n, 5)).astype(np.float32), footage(n)) for n in (4, 6))
     found = likeness(one, other)
