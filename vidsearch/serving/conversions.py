@@ -22,6 +22,7 @@ BLOCK_BYTES = 64 * 1024
 # A viewer who takes nothing for so long has paused, and gives way to one who waits; it asks again when it goes on.
 STALLED_S = 5.0
 _FIRST_BLOCK_TIMEOUT_S = 30.0
+_TIME_TO_END_S = 2.0  # for a process that has written all
 
 
 @dataclass(slots=True, eq=False)
@@ -70,13 +71,15 @@ class Conversions:
     async def _blocks(self, conversion: _Conversion, block: bytes) -> AsyncIterator[bytes]:
         output = conversion.process.stdout
         assert output is not None
+        ended = False
         try:
             while block:
                 yield block
                 conversion.sent_at = time.monotonic()
                 block = await output.read(BLOCK_BYTES)
+            ended = True
         finally:
-            await asyncio.shield(self._end(conversion))
+            await asyncio.shield(self._end(conversion, _TIME_TO_END_S if ended else 0.0))
 
     async def _start(self, path: Path, start_s: float, height_px: int) -> _Conversion:
         await self._make_room()
@@ -105,9 +108,13 @@ class Conversions:
             raise RefusedError(503, f"{self._most} videos are being converted already; stop one and try again.")
         await self._end(min(paused, key=lambda it: it.sent_at))
 
-    async def _end(self, conversion: _Conversion) -> None:
+    async def _end(self, conversion: _Conversion, patience_s: float = 0.0) -> None:
+        """Ends its process. One that ends by itself is not killed: asyncio would miss how it ended, and say so."""
         if conversion in self._running:
             self._running.remove(conversion)
+        if patience_s and conversion.process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(conversion.process.wait(), patience_s)
         if conversion.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 conversion.process.kill()
