@@ -328,6 +328,14 @@ def test_nothing_was_asked_of_anybody_else(page: Page) -> None:
     """All requests of the tests above; and no error in the console but those that a test made."""
     asked = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
     urls = {it["params"]["request"]["url"] for it in asked if it["method"] == "Network.requestWillBeSent"}
-    assert urls and [url for url in urls if not url.startswith((f"{page.server.url}/", "data:", "chrome://"))] == []
+    assert (
+        urls
+        and [
+            url
+            for url in urls
+            if not url.startswith((f"{page.server.url}/", "data:", "chrome://", "chrome-untrusted://"))
+        ]
+        == []
+    )
     errors = [entry["message"] for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert [error for error in errors if "since" not in error] == []

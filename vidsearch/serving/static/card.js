@@ -1,7 +1,7 @@
 // A moment as a picture in a list, and the keys that go through such a list.
 
 import { picture } from "/static/api.js";
-import { SIGNS, clock, folderOf, h, level, nameOf, readable, sign, span } from "/static/dom.js";
+import { SIGNS, breakable, clock, folderOf, h, level, nameOf, readable, sign, span } from "/static/dom.js";
 import { isPreviewing, startPreview, stopPreview } from "/static/preview.js";
 import { isSelected, onSelection, toggle } from "/static/selection.js";
 
@@ -39,7 +39,7 @@ export function card(moment, { query = "", more = 0, onmore = null } = {}) {
     h(
       "div",
       { class: "caption" },
-      h("div", { class: "name" }, h("a", { href: `/video/${moment.video}${query ? `?q=${encodeURIComponent(query)}` : ""}`, text: name, title: readable(moment.path), tabindex: "-1" })),
+      h("div", { class: "name" }, h("a", { href: `/video/${moment.video}${query ? `?q=${encodeURIComponent(query)}` : ""}`, title: readable(moment.path), tabindex: "-1" }, breakable(name))),
       h(
         "div",
         { class: "facts" },

@@ -50,6 +50,10 @@ export function readable(name) {
 export function nameOf(path) {
   return readable(path.slice(path.lastIndexOf("/") + 1));
 }
+/** A name that may be broken behind its separators, before it is broken anywhere. */
+export function breakable(name) {
+  return name.split(/(?<=[_\-. ])(?=[^_\-. ])/).flatMap((part, place) => (place ? [h("wbr"), part] : [part]));
+}
 export function folderOf(path) {
   return readable(path.slice(0, path.lastIndexOf("/")) || "/");
 }
