@@ -1,6 +1,6 @@
 """The pictures of the page in README and docs/serve.md, as a browser shows it.
 
-    python docs/images/make_serve.py [../shared/videos] [--query WORDS]
+    python docs/images/make_serve.py [../shared/videos] [--query WORDS] [--video-query WORDS]
 
 Indexes those clips of the folder whose licence allows frames of them to be shown, with conse-lite2, which must be
 installed, serves them and lets Chromium take three pictures: serve-search.jpg, serve-video.jpg and serve-phone.jpg, and
@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from make import HERE, MODEL, save_jpeg, showable, vidsearch
@@ -26,13 +28,15 @@ from selenium import webdriver
 
 from vidsearch import dirs
 
+LEAST_WINDOWS = 8  # of a video whose curve is worth looking at
 READY = "return [...document.images].every((it) => it.complete) && !document.querySelector('.ghost') && "
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=HERE.parents[2] / "shared" / "videos")
-    parser.add_argument("--query", default="a person with a machine")
+    parser.add_argument("--query", default="a dog on the grass")
+    parser.add_argument("--video-query", default="a person with a machine", help="for the page of a video")
     given = parser.parse_args()
     folder = given.folder.resolve()
     clips = showable(folder)
@@ -52,7 +56,7 @@ def main() -> None:
         server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
-            photograph(server.stdout.readline().strip(), given.query, Path(place))
+            photograph(server.stdout.readline().strip(), given.query, given.video_query, Path(place))
         finally:
             server.terminate()
             server.wait()
@@ -61,18 +65,17 @@ def main() -> None:
     (HERE / "serve.md").write_text(text + "\n".join(lines) + "\n")
 
 
-def photograph(url: str, query: str, place: Path) -> None:
+def photograph(url: str, query: str, video_query: str, place: Path) -> None:
     """The three pictures."""
-    words = quote(query)
-    with urllib.request.urlopen(f"{url}api/search?q={words}&all=true") as answer:
-        best = json.load(answer)["hits"][0]
+    words, video_words = quote(query), quote(video_query)
+    best = most_eventful(url, video_words)
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--hide-scrollbars", "--mute-audio", f"--user-data-dir={place / 'profile'}"):
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium refuses its sandbox to root
     browser = webdriver.Chrome(options=options)
-    moment = f"t={best['start_s']}&end={best['end_s']}"
+    moment = f"t={best['best_s']}&end={best['end_s']}"
     try:
         take(
             browser,
@@ -85,7 +88,13 @@ def photograph(url: str, query: str, place: Path) -> None:
         )
         curve = "document.querySelector('.curve .line') && document.getElementById('player').readyState > 1"
         take(
-            browser, place, "serve-video", f"{url}video/{best['video']}?{moment}&q={words}", (1200, 790), "light", curve
+            browser,
+            place,
+            "serve-video",
+            f"{url}video/{best['video']}?{moment}&q={video_words}",
+            (1200, 790),
+            "light",
+            curve,
         )
         take(
             browser,
@@ -98,6 +107,21 @@ def photograph(url: str, query: str, place: Path) -> None:
         )
     finally:
         browser.quit()
+
+
+def most_eventful(url: str, words: str) -> dict[str, Any]:
+    """The hit whose video has the curve with the most to see: of many windows, alike in some and not in others."""
+
+    def eventful(hit: dict[str, Any]) -> float:
+        scores = [it["score"] for it in get(f"{url}api/videos/{hit['video']}/curve?q={words}")["windows"]]
+        return statistics.pstdev(scores) if len(scores) >= LEAST_WINDOWS else -1.0
+
+    return max(get(f"{url}api/search?q={words}&per_video=1")["hits"], key=eventful)
+
+
+def get(address: str) -> Any:
+    with urllib.request.urlopen(address) as answer:
+        return json.load(answer)
 
 
 def take(
