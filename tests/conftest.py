@@ -18,8 +18,14 @@ from support import CLIPS, RunVidsearch, run_in_process, run_vidsearch
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# A package that not every machine has, and the marker of the tests that need it; all others pass without.
-OPTIONAL = {"needs_decord": "decord", "needs_hnswlib": "hnswlib", "needs_scenedetect": "scenedetect"}
+# The marker of tests that need a package that not every machine has. Of torch it is kept in the folders of unit tests
+# that make test-pythons runs.
+OPTIONAL = {
+    "needs_decord": "decord",
+    "needs_hnswlib": "hnswlib",
+    "needs_scenedetect": "scenedetect",
+    "needs_torch": "torch",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,5 +30,6 @@ def page_faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+@pytest.mark.needs_torch
 def test_a_large_tensor_takes_the_place_of_an_earlier_one() -> None:
     assert page_faults("keep") * 10 < page_faults("leave")

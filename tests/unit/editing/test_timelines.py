@@ -113,6 +113,7 @@ def test_in_and_out_points_come_back_to_the_frame(
         assert [round(track.range_of_child(clip).start_time.value) for clip in track] == [0, 30]
 
 
+@pytest.mark.filterwarnings("ignore:Testing an element's truth value:DeprecationWarning")  # the adapter's, from 3.12 on
 @pytest.mark.parametrize("name", ["pal", "film", "drop", "ntsc", "plain", "even"])
 def test_fcpxml_states_every_time_in_whole_frames(samples: dict[str, Sample], name: str, tmp_path: Path) -> None:
     sample = samples[name]

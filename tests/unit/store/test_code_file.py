@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ Ask = Callable[..., tuple[Answers, bool]]
 
 
 @pytest.fixture
-def coded(tmp_path: Path) -> Shelf:
+def coded(tmp_path: Path) -> Iterator[Shelf]:
     """A library that has a file of codes from 100 windows on."""
     root = tmp_path / "videos"
     root.mkdir()
@@ -34,8 +34,8 @@ def coded(tmp_path: Path) -> Shelf:
         for number in range(VIDEOS):
             shelf.record(shelf.write(f"{number:03}.mp4", f"video {number}"), count=WINDOWS)
     library.close()
-    shelf.library = Library.open(shelf.home, exact_below=100)
-    return shelf
+    with Library.open(shelf.home, exact_below=100) as shelf.library:
+        yield shelf
 
 
 @pytest.fixture

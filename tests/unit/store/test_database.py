@@ -239,3 +239,13 @@ def test_a_folder_that_cannot_be_read_is_refused(shelf: Shelf) -> None:
         assert "permissions" in results.get()[2]
     finally:
         shelf.home.chmod(0o755)
+
+
+def test_the_file_is_vacuumed_after_an_error_while_rows_were_read(shelf: Shelf) -> None:
+    with closing(Database.open(shelf.home, create=False)) as database:
+        with pytest.raises(KeyError), database.reading() as connection:
+            rows = connection.execute("SELECT 1 UNION ALL SELECT 2")  # alive until the end of the test
+            next(rows)
+            raise KeyError
+        database.vacuum()
+        del rows

@@ -12,6 +12,8 @@ from vidsearch.store import freshness
 from vidsearch.store.freshness import NAME, changed_folders
 from vidsearch.video.discover import looks_like_video
 
+pytestmark = pytest.mark.needs_torch  # folders are indexed
+
 
 @pytest.fixture(autouse=True)
 def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from vidsearch.errors import LibraryError
 from vidsearch.store.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
@@ -25,13 +26,34 @@ _NOT_TEXT = "Could not decode to UTF-8"  # how Python's sqlite3 begins its word 
 _CANNOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
+class _Connection(sqlite3.Connection):
+    """Knows its cursors that are still alive, and can end their statements.
+
+    An error while rows are read leaves a statement unfinished for as long as something refers to its cursor, and be it
+    a traceback that waits for the garbage collector; SQLite does not vacuum beside an unfinished statement.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        cursor = super().execute(*arguments)
+        self._cursors.add(cursor)
+        return cursor
+
+    def end_statements(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()
+
+
 class Database:
     """An SQLite file in WAL mode with foreign keys on, for any number of threads. Readers never wait for a writer.
 
     Each transaction has a connection to itself; those that are free wait for the next one.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
+    def __init__(self, folder: Path, connection: _Connection, *, writable: bool) -> None:
         self.folder = folder
         self.writable = writable
         self._identity = _identity(folder / FILE_NAME)
@@ -118,7 +140,7 @@ class Database:
             )
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[_Connection]:
         """A connection that no other thread uses meanwhile."""
         with self._taking:
             if not self._free:
@@ -129,6 +151,9 @@ class Database:
         self._of_thread.connection = connection
         try:
             yield connection
+        except BaseException:
+            connection.end_statements()
+            raise
         finally:
             self._of_thread.connection = None
             with self._taking:
@@ -204,14 +229,14 @@ def _is_there(file: Path) -> bool:
         raise LibraryError(f"cannot read the library in {file.parent} ({error.strerror}): check permissions") from error
 
 
-def _connect(file: Path, *, create: bool) -> tuple[sqlite3.Connection, bool]:
+def _connect(file: Path, *, create: bool) -> tuple[_Connection, bool]:
     """A connection and whether it may write."""
     if file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
         return _connect_unwritable(file), False
     return _open_uri(file, "mode=rwc" if create else "mode=rw"), True
 
 
-def _connect_unwritable(file: Path) -> sqlite3.Connection:
+def _connect_unwritable(file: Path) -> _Connection:
     try:
         return _open_uri(file, "mode=ro")
     except sqlite3.OperationalError as error:
@@ -228,7 +253,7 @@ def _connect_unwritable(file: Path) -> sqlite3.Connection:
     return _open_uri(file, "immutable=1")
 
 
-def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
+def _open_uri(file: Path, parameters: str) -> _Connection:
     # isolation_level None: transactions begin where we say so, never by themselves. check_same_thread: Database gives a
     # connection to one thread at a time, and whoever closes it closes them all.
     connection = sqlite3.connect(
@@ -237,6 +262,7 @@ def _open_uri(file: Path, parameters: str) -> sqlite3.Connection:
         isolation_level=None,
         timeout=BUSY_TIMEOUT_S,
         check_same_thread=False,
+        factory=_Connection,
     )
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file alone
