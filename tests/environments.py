@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import pytest
+from support import REPOSITORY
+
 SETTINGS = {"VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1"}  # tests share the cores
 PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -30,20 +33,52 @@ class Environment:
         return next((self.folder / "lib").glob("python*")) / "site-packages"
 
     def run(
-        self, *arguments: str | Path, home: Path, cwd: Path, env: Mapping[str, str] | None = None
+        self, *arguments: str | Path, home: Path | None, cwd: Path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the environment's own vidsearch, from `cwd`; nothing of this process's paths is seen."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIDSEARCH"))}
+        """Runs the environment's own vidsearch, from `cwd`; nothing of this process's paths is seen.
+
+        `home` is the library's folder; None: where the platform puts it.
+        """
+        library = {} if home is None else {"VIDSEARCH_HOME": str(home)}
         return subprocess.run(
             [self.python, "-m", "vidsearch", *arguments],
             cwd=cwd,
-            env={**kept, "VIDSEARCH_HOME": str(home), **SETTINGS, **(env or {})},
+            env={**self.variables(), **library, **SETTINGS, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
+
+    def install(self, *requirements: str, cwd: Path) -> None:
+        """What pip makes of requirements, in the versions that this project is tested with; skips without an index."""
+        run = subprocess.run(
+            [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet",
+             "-c", REPOSITORY / "constraints.txt", *requirements],
+            cwd=cwd, env=self.variables(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if "Could not find a version" in run.stderr and "from versions: none" in run.stderr:
+            pytest.skip(f"no package index can be reached: {run.stderr.strip().splitlines()[-1]}")
+        assert run.returncode == 0, run.stderr
+
+    def variables(self) -> dict[str, str]:
+        """This process's environment, without what it says to Python and to vidsearch."""
+        return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIDSEARCH"))}
+
+
+def new_environment(folder: Path, python: str | Path = sys.executable) -> Environment:
+    """An empty environment of an interpreter, with pip."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    return Environment(folder)
+
+
+def built(kind: str, source: Path, folder: Path) -> Path:
+    """`kind` is wheel or sdist; the backend that pyproject.toml names, in a process of its own."""
+    order = f"from setuptools.build_meta import build_{kind} as build; build({str(folder)!r})"
+    run = subprocess.run([sys.executable, "-c", order], cwd=source, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return next(folder.iterdir())
 
 
 def linked_environment(folder: Path, *, without: Collection[str] = ()) -> Environment:

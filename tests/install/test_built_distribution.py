@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tarfile
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
-from environments import Environment, install_wheel, linked_environment
+from environments import Environment, built, install_wheel, linked_environment
 from support import CLIPS, REPOSITORY
 
 from vidsearch import __version__
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that git has or would take, in another folder: a build leaves nothing in the repository."""
-    folder = tmp_path_factory.mktemp("source") / "vidsearch"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode != 0:
-        pytest.skip("needs a git checkout")
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((REPOSITORY / name).read_bytes())
-    return folder
-
-
-def built(kind: str, source: Path, folder: Path) -> Path:
-    """`kind` is wheel or sdist; the backend that pyproject.toml names, in a process of its own."""
-    order = f"from setuptools.build_meta import build_{kind} as build; build({str(folder)!r})"
-    run = subprocess.run([sys.executable, "-c", order], cwd=source, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return next(folder.iterdir())
 
 
 @pytest.fixture(scope="module")
