@@ -16,7 +16,7 @@ from typing import IO, Any, Self, TypeVar
 
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.video.ipc import receive, send
-from vidsearch.video.memory import LIMIT_VARIABLE, limit_from_environment, says_out_of_memory
+from vidsearch.video.memory import LIMIT_VARIABLE, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class CuttingProcess:
 
     def __init__(self, *, encodes: bool) -> None:
         """VidsearchError if the limit of memory that the environment gives is none."""
-        self._memory_bytes = limit_from_environment() + (ENCODER_BYTES if encodes else 0)
+        self._memory_bytes = worker_limit() + (ENCODER_BYTES if encodes else 0)
         self._process: subprocess.Popen[bytes] | None = None
         self._printed: IO[bytes] | None = None
 
