@@ -104,7 +104,10 @@ def test_searches_give_the_same_with_and_without_what_is_kept(indexing_shelf: Sh
         assert is_as_fresh()
         shelf.library.remove(paths[0])
         put(shelf, paths[2].name, random.standard_normal((3, DIM)), later_s=2.0)
-        put(shelf, "new.mp4", queries[:3])
+        for number in range(3):
+            put(shelf, f"new-{number}.mp4", queries[number : number + 2])
+            assert is_as_fresh()
+        shelf.library.remove(shelf.root / "new-1.mp4")
         assert is_as_fresh()
         warm.windows_of_videos(paths, model="nano")
         with shelf.library.writing():

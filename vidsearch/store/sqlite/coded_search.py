@@ -41,13 +41,15 @@ SPARE = 32
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A file as of one state of the database. `alive`: its rows that count, None for all; `tail`: what it lacks."""
+    """A file as of one state of the database. `alive`: its rows that count, None for all; `tail`: what it lacks, of the
+    videos whose vectors have the ids from `tail_firsts` on."""
 
     changes: int
     identity: tuple[int, int, int] | None
     file: CodeFile | None
     alive: NDArray[np.bool_] | None = None
     tail: Candidates | None = None
+    tail_firsts: frozenset[int] = frozenset()
 
 
 class CodedSearch:
@@ -142,8 +144,12 @@ class CodedSearch:
         missing = _missing(file, ranges)
         if sum(ids.count for ids in missing) > TAIL_AT_MOST:
             return _Coded(model.changes, identity, None)
-        tail = vectors.read_videos(connection, model, (ids.first for ids in missing))
-        return _Coded(model.changes, identity, file, file.mask(_firsts(ranges)), tail)
+        firsts = frozenset(ids.first for ids in missing)
+        kept = before if before is not None and before.file is file and before.tail_firsts <= firsts else None
+        tail = vectors.read_videos(connection, model, sorted(firsts - kept.tail_firsts if kept else firsts))
+        if kept is not None and kept.tail is not None:  # a writer is at work: the tail grows with each of its commits
+            tail = kept.tail.and_also(tail)
+        return _Coded(model.changes, identity, file, file.mask(_firsts(ranges)), tail, firsts)
 
     # -- the writer's part
 
