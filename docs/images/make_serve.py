@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=HERE.parents[2] / "shared" / "videos")
     parser.add_argument("--query", default="a dog on the grass")
-    parser.add_argument("--video-query", default="a person with a machine", help="for the page of a video")
+    parser.add_argument("--video-query", default="a water bottle", help="for the page of a video")
     given = parser.parse_args()
     folder = given.folder.resolve()
     clips = showable(folder)
