@@ -19,11 +19,9 @@ class ConseEncoder:
     def __init__(self, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> None:
         network = load_network(folder, device=device, dtype=dtype)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its annotations
-        self._dtype = dtype
         self.batch_clips = _BATCH_CLIPS_CPU if device.type == "cpu" else _BATCH_CLIPS_GPU
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 → (B, E) float32, rows of unit length."""
         preprocessing = self._network.config.preprocessing
-        x = normalise_pixels(pixels, preprocessing.mean, preprocessing.std).to(self._dtype)
-        return self._network.encode_clips(x)
+        return self._network.encode_clips(normalise_pixels(pixels, preprocessing.mean, preprocessing.std))

@@ -9,6 +9,7 @@ Axis letters: N pictures, C channels, h and w rows and columns.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ _STAGES = (
     (1, 3, 1, 6, 352),
 )
 _STEM_CHANNELS = 32
+# So many of the first blocks stay in float32 where the rest is rounded to bfloat16: what is rounded in the pixels and
+# in the few channels after them is most of the error (docs/models.md, by `benchmarks/rounding.py`).
+EXACT_BLOCKS = 2
 FEATURES = 1280
 CLASSES = 1000
 _BATCH_NORM_EPS = 1e-3
@@ -41,13 +45,18 @@ class EfficientNetLite2(nn.Module):
         self._fc = nn.Linear(FEATURES, CLASSES)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, h, w), pixels as (value − 127) / 128 → logits (N, 1000)."""
+        """(N, 3, h, w) float32, pixels as (value − 127) / 128 → logits (N, 1000), in the precision of `_fc`."""
         x = F.relu6(self._bn0(self._conv_stem(pictures)))  # (N, 32, h/2, w/2)
-        for block in self._blocks:
-            x = block(x)  # the last: (N, 352, h/32, w/32)
+        for number, block in enumerate(self._blocks):
+            x = block(x.to(self._fc.weight.dtype) if number == EXACT_BLOCKS else x)  # the last: (N, 352, h/32, w/32)
         x = F.relu6(self._bn1(self._conv_head(x)))  # (N, 1280, h/32, w/32)
         logits: Tensor = self._fc(x.mean((2, 3)))
         return logits
+
+    def round_(self, dtype: torch.dtype) -> None:
+        """All weights to `dtype` but those of the stem and of the first `EXACT_BLOCKS` blocks."""
+        for module in (self._blocks[EXACT_BLOCKS:], self._conv_head, self._bn1, self._fc):
+            module.to(dtype)
 
 
 class MBConv(nn.Module):

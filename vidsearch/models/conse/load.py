@@ -30,11 +30,15 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Conse:
-    """The network of a model folder in eval mode. ModelError for a damaged file, or one that is not of its config."""
+    """The network of a model folder in eval mode, of which `dtype` holds what `EfficientNetLite2.round_` says.
+
+    ModelError for a damaged file, or one that is not of its config.
+    """
     config = config_from_dict(folder.network)
     network = empty_network(config)
     tensors = weights.read_safetensors(folder.weights)
     weights.fill(network, tensors, file=str(folder.weights), model=config.name)
     if folded:
         fold_batch_norms_(network.image_classifier)
-    return network.requires_grad_(False).to(device=device, dtype=dtype)
+    network.image_classifier.round_(dtype)
+    return network.requires_grad_(False).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cache
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidsearch.models.conse.efficientnet_lite import EfficientNetLite2, SameConv2d, fold_batch_norms_
+from vidsearch.models.conse.efficientnet_lite import EXACT_BLOCKS, EfficientNetLite2, SameConv2d, fold_batch_norms_
 from vidsearch.models.conse.minilm import MiniLM, embed_padded, without_unused
 from vidsearch.models.deferred import init_empty_weights
 
@@ -57,6 +58,20 @@ def test_of_the_published_sentence_encoder_the_pooler_and_the_row_of_positions_a
         "encoder.x": torch.ones(1),
     }
     assert list(without_unused(there)) == ["encoder.x"]
+
+
+def test_pixels_and_first_blocks_are_not_rounded_to_bfloat16() -> None:
+    """What comes out of them is that of the exact network, rounded once."""
+    rounded = copy.deepcopy(classifier())
+    rounded.round_(torch.bfloat16)
+    pictures = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    seen: list[Tensor] = []
+    for network in (classifier(), rounded):
+        hook = network._blocks[EXACT_BLOCKS].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        scores = network(pictures)
+        hook.remove()
+    assert seen[1].dtype == scores.dtype == torch.bfloat16
+    assert torch.equal(seen[0].bfloat16(), seen[1])
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "above", "below"), [
