@@ -4,7 +4,7 @@ import { facts as factsOf, get } from "/static/api.js";
 import { askPanel } from "/static/ask.js";
 import { card, grid, similarTo } from "/static/card.js";
 import { Curve } from "/static/curve.js";
-import { SIGNS, bytes, clock, folderOf, h, level, nameOf, plural, readable, say, sign } from "/static/dom.js";
+import { SIGNS, breakable, bytes, clock, folderOf, h, level, nameOf, plural, readable, say, sign } from "/static/dom.js";
 import { Player } from "/static/player.js";
 import { isSelected, onSelection, toggle } from "/static/selection.js";
 
@@ -34,7 +34,7 @@ export async function videoView(main, { address, query, number, leaving, go }) {
       "div",
       { class: "video-head" },
       query ? h("a", { class: "button quiet", href: `/?q=${encodeURIComponent(query)}` }, sign(SIGNS.back), "Results") : null,
-      h("h1", { text: name, title: readable(video.path) }),
+      h("h1", { title: readable(video.path) }, breakable(name)),
     ),
     h(
       "div",
