@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidsearch.embedding.runtime_choice import CLEARLY, RuntimeTimes
-from vidsearch.embedding.torch_clips import AGREE_COSINE, DTYPES, PlacedEncoder
+from vidsearch.embedding.torch_clips import AGREE_COSINE, DTYPES, PlacedEncoder, noise_clips
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.extras import installed
 from vidsearch.models.device import fast_dtype
@@ -45,7 +45,7 @@ def measure(folder: ModelFolder, exports: Path, *, write: bool | None = None) ->
     if (onnx := _in_onnx(folder, exports, write=not fast if write is None else write)) is not None:
         ways[Runtime("onnx", "float32")] = onnx
     usual = next(iter(ways))
-    vectors, ms = _timed(ways, usual, _drawn_clips(folder, encoders[0].batch_clips))
+    vectors, ms = _timed(ways, usual, noise_clips(folder, encoders[0].batch_clips))
     wrong = [runtime for runtime in ms if not _agrees(runtime, vectors)]
     for runtime in wrong:
         log.warning("%s gives other vectors of %s than torch in float32 and is not used", runtime, folder.name)
@@ -94,9 +94,3 @@ def _agrees(runtime: Runtime, vectors: dict[Runtime, NDArray[np.float32]]) -> bo
     least = ONNX_AGREE_COSINE if runtime.name == "onnx" else AGREE_COSINE
     cosines = (vectors[runtime] * vectors[_EXACT]).sum(1)
     return bool(np.isfinite(cosines).all() and cosines.min() >= least)
-
-
-def _drawn_clips(folder: ModelFolder, count: int) -> NDArray[np.uint8]:
-    preprocessing = folder.embedding.preprocessing
-    shape = (count, preprocessing.frames, preprocessing.side_px, preprocessing.side_px, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)

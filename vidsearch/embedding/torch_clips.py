@@ -135,10 +135,15 @@ def _checked_encoder(folder: ModelFolder, name: str) -> PlacedEncoder:
     return encoder
 
 
-def _agrees_with_cpu(encoder: PlacedEncoder, folder: ModelFolder) -> bool:
+def noise_clips(folder: ModelFolder, count: int) -> NDArray[np.uint8]:
+    """Clips (count, T, H, W, 3) of noise, of the shape that the model takes, the same on every call."""
     preprocessing = folder.embedding.preprocessing
-    side, frames = preprocessing.side_px, preprocessing.frames
-    clips = np.random.default_rng(0).integers(0, 256, (2, frames, side, side, 3), np.uint8)
+    shape = (count, preprocessing.frames, preprocessing.side_px, preprocessing.side_px, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _agrees_with_cpu(encoder: PlacedEncoder, folder: ModelFolder) -> bool:
+    clips = noise_clips(folder, 2)
     clips[1] //= 3  # darker: another vector
     expected = PlacedEncoder(folder, torch.device("cpu"), torch.float32).run(clips)
     return bool(((encoder.run(clips) * expected).sum(1) >= AGREE_COSINE).all())

@@ -26,7 +26,7 @@ from vidsearch.models.qwen2.decode_step import DecodeStep, step_for
 from vidsearch.models.qwen2.generation import Backend
 from vidsearch.models.qwen2.joined_layers import join_layers
 from vidsearch.models.qwen2.joined_prompt import prompt_logits
-from vidsearch.models.qwen2.linears import WeightFormat
+from vidsearch.models.qwen2.linears import WeightFormat, activation_dtype
 from vidsearch.models.qwen2.packed import PackedLanguageModel
 from vidsearch.models.weights import read_some
 
@@ -111,7 +111,7 @@ class DeviceBackend:
 
     def __init__(self, network: MobileVideoGPT, device: torch.device, weights: WeightFormat) -> None:
         self.weights = weights
-        self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
+        self.dtype = activation_dtype(weights)
         self._network = network
         self._step: DecodeStep | None = None  # of the cache that was used last
         for part in (network.model.embed_tokens, network.model.layers, network.model.norm):

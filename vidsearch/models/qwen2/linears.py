@@ -49,7 +49,7 @@ def usable_layouts(parts: Sequence[int], weights: WeightFormat) -> list[Layout]:
         found = [name for name, width in _BAGS.items() if sum(parts) % width == 0]
         if all(outputs >= _MANY_OUTPUTS and outputs % _BAGS["bags128"] == 0 for outputs in parts):
             found.reverse()
-    if weights != "int8" and has_onednn(_dtype(weights)):
+    if weights != "int8" and has_onednn(activation_dtype(weights)):
         found.insert(0 if weights == "float32" else len(found), "blocked")
     return [*found, "plain"]
 
@@ -62,7 +62,7 @@ def pack_linear(
     `layout` is one of `usable_layouts`. No tensor given is kept.
     """
     layout = layout or usable_layouts([len(part) for part in parts], weights)[0]
-    bias = None if bias is None else bias.to(_dtype(weights), copy=True)
+    bias = None if bias is None else bias.to(activation_dtype(weights), copy=True)
     if layout in _BAGS:
         width = _BAGS[layout]
         if any(len(part) % width for part in parts):
@@ -72,11 +72,11 @@ def pack_linear(
     weight = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     if weights == "int8":
         return Int8Linear(weight, bias)
-    return (BlockedLinear if layout == "blocked" else PlainLinear)(weight.to(_dtype(weights)), bias)
+    return (BlockedLinear if layout == "blocked" else PlainLinear)(weight.to(activation_dtype(weights)), bias)
 
 
-def _dtype(weights: WeightFormat) -> torch.dtype:
-    """Of the activations."""
+def activation_dtype(weights: WeightFormat) -> torch.dtype:
+    """Of what goes through the products, and of the weights that are not rounded to 8 bits."""
     return torch.float32 if weights == "float32" else torch.bfloat16
 
 
@@ -121,7 +121,7 @@ class EmbeddingBagLinear(PackedLinear):
     """Weights in blocks: one row of x weighs their rows, several are multiplied with them as with matrices."""
 
     def __init__(self, blocks: Sequence[Tensor], bias: Tensor | None, weights: WeightFormat = "bfloat16") -> None:
-        self.blocks = torch.cat([part.to(_dtype(weights)) for part in blocks])  # (S, I, W)
+        self.blocks = torch.cat([part.to(activation_dtype(weights)) for part in blocks])  # (S, I, W)
         self.table = self.blocks.flatten(0, 1)  # the same memory
         self.bias = bias
         self.bytes = self.blocks.nbytes

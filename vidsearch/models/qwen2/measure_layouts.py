@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vidsearch.models.qwen2.linears import Layout, PackedLinear, Product, WeightFormat, pack_linear, usable_layouts
+from vidsearch.models.qwen2.linears import (
+    Layout,
+    PackedLinear,
+    Product,
+    WeightFormat,
+    activation_dtype,
+    pack_linear,
+    usable_layouts,
+)
 
 CLEARLY = 0.9  # of the usual layout's time: what is hardly quicker is not worth a change
 _BUDGET_S = 0.2  # of reading, twice; packing takes about as long
@@ -29,8 +37,7 @@ def measured_layouts(products: Sequence[Product], weights: WeightFormat) -> dict
         for product in products
         for layout in usable_layouts(product[0], weights)
     }
-    dtype = torch.float32 if weights == "float32" else torch.bfloat16
-    rows = {inputs: torch.ones(1, inputs, dtype=dtype) for _, inputs in products}
+    rows = {inputs: torch.ones(1, inputs, dtype=activation_dtype(weights)) for _, inputs in products}
     first, second = (_timed(ways, rows) for _ in range(2))
     chosen = {}
     for product in products:

@@ -20,7 +20,14 @@ from torch import Tensor
 from vidsearch.models.qwen2.cache import KeyValueCache
 from vidsearch.models.qwen2.config import LanguageModelConfig
 from vidsearch.models.qwen2.decoder import causal_mask, rotary_embedding
-from vidsearch.models.qwen2.linears import Layout, PackedLinear, Product, WeightFormat, pack_linear
+from vidsearch.models.qwen2.linears import (
+    Layout,
+    PackedLinear,
+    Product,
+    WeightFormat,
+    activation_dtype,
+    pack_linear,
+)
 
 # Gives tensors of the model's file by their names; whoever gives them may let go of them afterwards.
 ReadTensors = Callable[[Sequence[str]], Mapping[str, Tensor]]
@@ -42,7 +49,7 @@ class PackedLanguageModel:
         `layouts`: of the products, where they were measured (`measure_layouts.py`).
         """
         self.config = config
-        self.dtype = torch.float32 if weights == "float32" else torch.bfloat16
+        self.dtype = activation_dtype(weights)
         pack = partial(_packed, weights=weights, layouts=layouts or {})
         self._layers = [_PackedLayer(config, number, read, pack) for number in range(config.num_hidden_layers)]
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
