@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.video.ipc import receive, send
 from vidsearch.video.memory import LIMIT_VARIABLE, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable
+from vidsearch.video.worker_process import WorkerProcess, worker_command
 
 log = logging.getLogger(__name__)
 
 # What an encoder may take beside the decoder: x264 looks 60 pictures ahead, 50 MB each at 8K.
 ENCODER_BYTES = 6_000_000_000
-_TAIL_BYTES = 4000  # of what the process printed, which the log gets
 _Value = TypeVar("_Value")
 
 
@@ -65,8 +60,7 @@ class CuttingProcess:
     def __init__(self, *, encodes: bool) -> None:
         """VidsearchError if the limit of memory that the environment gives is none."""
         self._memory_bytes = worker_limit() + (ENCODER_BYTES if encodes else 0)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._printed: IO[bytes] | None = None
+        self._process: WorkerProcess | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +85,7 @@ class CuttingProcess:
         ended = False
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone: then it gives nothing either
-                send(process.stdin, Job(work, arguments))  # type: ignore[arg-type]
+                send(process.jobs, Job(work, arguments))
             while isinstance(answer := self._answer(process, subject), Given):
                 yield answer.value
             ended = True
@@ -107,19 +101,13 @@ class CuttingProcess:
         """Ends the process."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, self._printed):
-                if pipe is not None:
-                    pipe.close()
+            process.end()
 
-    def _answer(self, process: subprocess.Popen[bytes], subject: str) -> object:
-        assert process.stdout is not None
-        message = receive(process.stdout)
+    def _answer(self, process: WorkerProcess, subject: str) -> object:
+        message = receive(process.answers)
         if message is not None:
             return message[0]
-        code = process.wait()
-        said = self._tail()
+        code, said = process.wait(), process.printed()
         if says_out_of_memory(said) or "MemoryError" in said:
             raise _out_of_memory(subject)
         if code == 1:  # a Python program that ends with a traceback
@@ -127,26 +115,10 @@ class CuttingProcess:
         log.error("The process that was cutting %s ended with %s. It said:\n%s", printable(subject), code, said)
         raise VideoError("crashed", f"{subject} made the process that cuts crash (exit {code}); leave it out.")
 
-    def _living(self) -> subprocess.Popen[bytes]:
+    def _living(self) -> WorkerProcess:
         if self._process is None:
-            self._printed = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-            here = str(Path(__file__).parents[2])
-            path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-            self._process = subprocess.Popen(
-                # -P: the folder that the user stands in must not be imported from.
-                [sys.executable, "-P", "-m", "vidsearch.editing.worker", str(self._memory_bytes)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._printed,
-                bufsize=0,
-                env={**os.environ, "PYTHONPATH": path},
-            )
+            self._process = WorkerProcess(worker_command("vidsearch.editing.worker", self._memory_bytes))
         return self._process
-
-    def _tail(self) -> str:
-        assert self._printed is not None
-        self._printed.seek(max(0, self._printed.seek(0, os.SEEK_END) - _TAIL_BYTES))
-        return printable(self._printed.read().decode("utf-8", "replace"))
 
 
 def _out_of_memory(subject: str) -> VideoError:

@@ -8,30 +8,26 @@ ignores Ctrl-C, which is the program's to handle.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
-import threading
 import traceback
 from typing import IO
 
 from vidsearch.editing.process import Ended, Given, Job, Refused, TooLittleMemory
 from vidsearch.errors import VidsearchError
-from vidsearch.video.ipc import receive, send
+from vidsearch.video.ipc import send
 from vidsearch.video.memory import limit_memory
+from vidsearch.video.worker_process import claim_standard_output, jobs_from_standard_input
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_memory(int(sys.argv[1]))
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # out of the reach of libraries that print
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    answers = claim_standard_output()
     try:
-        while True:
-            serve(jobs.get(), answers)
+        for job in jobs_from_standard_input():
+            serve(job, answers)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
@@ -48,13 +44,6 @@ def serve(job: Job, answers: IO[bytes]) -> None:
         send(answers, Refused(error))
     except MemoryError:
         send(answers, TooLittleMemory())
-
-
-def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[Job]) -> None:
-    """Runs beside the work, which may hang: when the program is gone, so is this process."""
-    while (message := receive(source)) is not None:
-        jobs.put(message[0])
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +28,19 @@ from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFac
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import out_of_memory, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable, shown
+from vidsearch.video.worker_process import WorkerProcess, worker_command
 
 _log = logging.getLogger(__name__)
 
 _WATCH_EVERY_S = 0.1
 _LONGEST_TICK_S = 0.2  # what counts of a tick that came late
-_STDERR_TAIL_BYTES = 4000
 _MOST_SIDE_PX = 4096
+
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # and the next: one thread for whatever numpy links
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",  # decord hands pixels from thread to thread: with an arena for each, memory doubles
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,17 +303,7 @@ def _check_pictures(spec: FrameSpec) -> None:
 def _worker_command(frame_spec: FrameSpec, window_spec: WindowSpec, still: Still, limits: DecodeLimits) -> list[str]:
     windows = (window_spec.length_s, window_spec.stride_s, window_spec.frames, window_spec.kind)
     numbers = (frame_spec.side_px, frame_spec.fit, *windows, still, limits.memory_bytes)
-    # -P: the folder that the user stands in must not be imported from.
-    return [sys.executable, "-P", "-m", "vidsearch.video.worker", *map(str, numbers)]
-
-
-def _worker_environment() -> dict[str, str]:
-    """Ours, with this very package on the path, and one thread for whatever numpy links."""
-    here = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    # decord hands pixels from thread to thread: with an arena for each, glibc keeps twice the memory
-    return {**os.environ, "PYTHONPATH": path, **threads, "MALLOC_ARENA_MAX": "1"}
+    return worker_command("vidsearch.video.worker", *numbers)
 
 
 class WorkerSlot:
@@ -320,8 +311,7 @@ class WorkerSlot:
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: IO[bytes] | None = None  # the worker's standard error
+        self._process: WorkerProcess | None = None
         self._lock = threading.Lock()
         self._allowed_s = self._silent_s = 0.0
         self._waited_s = self._quiet_s = 0.0
@@ -332,7 +322,7 @@ class WorkerSlot:
     @property
     def pid(self) -> int | None:
         process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        return process.pid if process is not None and process.is_running() else None
 
     def start(self) -> None:
         """Have a process, which waits for a file."""
@@ -345,7 +335,7 @@ class WorkerSlot:
         for _ in range(2):  # an idle worker may have died meanwhile: the second one is fresh
             process = self._living()
             with contextlib.suppress(BrokenPipeError):
-                send(process.stdin, job)  # type: ignore[arg-type]  # opened as a pipe
+                send(process.jobs, job)
                 return
             self.discard()
 
@@ -356,11 +346,11 @@ class WorkerSlot:
     def wait(self) -> tuple[Any, NDArray[np.uint8] | None] | None:
         """The worker's next message; None if it is gone. Only this time counts against the file."""
         process = self._process
-        if process is None or process.stdout is None:
+        if process is None:
             return None
         self._quiet_s, self._waiting = 0.0, True
         try:
-            return receive(process.stdout)
+            return receive(process.answers)
         finally:
             self._waiting = False
 
@@ -376,8 +366,7 @@ class WorkerSlot:
     def reap(self, file: VideoFile) -> VideoError:
         """The error for a worker that ended in the middle of `file`, whose process is cleared away."""
         process = self._process
-        code = process.wait() if process is not None else None
-        said = self._stderr_tail()
+        code, said = (None, "") if process is None else (process.wait(), process.printed())
         self.discard()
         if self.late:
             return VideoError(
@@ -398,33 +387,15 @@ class WorkerSlot:
             if self._process is not None:
                 self._process.kill()
 
-    def _living(self) -> subprocess.Popen[bytes]:
+    def _living(self) -> WorkerProcess:
         with self._lock:
             if self._process is None:
-                self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process, in discard
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self._stderr,
-                    bufsize=0,
-                    env=_worker_environment(),
-                )
+                self._process = WorkerProcess(self._command, _ENVIRONMENT)
             return self._process
-
-    def _stderr_tail(self) -> str:
-        if self._stderr is None:
-            return ""
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
-        return printable(self._stderr.read().decode("utf-8", "replace"))
 
     def discard(self) -> None:
         """End the process and forget it."""
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, self._stderr):
-                if pipe is not None:
-                    pipe.close()
+            process.end()

@@ -10,21 +10,20 @@ is killed, and it ignores Ctrl-C, which is the program's to handle.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
-import threading
 from collections.abc import Iterable
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowKind, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
-from vidsearch.video.ipc import Done, Failed, Job, Opened, receive, send
+from vidsearch.video.ipc import Done, Failed, Job, Opened, send
 from vidsearch.video.memory import limit_memory, out_of_memory
 from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.reader import fill_windows, open_reader, windows_of_spec
 from vidsearch.video.still import StillWindows
+from vidsearch.video.worker_process import claim_standard_output, jobs_from_standard_input
 
 
 def main() -> None:
@@ -33,11 +32,9 @@ def main() -> None:
     frame_spec, window_spec = _specs(sys.argv[1:7])
     drop_still = sys.argv[7] == "reuse"
     limit_memory(int(sys.argv[8]))
-    answers = _claim_standard_output()
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
-    while True:
-        serve(jobs.get(), frame_spec, window_spec, answers, drop_still=drop_still)
+    answers = claim_standard_output()
+    for job in jobs_from_standard_input():
+        serve(job, frame_spec, window_spec, answers, drop_still=drop_still)
 
 
 def serve(
@@ -95,20 +92,6 @@ def _specs(arguments: list[str]) -> tuple[FrameSpec, WindowSpec]:
     fits: dict[str, Fit] = {name: name for name in get_args(Fit)}
     kinds: dict[str, WindowKind] = {name: name for name in get_args(WindowKind)}
     return FrameSpec(int(side), fits[fit]), WindowSpec(float(length), float(stride), int(frames), kinds[kind])
-
-
-def _claim_standard_output() -> IO[bytes]:
-    """The pipe to the pool, out of the reach of libraries that print."""
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return answers
-
-
-def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[Job]) -> None:
-    """Runs beside the decoder, which may hang: when the program is gone, so is this process."""
-    while (message := receive(source)) is not None:
-        jobs.put(message[0])
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""A process of this program for work on videos, which may hang or crash: jobs in, answers out, as `ipc` writes them.
+
+The program's side is `WorkerProcess`. A worker's `main` claims its standard output and serves the jobs that come in;
+whatever the codec libraries print goes to standard error, which the program keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from vidsearch.video.ipc import receive
+from vidsearch.video.messages import printable
+
+_TAIL_BYTES = 4000  # of what a process printed
+
+
+def worker_command(module: str, *arguments: object) -> list[str]:
+    """The command that runs a module of this package as a worker."""
+    # -P: the folder that the user stands in must not be imported from.
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+class WorkerProcess:
+    """A worker that has started. `jobs` is its standard input, `answers` its standard output, both unbuffered."""
+
+    jobs: IO[bytes]
+    answers: IO[bytes]
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: what it gets beside this program's, which names this very package."""
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `end`
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._printed,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": _import_path(), **(environment or {})},
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self.jobs, self.answers = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        """Its id, also after it has ended."""
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """The code with which it ends; that of a signal is below 0."""
+        return self._process.wait()
+
+    def printed(self) -> str:
+        """The end of what it has printed, safe to show."""
+        self._printed.seek(max(0, self._printed.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return printable(self._printed.read().decode("utf-8", "replace"))
+
+    def kill(self) -> None:
+        """End it, even if it is stopped; what it wrote can still be read."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """End it and close all that is open."""
+        self.kill()
+        self.wait()
+        for file in (self.jobs, self.answers, self._printed):
+            file.close()
+
+
+def claim_standard_output() -> IO[bytes]:
+    """In a worker: the pipe for its answers, out of the reach of libraries that print."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return answers
+
+
+def jobs_from_standard_input() -> Iterator[Any]:
+    """In a worker: the jobs, one after another, for ever. When the program is gone, so is this process."""
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_take_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    while True:
+        yield jobs.get()
+
+
+def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[Any]) -> None:
+    """Runs beside the work, which may hang."""
+    while (message := receive(source)) is not None:
+        jobs.put(message[0])
+    os._exit(0)
+
+
+def _import_path() -> str:
+    """This very package, then what the environment says."""
+    here = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
