@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.frozen import dataclass
-from vidsearch.records import WindowVectors
+from vidsearch.records import PICTURE_SIDE, WindowVectors
 
 SAME_COSINE = 0.85
 SAME_PICTURES = 0.8
@@ -47,11 +47,8 @@ class Likeness:
 
 def likeness(one: Footage, other: Footage) -> Likeness:
     """How like each of n windows is to each of m others."""
-    return Likeness(
-        one.vectors @ other.vectors.T,
-        _correlations(one.pictures, other.pictures),
-        _correlations(one.pictures, other.pictures[:, :, ::-1]),
-    )
+    mine, theirs = _Greys.of(one.pictures), _Greys.of(other.pictures)
+    return Likeness(one.vectors @ other.vectors.T, _correlations(mine, theirs), _correlations(mine, theirs.mirrored()))
 
 
 def same_windows(one: WindowVectors, other: WindowVectors) -> NDArray[np.bool_]:
@@ -63,18 +60,33 @@ def same_windows(one: WindowVectors, other: WindowVectors) -> NDArray[np.bool_]:
     return np.concatenate([np.empty((0, len(other.vectors)), dtype=np.bool_), *same])
 
 
-def _correlations(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(n, 8, 8), (m, 8, 8) → (n, m), -1 to 1; two pictures without any contrast are alike if they are as bright."""
-    a, b = (it.reshape(len(it), -1).astype(np.float64) for it in (some, others))
-    found = _standardised(a) @ _standardised(b).T / max(1, a.shape[1])
-    contrast, other_contrast = a.std(axis=1)[:, None], b.std(axis=1)
+@dataclass(frozen=True, slots=True)
+class _Greys:
+    """Pictures to compare, one a row. `standardised` (n, 64): less their mean, by their standard deviation."""
+
+    standardised: NDArray[np.float64]
+    contrast: NDArray[np.float64]  # (n,), their standard deviation
+    brightness: NDArray[np.float64]  # (n,), their mean
+
+    @classmethod
+    def of(cls, pictures: NDArray[np.uint8]) -> _Greys:
+        """(n, 8, 8)."""
+        values = pictures.reshape(len(pictures), -1).astype(np.float64)
+        contrast, brightness = values.std(axis=1), values.mean(axis=1)
+        spread = np.maximum(contrast, _LEAST_CONTRAST / 2)
+        return cls((values - brightness[:, None]) / spread[:, None], contrast, brightness)
+
+    def mirrored(self) -> _Greys:
+        """The same pictures with left and right exchanged, which changes neither mean nor deviation."""
+        rows = self.standardised.reshape(len(self.standardised), PICTURE_SIDE, PICTURE_SIDE)[:, :, ::-1]
+        return _Greys(rows.reshape(self.standardised.shape), self.contrast, self.brightness)
+
+
+def _correlations(some: _Greys, others: _Greys) -> NDArray[np.float64]:
+    """(n, m), -1 to 1; two pictures without any contrast are alike if they are as bright."""
+    found = some.standardised @ others.standardised.T / PICTURE_SIDE**2
+    contrast, other_contrast = some.contrast[:, None], others.contrast
     flat = np.minimum(contrast, other_contrast) < _LEAST_CONTRAST
-    as_bright = np.abs(a.mean(axis=1)[:, None] - b.mean(axis=1)) < 8
+    as_bright = np.abs(some.brightness[:, None] - others.brightness) < 8
     both_flat = np.maximum(contrast, other_contrast) < 2 * _LEAST_CONTRAST
     return np.where(flat, (as_bright & both_flat).astype(np.float64), found)
-
-
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row less its mean, by its standard deviation."""
-    spread = np.maximum(values.std(axis=1, keepdims=True), _LEAST_CONTRAST / 2)
-    return (values - values.mean(axis=1, keepdims=True)) / spread

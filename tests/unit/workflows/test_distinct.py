@@ -161,3 +161,12 @@ def test_a_picture_that_is_its_own_mirror_image_is_the_same_footage() -> None:
     symmetric = likeness(Footage(vectors, noise), Footage(vectors, pictures)).is_same
     assert symmetric.diagonal().all()
     assert likeness(Footage(vectors, pictures), Footage(vectors, noise)).is_same.diagonal().all()
+
+
+def test_likeness_to_the_mirrored_picture_is_that_to_a_picture_that_was_mirrored_before() -> None:
+    vectors = np.zeros((40, 3), np.float32)
+    some, others = footage(40), footage(40)
+    others[::5] = others[::5, :1, :1]  # without contrast
+    found = likeness(Footage(vectors, some), Footage(vectors, others))
+    mirrored = likeness(Footage(vectors, some), Footage(vectors, others[:, :, ::-1]))
+    assert (found.mirrored == mirrored.pictures).all() and (found.pictures == mirrored.mirrored).all()
