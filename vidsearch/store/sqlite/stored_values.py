@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, get_args
 
 from vidsearch.records import Precision, ReaderName, RuntimeName, WindowKind, WindowSpec
+
+_Word = TypeVar("_Word")
 
 
 class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
@@ -36,23 +38,17 @@ def optional_text(value: Any, what: str) -> str | None:
 
 def reader(value: Any) -> ReaderName | None:
     """The name of the reader that decoded a video, or None."""
-    if value is not None and value not in get_args(ReaderName):
-        raise BadValue(f"a reader is {_short(value)}")
-    return cast("ReaderName | None", value)
+    return None if value is None else _one_of(get_args(ReaderName), value, "a reader")
 
 
 def runtime_name(value: Any) -> RuntimeName:
     """The name of a runtime."""
-    if value not in get_args(RuntimeName):
-        raise BadValue(f"a runtime is {_short(value)}")
-    return cast("RuntimeName", value)
+    return _one_of(get_args(RuntimeName), value, "a runtime")
 
 
 def precision(value: Any) -> Precision:
     """The precision of a runtime."""
-    if value not in get_args(Precision):
-        raise BadValue(f"a precision is {_short(value)}")
-    return cast("Precision", value)
+    return _one_of(get_args(Precision), value, "a precision")
 
 
 def count(value: Any, what: str) -> int:
@@ -110,9 +106,15 @@ def window_spec(length_s: Any, stride_s: Any, frames: Any, kind: Any) -> WindowS
 
 def window_kind(value: Any) -> WindowKind:
     """What windows follow."""
-    if value not in get_args(WindowKind):
-        raise BadValue(f"a kind of windows is {_short(value)}")
-    return cast("WindowKind", value)
+    return _one_of(get_args(WindowKind), value, "a kind of windows")
+
+
+def _one_of(words: tuple[_Word, ...], value: Any, what: str) -> _Word:
+    """The word that a value is."""
+    for word in words:
+        if word == value:
+            return word
+    raise BadValue(f"{what} is {_short(value)}")
 
 
 def _short(value: Any) -> str:

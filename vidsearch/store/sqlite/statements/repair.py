@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidsearch.store.sqlite import stored_values
+from vidsearch.store.sqlite.statements.videos import BESIDE_EMBEDDINGS
 from vidsearch.store.sqlite.stored_values import BadValue
 
 
@@ -98,7 +99,7 @@ def drop(connection: sqlite3.Connection, rows: list[BadRow]) -> None:
         """DELETE FROM embeddings
         WHERE video_id NOT IN (SELECT id FROM videos) OR model_id NOT IN (SELECT id FROM models)"""
     )
-    for table in ("windows", "checksums", "window_pictures", "embedding_runtimes", "still_windows", "window_kinds"):
+    for table in ("windows", *BESIDE_EMBEDDINGS):
         connection.execute(f"DELETE FROM {table} WHERE embedding_id NOT IN (SELECT id FROM embeddings)")
 
 

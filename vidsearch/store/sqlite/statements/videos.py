@@ -50,7 +50,7 @@ _FACTS = (
 )
 
 # What is kept of each embedding in a table of its own, and copied with it.
-_BESIDE_EMBEDDINGS = {
+BESIDE_EMBEDDINGS = {
     "checksums": "crc32",
     "window_pictures": "grey",
     "embedding_runtimes": "runtime, precision",
@@ -237,7 +237,7 @@ def copy_video(connection: sqlite3.Connection, source: Path, file: VideoFile, de
             SELECT ?, ordinal, start_s, end_s FROM windows WHERE embedding_id = ?""",
             (copy_id, original),
         )
-        for table, columns in _BESIDE_EMBEDDINGS.items():
+        for table, columns in BESIDE_EMBEDDINGS.items():
             connection.execute(
                 f"""INSERT INTO {table} (embedding_id, {columns})
                 SELECT ?, {columns} FROM {table} WHERE embedding_id = ?""",
