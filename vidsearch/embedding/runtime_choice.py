@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast, get_args
+from itertools import product
+from typing import get_args
 
 from vidsearch import measurements
 from vidsearch.errors import ModelError
@@ -100,7 +101,7 @@ def _name(runtime: Runtime) -> str:
 
 def _runtime(name: str) -> Runtime:
     """ValueError for what is no runtime."""
-    runtime, _, precision = name.partition(" ")
-    if runtime not in get_args(RuntimeName) or precision not in get_args(Precision):
-        raise ValueError(name)
-    return Runtime(cast("RuntimeName", runtime), cast("Precision", precision))
+    for runtime in (Runtime(*words) for words in product(get_args(RuntimeName), get_args(Precision))):
+        if _name(runtime) == name:
+            return runtime
+    raise ValueError(name)
