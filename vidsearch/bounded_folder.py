@@ -6,7 +6,6 @@ import logging
 import os
 from pathlib import Path
 
-from vidsearch.errors import VidsearchError
 from vidsearch.files import replacing
 
 log = logging.getLogger(__name__)
@@ -51,16 +50,6 @@ class BoundedFolder:
             self._written += 1
         except OSError as error:
             log.info("nothing is kept in %s: %s", self._folder, error)
-
-
-def limit_from_environment(
-    variable: str, default_mb: int, *, least_mb: int = 0, otherwise: str = "0 to keep nothing"
-) -> int:
-    """`variable` in bytes, else the default. VidsearchError, whose sentence ends in `otherwise`, for another value."""
-    given = os.environ.get(variable) or str(default_mb)
-    if not given.isascii() or not given.isdecimal() or int(given[:9]) < least_mb:
-        raise VidsearchError(f"{variable} is {given!r}; give a whole number of megabytes, {otherwise}.")
-    return int(given[:9]) * 1_000_000
 
 
 def shrink(folder: Path, suffix: str, limit_bytes: int) -> None:

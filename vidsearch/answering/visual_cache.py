@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from vidsearch.bounded_folder import BoundedFolder, limit_from_environment
+from vidsearch.bounded_folder import BoundedFolder
+from vidsearch.size_limits import limit_from_environment
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from vidsearch.bounded_folder import limit_from_environment
 from vidsearch.errors import VideoError
 from vidsearch.extras import installed
+from vidsearch.size_limits import limit_from_environment
 from vidsearch.video.messages import shown
 
 LIMIT_VARIABLE = "VIDSEARCH_DECODER_MB"

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch import dirs
-from vidsearch.bounded_folder import BoundedFolder, limit_from_environment
+from vidsearch.bounded_folder import BoundedFolder
 from vidsearch.errors import VidsearchError
 from vidsearch.records import ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
+from vidsearch.size_limits import limit_from_environment
 from vidsearch.video.jpeg import to_jpeg
 from vidsearch.video.messages import os_refusal
 from vidsearch.video.pool import DecodeFailed, DecodePool, WindowDecoded

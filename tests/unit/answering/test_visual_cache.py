@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidsearch.answering.visual_cache import DEFAULT_LIMIT_MB, LIMIT_VARIABLE, VisualCache, cache_key
-from vidsearch.bounded_folder import limit_from_environment
-from vidsearch.errors import VidsearchError
+from vidsearch.answering.visual_cache import VisualCache, cache_key
 
 TOKENS = np.arange(600, dtype=np.float16).reshape(20, 30)  # 1,200 bytes and a header
 FACTS = {"start_s": 1.5, "times_s": [0.0, 0.25], "damage": None}
@@ -75,10 +73,12 @@ def test_the_key_depends_on_every_part() -> None:
     assert cache_key("print", None, "full") in keys
 
 
-def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) == 512_000_000
+def test_the_environment_says_how_much_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDSEARCH_CACHE_MB", "0")
-    assert limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB) == 0
-    monkeypatch.setenv("VIDSEARCH_CACHE_MB", "lots")
-    with pytest.raises(VidsearchError, match="VIDSEARCH_CACHE_MB is 'lots'; give a whole number of megabytes"):
-        limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB)
+    cache = VisualCache(tmp_path)
+    cache.put("k", TOKENS, FACTS)
+    assert cache.get("k") is None
+    monkeypatch.setenv("VIDSEARCH_CACHE_MB", "1")
+    cache = VisualCache(tmp_path)
+    cache.put("k", TOKENS, FACTS)
+    assert cache.get("k") is not None
