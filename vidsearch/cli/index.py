@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -109,8 +108,7 @@ def index(
     roots = [options.absolute(path) for path in _given(paths, files_from, null)]
     from vidsearch.cli.index_report import IndexReport
     from vidsearch.cli.memory import keep_freed_memory
-    from vidsearch.embedding.executors import PooledExecutor
-    from vidsearch.embedding.long_runs import reconsider
+    from vidsearch.embedding.long_runs import open_executor
     from vidsearch.machine import cores
     from vidsearch.models.folder import find_model
     from vidsearch.records import WindowSpec
@@ -148,10 +146,10 @@ def index(
     )
 
     keep_freed_memory()
-    executor = partial(PooledExecutor, if_long=reconsider)
     report = IndexReport(window_spec=wanted.window_spec, dry_run=dry_run, live=not as_json)
     with _library(dry_run=dry_run) as library, report:
-        for outcome in index_folders(roots, library, wanted.embed_spec.open_embedder, wanted, open_executor=executor):
+        open_embedder = wanted.embed_spec.open_embedder
+        for outcome in index_folders(roots, library, open_embedder, wanted, open_executor=open_executor):
             report.add(outcome)
     if as_json:
         show.write_json({"version": json_forms.VERSION, **report.as_dict()})

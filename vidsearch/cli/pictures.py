@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from vidsearch.cli import show
@@ -47,9 +46,7 @@ class TerminalPictures:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thumbnails.close()
 
     def beside(self, hit: Hit, lines: Sequence[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from vidsearch import dirs
-from vidsearch.embedding.executors import Reconsidered
+from vidsearch.embedding.executors import PooledExecutor, Reconsidered
 from vidsearch.embedding.runtime_choice import RuntimeTimes, keep_times, kept_times
 from vidsearch.embedding.videos import EmbedSpec
 from vidsearch.errors import VidsearchError
@@ -47,6 +48,10 @@ def reconsider(spec: EmbedSpec) -> Reconsidered | None:
     except VidsearchError as error:  # a full disk: the run goes on in torch
         log.warning("%s", error)
     return Reconsidered(spec.open_embedder(), note)
+
+
+# Opens the executor of `workflows.index` that asks `reconsider` once its run turns out to be a long one.
+open_executor = partial(PooledExecutor, if_long=reconsider)
 
 
 def measured(folder: ModelFolder, exports: Path, *, write: bool | None = None) -> RuntimeTimes:

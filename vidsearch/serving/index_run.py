@@ -9,13 +9,12 @@ import argparse
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vidsearch import dirs, json_forms
-from vidsearch.embedding.executors import PooledExecutor, RuntimeChosen, VideoStarted, WindowEmbedded
-from vidsearch.embedding.long_runs import reconsider
+from vidsearch.embedding.executors import RuntimeChosen, VideoStarted, WindowEmbedded
+from vidsearch.embedding.long_runs import open_executor
 from vidsearch.errors import EXIT_INTERRUPTED, VidsearchError
 from vidsearch.machine import cores
 from vidsearch.models.folder import find_model
@@ -48,9 +47,8 @@ def run(home: Path, model: str, device: str, *, retry_failed: bool) -> None:
             models_dir=dirs.models_dir(),
             device=device,
         )
-        executor = partial(PooledExecutor, if_long=reconsider)
         open_embedder = options.embed_spec.open_embedder
-        for outcome in index_folders(roots, library, open_embedder, options, open_executor=executor):
+        for outcome in index_folders(roots, library, open_embedder, options, open_executor=open_executor):
             _write(_form(outcome))
 
 
