@@ -15,7 +15,7 @@ from vidsearch.editing.containers import Container
 from vidsearch.editing.copying import CutReport, container_for_copy, copy_clip
 from vidsearch.editing.naming import clip_name
 from vidsearch.editing.precise import container_for_encoding, encode_clip
-from vidsearch.editing.process import CuttingProcess
+from vidsearch.editing.process import CuttingProcess, longest_silence_s
 from vidsearch.editing.source import Span, open_source
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.files import replacing
@@ -77,9 +77,10 @@ def plan_clips(hits: Sequence[Hit], folder: Path, options: CutOptions) -> list[P
     Raises VideoError for a source that cannot be read, VidsearchError if a file is in the way.
     """
     in_order = ordered(hits, options.order)
-    with CuttingProcess(encodes=False) as process:
-        containers: dict[Path, Container] = {}
-        for path in dict.fromkeys(hit.path for hit in in_order):
+    sources = list(dict.fromkeys(hit.path for hit in in_order))
+    containers: dict[Path, Container] = {}
+    with CuttingProcess(encodes=False, silent_s=longest_silence_s(sources, encodes=False)) as process:
+        for path in sources:
             [containers[path]] = process.run(shown(path), container_of_clips, path, options)
     clips = []
     for position, hit in enumerate(in_order, start=1):
@@ -123,10 +124,12 @@ def check_targets(targets: Sequence[Path], sources: Sequence[Path], *, overwrite
 def export_clips(clips: Sequence[PlannedClip], options: CutOptions) -> Iterator[ExportOutcome]:
     """Cuts the clips in their order, in a process of its own.
 
-    Raises VideoError if a source vanished, gives out or brings that process down, VidsearchError if a clip cannot be
-    written; the clips before it stay, and nothing is left of the one at hand.
+    Raises VideoError if a source vanished, gives out, or brings that process down or to a stop, VidsearchError if a
+    clip cannot be written; the clips before it stay, and nothing is left of the one at hand.
     """
-    with CuttingProcess(encodes=options.mode == "precise") as process:
+    encodes = options.mode == "precise"
+    silent_s = longest_silence_s([clip.hit.path for clip in clips], encodes=encodes)
+    with CuttingProcess(encodes=encodes, silent_s=silent_s) as process:
         for done, clip in enumerate(clips):
             finished = f"; {done} of {len(clips)} clips are finished" if done else ""
             with writing(clip.target, finished) as partial:

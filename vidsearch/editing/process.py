@@ -1,23 +1,30 @@
-"""Cutting in a process of its own: a source that brings FFmpeg down ends that process, and is one sentence here."""
+"""Cutting in a process of its own: a source that brings FFmpeg down, or on which it hangs, is one sentence here."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.video.ipc import receive, send
 from vidsearch.video.memory import LIMIT_VARIABLE, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable
-from vidsearch.video.worker_process import WorkerProcess, worker_command
+from vidsearch.video.worker_process import WorkerProcess, ticks, worker_command
 
 log = logging.getLogger(__name__)
 
 # What an encoder may take beside the decoder: x264 looks 60 pictures ahead, 50 MB each at 8K.
 ENCODER_BYTES = 6_000_000_000
+
+_SILENT_S = 120.0  # without a picture; DecodeLimits has the same
+_SILENT_ENCODER_S = 600.0  # at the end x264 encodes the 60 pictures at once, which takes small machines minutes at 8K
+_SILENT_S_PER_MIB = 0.2  # a source without an index is read through before its first picture
+
 _Value = TypeVar("_Value")
 
 
@@ -56,8 +63,12 @@ class TooLittleMemory:
 class CuttingProcess:
     """Runs one piece of work after another in a process, which starts with the first. A context manager."""
 
-    def __init__(self, *, encodes: bool) -> None:
-        """VidsearchError if the limit of memory that the environment gives is none."""
+    def __init__(self, *, encodes: bool, silent_s: float) -> None:
+        """`silent_s`: for how long the work may give nothing, see `longest_silence_s`.
+
+        VidsearchError if the limit of memory that the environment gives is none.
+        """
+        self._silent_s = silent_s
         self._memory_bytes = worker_limit() + (ENCODER_BYTES if encodes else 0)
         self._process: WorkerProcess | None = None
 
@@ -76,15 +87,16 @@ class CuttingProcess:
         """What a generator of a module gives, as it gives it. Whoever stops listening ends the process.
 
         Raises the VidsearchError that the work raises; VideoError, which names `subject`, if the process ends or is
-        refused memory.
+        refused memory, or if nothing comes from it for too long.
         """
         process = self._living()
         ended = False
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone: then it gives nothing either
                 send(process.jobs, Job(work, arguments))
-            while isinstance(answer := self._answer(process, subject), Given):
-                yield answer.value
+            with _Waiting(process, self._silent_s) as waiting:
+                while isinstance(answer := self._answer(waiting, subject), Given):
+                    yield answer.value
             ended = True
         finally:
             if not ended:
@@ -100,11 +112,16 @@ class CuttingProcess:
         if process is not None:
             process.end()
 
-    def _answer(self, process: WorkerProcess, subject: str) -> object:
-        message = receive(process.answers)
-        if message is not None:
-            return message[0]
-        code, said = process.wait(), process.printed()
+    def _answer(self, waiting: _Waiting, subject: str) -> object:
+        if (answer := waiting.answer()) is not None:
+            return answer
+        code, said = waiting.process.wait(), waiting.process.printed()
+        if waiting.too_long:
+            raise VideoError(
+                "timeout",
+                f"{subject} kept the process that cuts busy for {self._silent_s:.0f} s without a result and was given "
+                "up; cut it from a copy on another disk, or leave it out.",
+            )
         if says_out_of_memory(said) or "MemoryError" in said:
             raise _out_of_memory(subject)
         if code == 1:  # a Python program that ends with a traceback
@@ -116,6 +133,51 @@ class CuttingProcess:
         if self._process is None:
             self._process = WorkerProcess(worker_command("vidsearch.editing.worker", self._memory_bytes))
         return self._process
+
+
+class _Waiting:
+    """Waits for what a process gives, and kills one that gives nothing for too long. A context manager."""
+
+    def __init__(self, process: WorkerProcess, silent_s: float) -> None:
+        self.process = process
+        self.too_long = False
+        self._silent_s = silent_s
+        self._answers = 0
+        self._waiting_for: int | None = None  # the answer's number; None while whoever takes them is at work
+        self._finished = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="cutting-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finished.set()
+        self._watcher.join()
+
+    def answer(self) -> object | None:
+        """What it gives next; None if it ended."""
+        self._waiting_for = self._answers
+        message = receive(self.process.answers)
+        self._waiting_for = None
+        self._answers += 1
+        return None if message is None else message[0]
+
+    def _watch(self) -> None:
+        waited_s, waited_for = 0.0, None
+        for passed_s in ticks(self._finished):
+            before, waited_for = waited_for, self._waiting_for
+            waited_s = waited_s + passed_s if waited_for == before else 0.0
+            if waited_for is not None and waited_s > self._silent_s:
+                self.too_long = True
+                self.process.kill()
+                return
+
+
+def longest_silence_s(sources: Iterable[Path], *, encodes: bool) -> float:
+    """For how long work on these sources may give nothing: what the largest of them takes on a slow disk."""
+    largest_bytes = max((path.stat().st_size for path in sources if path.exists()), default=0)
+    return (_SILENT_ENCODER_S if encodes else _SILENT_S) + _SILENT_S_PER_MIB * largest_bytes / (1 << 20)
 
 
 def _out_of_memory(subject: str) -> VideoError:

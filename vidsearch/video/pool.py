@@ -2,9 +2,8 @@
 
 Each worker has a thread here that starts it, gives it one file at a time and puts what comes back into one bounded
 queue. Where the consumer is slow the queue fills, the thread stops reading, the pipe fills, the worker stops: memory
-is flat. Time is counted only while a thread waits for its worker, so that a slow consumer costs a file nothing,
-and in ticks of a thread of this process: where that does not come to its turn, on a machine that is overloaded or was
-asleep, neither does the worker, and a good file is not given up.
+is flat. Time is counted only while a thread waits for its worker, so that a slow consumer costs a file nothing, and
+in `worker_process.ticks`, so that a good file is not given up on a machine that is overloaded or was asleep.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import contextlib
 import logging
 import queue
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -27,12 +25,11 @@ from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFac
 from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
 from vidsearch.video.memory import out_of_memory, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable, shown
-from vidsearch.video.worker_process import WorkerProcess, worker_command
+from vidsearch.video.worker_process import WorkerProcess, ticks, worker_command
 
 _log = logging.getLogger(__name__)
 
-_WATCH_EVERY_S = 0.1
-_LONGEST_TICK_S = 0.2  # what counts of a tick that came late
+_LOOKED_AFTER_S = 0.1  # that the consumer left, by whoever waits for room
 _MOST_SIDE_PX = 4096
 
 _ENVIRONMENT = {
@@ -228,10 +225,7 @@ class DecodePool:
 
     def _watch(self, run: _Run) -> None:
         """Count time, and kill workers that are over theirs; their threads then see the pipe end."""
-        before_s = time.monotonic()
-        while not run.finished.wait(_WATCH_EVERY_S):
-            now_s = time.monotonic()
-            passed_s, before_s = min(now_s - before_s, _LONGEST_TICK_S), now_s
+        for passed_s in ticks(run.finished):
             for slot in self._slots:
                 slot.tick(passed_s)
                 if slot.is_late():
@@ -263,7 +257,7 @@ class _Run:
         """Wait for room; False if the consumer has left."""
         while not self.stopped:
             with contextlib.suppress(queue.Full):
-                self._queue.put(event, timeout=_WATCH_EVERY_S)
+                self._queue.put(event, timeout=_LOOKED_AFTER_S)
                 return True
         return False
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,8 @@ from vidsearch.video.ipc import receive
 from vidsearch.video.messages import printable
 
 _TAIL_BYTES = 4000  # of what a process printed
+_TICK_S = 0.1
+_LONGEST_TICK_S = 0.2  # what counts of a tick that came late
 
 
 def worker_command(module: str, *arguments: object) -> list[str]:
@@ -76,6 +79,19 @@ class WorkerProcess:
         self.wait()
         for file in (self.jobs, self.answers, self._printed):
             file.close()
+
+
+def ticks(finished: threading.Event) -> Iterator[float]:
+    """Seconds that passed, time and again until `finished`, by which workers' time is counted.
+
+    Where this program does not come to its turn, because the machine is overloaded, was asleep or the program was
+    stopped, neither does a worker: such time does not count.
+    """
+    before_s = time.monotonic()
+    while not finished.wait(_TICK_S):
+        now_s = time.monotonic()
+        passed_s, before_s = min(now_s - before_s, _LONGEST_TICK_S), now_s
+        yield passed_s
 
 
 def claim_standard_output() -> IO[bytes]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ from video_samples import even_times, make_film, make_video, number_in, turn_upr
 
 from vidsearch.editing.export import ClipWritten, CutOptions, Cutting, export_clips, plan_clips
 from vidsearch.editing.naming import clip_name
-from vidsearch.editing.process import CuttingProcess
+from vidsearch.editing.process import CuttingProcess, longest_silence_s
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.records import Hit
 
@@ -228,6 +229,43 @@ def test_a_process_that_is_killed_is_one_error_and_leaves_no_half_file(films: di
 
 
 @CHILDREN_ARE_LISTED
+def test_a_process_that_hangs_is_one_error_and_leaves_no_half_file(
+    films: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = plan_clips([hit(films["mp4"], 1.0, 1.5), hit(films["mp4"], 0.0, 4.0, 2)], tmp_path, PRECISE)
+    monkeypatch.setattr("vidsearch.editing.process._SILENT_ENCODER_S", 3.0)
+    with pytest.raises(
+        VideoError, match=r"film\.mp4 kept the process that cuts busy for 3 s without a result"
+    ) as caught:
+        for outcome in export_clips(clips, PRECISE):
+            for worker in cutting_processes() if outcome.clip is clips[1] else ():
+                os.kill(worker, signal.SIGSTOP)
+    assert caught.value.kind == "timeout"
+    assert cutting_processes() == []
+    assert [path.name for path in tmp_path.iterdir()] == [clips[0].target.name]
+    assert numbers(clips[0].target) == list(range(25, 38))
+
+
+def test_time_counts_while_nothing_comes_and_not_while_what_came_is_used() -> None:
+    with CuttingProcess(encodes=False, silent_s=1.0) as process:
+        list(process.run("a.mp4", bytes, 1))  # type: ignore[arg-type]  # it has started
+        for _ in process.run("a.mp4", bytes, 2):  # type: ignore[arg-type]
+            time.sleep(1.5)
+        with pytest.raises(VideoError, match=r"a\.mp4 kept the process that cuts busy for 1 s") as caught:
+            list(process.run("a.mp4", time.sleep, 60))  # type: ignore[arg-type]
+    assert caught.value.kind == "timeout"
+
+
+def test_a_large_source_may_take_longer_until_its_first_picture(tmp_path: Path) -> None:
+    large = tmp_path / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(100 << 20)
+    small_s, large_s = (longest_silence_s(sources, encodes=False) for sources in ([], [tmp_path / "gone.mp4", large]))
+    assert large_s == pytest.approx(small_s + 20.0)
+    assert longest_silence_s([large], encodes=True) > large_s
+
+
+@CHILDREN_ARE_LISTED
 def test_whoever_stops_listening_ends_the_process(films: dict[str, Path], tmp_path: Path) -> None:
     outcomes = export_clips(plan_clips([hit(films["mp4"], 0.0, 4.0)], tmp_path, PRECISE), PRECISE)
     assert isinstance(next(outcomes), Cutting)
@@ -240,7 +278,7 @@ def test_whoever_stops_listening_ends_the_process(films: dict[str, Path], tmp_pa
 @CHILDREN_ARE_LISTED
 def test_a_process_that_cuts_has_a_limit_of_memory_and_shows_bugs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDSEARCH_DECODER_MB", "200")
-    with CuttingProcess(encodes=False) as process:
+    with CuttingProcess(encodes=False, silent_s=60.0) as process:
         assert list(process.run("a.mp4", bytes, 3)) == [0, 0, 0]  # type: ignore[arg-type]
         first = process.pid
         with pytest.raises(VideoError, match=r"^a\.mp4 needs more memory than cutting may take; allow more"):
