@@ -2,7 +2,8 @@
 
 decord's `get_batch` seeks to the key frame before a wanted frame and decodes from there, scaling (bilinear) in the
 decoder's filter graph. Its last frames may silently be earlier ones, a damaged packet ends its reading, and a damaged
-picture is a line of its FFmpeg on standard error: for all three the successor takes over, PyAV on the same file.
+picture is a line of its FFmpeg on standard error: for all three the successor takes over, PyAV on the same file. So it
+does after `spare_memory`: a thread of decord's goes on to decode the whole file, and only closing it gives that back.
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ class DecordReader:
         self._frame_bytes = 3 * width * height
         try:
             # One thread a file: the pool reads several files at once, and VP9 with hidden frames needs it.
-            self._reader = decord.VideoReader(str(path.absolute()), width=width, height=height, num_threads=1)
-            table = _timetable(self._reader)
+            reader = decord.VideoReader(str(path.absolute()), width=width, height=height, num_threads=1)
+            table = _timetable(reader)
         except (DECORDError, RuntimeError) as error:
             raise DecordRefusedError(str(error)) from error
         found = timetable_doubts(header, table)
         if found:
             raise DecordRefusedError(found[0].reason)
+        self._reader: decord.VideoReader | None = reader
         self._starts_s = table.starts_s + header.start_s
         self._facts = _facts(header, table)
 
@@ -108,7 +110,7 @@ class DecordReader:
         """Frames by their number, until the last one or the first sign of damage."""
         waiting = iter(numbers)
         size = max(1, min(_BATCH, _BATCH_BYTES // self._frame_bytes))
-        while batch := list(islice(waiting, size)):
+        while self._reader is not None and (batch := list(islice(waiting, size))):
             before = self._stderr_bytes()
             try:
                 frames = self._reader.get_batch(batch).asnumpy()
@@ -125,10 +127,14 @@ class DecordReader:
             self._successor = self._open_successor()
         return self._successor
 
+    def spare_memory(self) -> None:
+        """See `VideoReader.spare_memory`."""
+        self._reader = None
+
     def close(self) -> None:
         if self._successor is not None:
             self._successor.close()
-        del self._reader
+        self._reader = None
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ crosses the pipe in about a millisecond, a hundredth of what decoding it costs; 
 from __future__ import annotations
 
 import pickle
+import select
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from vidsearch.errors import VideoError
 from vidsearch.records import ClipWindow, VideoFacts, VideoFile
 
 _SIZES = struct.Struct("<II")  # bytes of the record, bytes of the pixels
+_LOOK_EVERY_S = 0.1  # while nobody takes a message
 
 
 # Chooses the windows of one video from its facts and the (N,) times at which its frames begin. It crosses the pipe by
@@ -51,13 +53,21 @@ class Failed:
     error: VideoError
 
 
-def send(pipe: IO[bytes], record: object, frames: NDArray[np.uint8] | None = None) -> None:
-    """One message. Raises BrokenPipeError if the other end is gone."""
+def send(
+    pipe: IO[bytes],
+    record: object,
+    frames: NDArray[np.uint8] | None = None,
+    while_waiting: Callable[[], None] | None = None,
+) -> None:
+    """One message. Raises BrokenPipeError if the other end is gone.
+
+    `while_waiting` is called now and then while a pipe that does not block is full.
+    """
     shape = None if frames is None else frames.shape
     head = pickle.dumps((record, shape), protocol=pickle.HIGHEST_PROTOCOL)
     pixels = memoryview(b"") if frames is None else np.ascontiguousarray(frames).data.cast("B")
-    _write(pipe, memoryview(_SIZES.pack(len(head), len(pixels)) + head))
-    _write(pipe, pixels)
+    _write(pipe, memoryview(_SIZES.pack(len(head), len(pixels)) + head), while_waiting)
+    _write(pipe, pixels, while_waiting)
 
 
 def receive(pipe: IO[bytes]) -> tuple[Any, NDArray[np.uint8] | None] | None:
@@ -76,10 +86,14 @@ def receive(pipe: IO[bytes]) -> tuple[Any, NDArray[np.uint8] | None] | None:
     return None if pixels is None else (record, np.frombuffer(pixels, dtype=np.uint8).reshape(shape))
 
 
-def _write(pipe: IO[bytes], data: memoryview) -> None:
-    """All of it: a raw pipe may take a part at a time."""
+def _write(pipe: IO[bytes], data: memoryview, while_waiting: Callable[[], None] | None) -> None:
+    """All of it: a raw pipe may take a part at a time, or (None) nothing now."""
     while data:
-        data = data[pipe.write(data) :]
+        taken: int | None = pipe.write(data)
+        if taken is not None:
+            data = data[taken:]
+        elif not select.select([], [pipe], [], _LOOK_EVERY_S)[1] and while_waiting is not None:
+            while_waiting()
     pipe.flush()
 
 

@@ -37,7 +37,7 @@ def limit_memory(limit_bytes: int) -> None:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = _address_space_bytes() + limit_bytes
+    wanted = address_space_bytes() + limit_bytes
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
@@ -55,7 +55,8 @@ def says_out_of_memory(printed: str) -> bool:
     return "bad_alloc" in printed or "Cannot allocate memory" in printed
 
 
-def _address_space_bytes() -> int:
+def address_space_bytes() -> int:
+    """How much this process has taken; a gigabyte where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except (OSError, ValueError, IndexError):

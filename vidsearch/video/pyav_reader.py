@@ -181,6 +181,9 @@ class PyavReader:
                     raise VideoError("corrupt", f"{shown(self.path)} gave a picture once and none now; copy it again.")
                 yield picture
 
+    def spare_memory(self) -> None:
+        """Nothing is decoded before it is asked for."""
+
     def close(self) -> None:
         """Nothing stays open between two calls."""
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowKind, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
+from vidsearch.video.interface import VideoReader
 from vidsearch.video.ipc import Done, Failed, Job, Opened, send
-from vidsearch.video.memory import limit_memory, out_of_memory
+from vidsearch.video.memory import DEFAULT_LIMIT_MB, address_space_bytes, limit_memory, out_of_memory
 from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.reader import fill_windows, open_reader, windows_of_spec
 from vidsearch.video.still import StillWindows
@@ -31,18 +33,28 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frame_spec, window_spec = _specs(sys.argv[1:7])
     drop_still = sys.argv[7] == "reuse"
-    limit_memory(int(sys.argv[8]))
+    memory_bytes = int(sys.argv[8])
+    limit_memory(memory_bytes)
     answers = claim_standard_output()
+    if sys.platform != "win32":  # whose pipes know no other way, and no `select`
+        os.set_blocking(answers.fileno(), False)
     for job in jobs_from_standard_input():
-        serve(job, frame_spec, window_spec, answers, drop_still=drop_still)
+        serve(job, frame_spec, window_spec, answers, drop_still=drop_still, memory_bytes=memory_bytes)
 
 
 def serve(
-    job: Job, frame_spec: FrameSpec, window_spec: WindowSpec, answers: IO[bytes], *, drop_still: bool = False
+    job: Job,
+    frame_spec: FrameSpec,
+    window_spec: WindowSpec,
+    answers: IO[bytes],
+    *,
+    drop_still: bool = False,
+    memory_bytes: int = DEFAULT_LIMIT_MB * 1_000_000,
 ) -> None:
     """Decode one file: Opened, its windows, Done; or Failed at any point.
 
-    `drop_still`: of the worker's own windows, those that are still are sent without their frames.
+    `drop_still`: of the worker's own windows, those that are still are sent without their frames. `memory_bytes` is
+    what the worker may take; a quarter of it may go into pictures that nobody has asked for yet.
     """
     file = job.file
     try:
@@ -55,7 +67,8 @@ def serve(
                 windows = list(job.cut(reader.facts, reader.starts_s))
                 count, clips = len(windows), fill_windows(windows, reader)
             send(answers, Opened(reader.facts, count))
-            _send_windows(clips, answers, drop_still=drop_still and job.cut is None)
+            sparing = partial(_spare, reader, address_space_bytes() + memory_bytes // 4)
+            _send_windows(clips, answers, sparing, drop_still=drop_still and job.cut is None)
             facts = reader.facts
         _check_unchanged(file)
         send(answers, Done(facts, mark))
@@ -65,11 +78,18 @@ def serve(
         send(answers, Failed(out_of_memory(file.path)))
 
 
-def _send_windows(clips: Iterable[ClipFrames], answers: IO[bytes], *, drop_still: bool) -> None:
+def _send_windows(
+    clips: Iterable[ClipFrames], answers: IO[bytes], while_waiting: Callable[[], None], *, drop_still: bool
+) -> None:
     before = StillWindows()
     for clip in clips:
         still = drop_still and before.is_still(clip.frames)
-        send(answers, clip.window, None if still else clip.frames)
+        send(answers, clip.window, None if still else clip.frames, while_waiting)
+
+
+def _spare(reader: VideoReader, most_bytes: int) -> None:
+    if address_space_bytes() > most_bytes:
+        reader.spare_memory()
 
 
 def _stderr_bytes() -> int:

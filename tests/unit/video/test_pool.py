@@ -235,6 +235,21 @@ def test_memory_of_a_worker_is_flat(folder: Path) -> None:
     assert max(sizes[half:]) - max(sizes[:half]) < kept // 4
 
 
+def test_a_consumer_that_pauses_costs_no_memory_and_no_picture(folder: Path) -> None:
+    """decord decodes on while nobody asks it: 1,500 frames of 224 px are 226 MB, more than this worker may take."""
+    limits = DecodeLimits(memory_bytes=120 << 20)
+    with DecodePool(1, FrameSpec(224), WindowSpec(), limits=limits, buffered_events=1) as pool:
+        events: list[DecodeEvent] = []
+        for event in pool.decode([as_file(folder / "long.mp4")]):
+            events.append(event)
+            if len(events) == 2:
+                time.sleep(3.0)
+    assert [type(event).__name__ for event in events] == ["VideoOpened", *["WindowDecoded"] * 14, "VideoDone"]
+    clips = [event.clip for event in events if isinstance(event, WindowDecoded)]
+    shown = [[number_in(frame) for frame in clip.frames] for clip in clips]
+    assert shown == [[int(time * 25) for time in clip.window.times_s] for clip in clips]
+
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
