@@ -19,12 +19,12 @@ from vidsearch.records import AnyTerm, Filter, LikeFile, LikeHit, Query, Term
 
 _QUOTED = r'"(?P<quoted>(?:[^"\\]|\\.)*)"'
 # A minus is one before a letter or a quote, and a weight before what is no digit: "-5 degrees", "16:9" and "2:30" are
-# words. What has a space behind its colon is words, too: "like: a dog".
+# words. What has a space behind its colon is words, too: "like: a dog"; a key that ends the query lacks its value.
 _WEIGHT = r"(?:\d+(?:\.\d+)?|\.\d+)"
-_MARKS = re.compile(
-    rf"(?P<minus>-(?=[^\s\d-]|{_WEIGHT}:[^\s\d]))?(?:(?P<weight>{_WEIGHT}):(?=[^\s\d]))?"
-    rf"(?:(?P<key>like|{'|'.join(KEYS)}):(?=\S))?"
-)
+_SIGNS = rf"(?P<minus>-(?=[^\s\d-]|{_WEIGHT}:[^\s\d]))?(?:(?P<weight>{_WEIGHT}):(?=[^\s\d]))?"
+_KEY = rf"(?P<key>like|{'|'.join(KEYS)}):"
+_MARKS = re.compile(rf"{_SIGNS}(?:{_KEY}(?=\S))?")
+_KEY_ALONE = re.compile(rf"{_SIGNS}{_KEY}")
 _WHOLE_QUOTED = re.compile(_QUOTED, re.DOTALL)
 _QUOTED_SOURCE = re.compile(rf"{_QUOTED}(?P<range>@\S*)?", re.DOTALL)
 
@@ -45,9 +45,10 @@ def parse_query(text: str) -> Query:
     Words in a row are one term; what stands in quotes is a term by itself. Raises QueryMistake.
     """
     pieces = []
-    for start, end in _places(text):
+    places = list(_places(text))
+    for start, end in places:
         try:
-            pieces.append(_read(text[start:end]))
+            pieces.append(_read(text[start:end], last=end == places[-1][1]))
         except QueryMistake as mistake:
             raise mistake.within(text, start) from None
     return _joined(pieces)
@@ -59,7 +60,8 @@ def parse_arguments(arguments: Sequence[str]) -> Query:
     Words in a row are one term; an argument with a space in it, which stood in quotes, is a term by itself. Raises
     QueryMistake.
     """
-    return _joined([_read(argument) for argument in arguments])
+    last = len(arguments) - 1
+    return _joined([_read(argument, last=number == last) for number, argument in enumerate(arguments)])
 
 
 def weighted_words(text: str, sign: int = 1) -> Term:
@@ -99,9 +101,9 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _read(piece: str) -> _Piece:
-    """What a piece says. Raises QueryMistake."""
-    marks = _MARKS.match(piece)
+def _read(piece: str, *, last: bool) -> _Piece:
+    """What a piece says; `last`: of the query. Raises QueryMistake."""
+    marks = (_KEY_ALONE.fullmatch(piece) if last else None) or _MARKS.match(piece)
     assert marks is not None  # it may be empty
     minus, weight, key = marks.group("minus", "weight", "key")
     if key not in (None, "like"):

@@ -112,6 +112,8 @@ def source(text: str, weight: float) -> LikeFile | LikeHit:
         return LikeHit(count(text), weight)
     match = _RANGE.fullmatch(text)
     if match is None:
+        if not text:
+            raise ValueError("nothing is named; write like:photo.jpg, like:clip.mp4@00:12-00:20, or like:3 for a hit")
         return LikeFile(path(text), weight=weight)
     start_s, end_s = (None if not part else timecode.seconds(part) for part in (match["start"], match["end"]))
     if end_s is not None and (start_s or 0.0) >= end_s:

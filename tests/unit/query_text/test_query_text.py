@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidsearch.query_text.keys import KEYS
 from vidsearch.query_text.mistakes import QueryMistake
 from vidsearch.query_text.reading import parse_arguments, parse_query, weighted_source, weighted_words
 from vidsearch.query_text.writing import format_query, query_pieces
@@ -86,6 +87,15 @@ def test_plain_words_stay_words(words: str) -> None:
     assert parse_arguments([words]) == Query((Term(words),))
 
 
+@pytest.mark.parametrize("key", ["like", *KEYS])
+def test_a_key_that_ends_the_query_lacks_its_value(key: str) -> None:
+    for read in (lambda: parse_query(f"dog {key}:"), lambda: parse_arguments(["dog", f"{key}:"])):
+        with pytest.raises(QueryMistake, match=f"^{key}: "):
+            read()
+    assert parse_query(f"{key}: a dog") == parse_arguments([f"{key}:", "a", "dog"]) == Query((Term(f"{key}: a dog"),))
+    assert parse_query(f'"{key}:"') == parse_arguments([f'"{key}:"']) == Query((Term(f"{key}:"),))
+
+
 def test_words_that_look_like_something_else_stand_in_quotes() -> None:
     assert parse_arguments(['"-snow"']).terms == parse_query('"-snow"').terms == (Term("-snow"),)
     assert parse_arguments(['0.5:"3 dogs"']).terms == (Term("3 dogs", 0.5),)
@@ -112,6 +122,13 @@ def test_words_that_look_like_something_else_stand_in_quotes() -> None:
         ("dog min-height:0", "               ^", "from 1 up"),
         ('like:"a b"c', "     ^^^^^^", "closing quote"),
         ("like:a@1:2:3:4-5", "     ^^^^^^^^^^^", "not a time"),
+        ("dog like:", "         ^", "like: nothing is named; write like:photo.jpg"),
+        ("dog -0.5:like: ", "              ^", "like: nothing is named"),
+        ('like:"" dog', "     ^^", "like: nothing is named"),
+        ("dog under:", "          ^", "under: the path is empty"),
+        ("since:", "      ^", "since: '' is not a date"),
+        ("dog sort:", "         ^", "sort: '' is not score, time, date or name"),
+        ("dog -ext:", "    ^", "ext: takes no minus"),
     ],
 )
 def test_a_mistake_is_shown_where_it_is(line: str, place: str, says: str) -> None:
