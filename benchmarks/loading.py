@@ -72,10 +72,11 @@ def after_loading(network: object, before: Measured, started: tuple[float, float
 
 def measure_text_tower(folder: ModelFolder) -> Measured:
     before, started = resident(), (time.perf_counter(), time.process_time())
-    from vidsearch.embedding.onnx_text import OnnxTextEmbedder
+    from vidsearch.embedding.onnx_text import OnnxTextEncoder
+    from vidsearch.embedding.text_embedder import ModelTextEmbedder
 
     imported = time.perf_counter(), time.process_time()
-    embedder = OnnxTextEmbedder(folder)
+    embedder = ModelTextEmbedder(folder, OnnxTextEncoder(folder))
     wall, processor = time.perf_counter() - imported[0], time.process_time() - imported[1]
     loaded = resident()
     embedder.embed(["a dog runs along the beach"])

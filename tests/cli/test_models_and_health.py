@@ -48,7 +48,7 @@ def test_a_model_is_added_shown_verified_and_removed(
     assert (facts["origin"], facts["provenance"]) == ("installed", {"source": "x"})
     assert set(facts["parameters"]) == {"clips", "text", "other"}
     assert facts["exports"] == {"text.onnx": (small_tiny.path / "text.onnx").stat().st_size}
-    assert [item["ok"] for item in facts["self_test"]] == [True] * 7 + [None]
+    assert [item["ok"] for item in facts["self_test"]] == [True] * 8 + [None]
     assert WEIGHTS_FILE in facts["hashes"]
 
     weights = own_home / "models" / "mobileviclip-tiny" / WEIGHTS_FILE

@@ -100,7 +100,7 @@ def test_ctrl_c_that_a_native_module_turns_into_an_import_error_is_still_ctrl_c(
         "sys.argv = ['vidsearch', 'query', 'red']\n"
         "class Late:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'onnxruntime':\n"
+        "        if name == 'numpy':\n"
         "            try:\n"
         "                os.kill(os.getpid(), signal.SIGINT)\n"
         "            except KeyboardInterrupt as error:\n"

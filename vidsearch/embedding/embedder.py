@@ -1,6 +1,6 @@
 """How embedders are opened by their model's name.
 
-The backends are imported only then: torch or ONNX Runtime for clips, ONNX Runtime alone for words, so that a query
+The backends are imported only then: torch or ONNX Runtime for clips, ONNX Runtime or numpy for words, so that a query
 answers before torch would be imported. All run what the model's family provides (`models/families.py`).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
@@ -15,6 +16,9 @@ from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.extras import MissingExtraError, installed, needing
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.soundness import require_sound
+
+if TYPE_CHECKING:
+    from vidsearch.models.interface import TextEncoder
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +77,18 @@ def open_text_embedder(
     """
     folder = found or _found(model, models_dir)
     require_sound(folder)
-    from vidsearch.embedding.onnx_text import OnnxTextEmbedder
+    from vidsearch.embedding.text_embedder import ModelTextEmbedder
 
-    return OnnxTextEmbedder(folder, simplify=simplify, threads=threads)
+    return ModelTextEmbedder(folder, _text_encoder(folder, threads), simplify=simplify)
+
+
+def _text_encoder(folder: ModelFolder, threads: int | None) -> TextEncoder:
+    """numpy where the family has one for a text encoder of this size, else ONNX Runtime."""
+    if (small := folder.family.small_text_encoder(folder)) is not None:
+        return small
+    from vidsearch.embedding.onnx_text import OnnxTextEncoder
+
+    return OnnxTextEncoder(folder, threads=threads)
 
 
 def _require_onnx(folder: ModelFolder, models_dir: Path, runtime: str, device: str) -> None:

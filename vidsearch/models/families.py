@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vidsearch.models.findings import Finding
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.interface import ClipEncoder, EmbeddingConfig, QueryTokenizer
+    from vidsearch.models.interface import ClipEncoder, EmbeddingConfig, QueryTokenizer, TextEncoder
     from vidsearch.models.request import ConversionRequest
 
 Task = Literal["embedding", "vqa"]  # embeds clips and words, or answers questions about a clip
@@ -47,6 +47,7 @@ class Parts:
     self_test: str  # model folder → findings
     clip_encoder: str = ""  # model folder → what embeds clips
     query_tokenizer: str = ""  # model folder → what turns words into the inputs of text.onnx; no torch
+    small_text_encoder: str = ""  # model folder → what computes text.onnx with numpy, None for a large one; no torch
 
     def named(self) -> dict[str, str]:
         """The parts that the family has, by name."""
@@ -114,6 +115,16 @@ class Family:
         tokenizer: QueryTokenizer = self.part("query_tokenizer")(folder, simplify)
         return tokenizer
 
+    def small_text_encoder(self, folder: ModelFolder) -> TextEncoder | None:
+        """What computes the folder's text.onnx with numpy, where ONNX Runtime takes longer to import; no torch.
+
+        None for a text encoder that is not so small, and where the family has none in numpy.
+        """
+        if not self.parts.small_text_encoder:
+            return None
+        encoder: TextEncoder | None = self.part("small_text_encoder")(folder)
+        return encoder
+
     def convert(self, request: ConversionRequest, folder: Path) -> Sequence[Finding]:
         """Write the files of a model folder from published ones, examine the result, and return what was found.
 
@@ -143,6 +154,7 @@ FAMILIES: dict[str, Family] = {
                 self_test="selftest.retrieval:self_test",
                 clip_encoder="mobileviclip.clip_encoder:MobileCLIPEncoder",
                 query_tokenizer="mobileviclip.query_tokenizer:plain_tokenizer",
+                small_text_encoder="mobileviclip.numpy_text:small_text_encoder",
             ),
             towers={"image_encoder": "pictures", "text_encoder": "text"},
             made_share=_TEXT_SHARE,
@@ -159,6 +171,7 @@ FAMILIES: dict[str, Family] = {
                 self_test="selftest.retrieval:self_test",
                 clip_encoder="mobileviclip.clip_encoder:MobileCLIPEncoder",
                 query_tokenizer="mobileviclip.query_tokenizer:ClipTokenizer",
+                small_text_encoder="mobileviclip.numpy_text:small_text_encoder",
             ),
             towers={"vision_encoder": "clips", "text_encoder": "text"},
             options=frozenset(("renames", "folded")),

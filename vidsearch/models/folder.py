@@ -13,10 +13,10 @@
 `selftest.json` keeps what the self-test found when the model was installed, `hashes.json` the SHA-256 of each file.
 In a model that searches, `model.safetensors` is the training form, from which the folded forms are derived at loading;
 `text.onnx` (with `text.onnx.data` beside it for large models) is the folded text encoder, so that a query needs no
-torch. In a model that answers, `model.safetensors` holds the published names of the language model, the projectors and
-the video encoder, and those of CLIP's image tower (`vision_model.*`) beside them; `tokenizer.json` is in the format of
-the tokenizers library, `generation_config.json` names the tokens that end an answer. Models that ship bring a
-MODEL_CARD.md. No torch here.
+torch; a small one is computed by numpy from `model.safetensors`. In a model that answers, `model.safetensors` holds the
+published names of the language model, the projectors and the video encoder, and those of CLIP's image tower
+(`vision_model.*`) beside them; `tokenizer.json` is in the format of the tokenizers library, `generation_config.json`
+names the tokens that end an answer. Models that ship bring a MODEL_CARD.md. No torch here.
 """
 
 from __future__ import annotations

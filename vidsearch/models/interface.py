@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -37,6 +39,19 @@ class ClipEncoder(Protocol):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 RGB on the device, B at least 1 → (B, E) float32, rows of unit length."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """What runs the text encoder of a model folder, without torch."""
+
+    @property
+    def path(self) -> Path:
+        """The file of its weights, for messages."""
+        ...
+
+    def encode(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """What the family's tokenizer made of B texts → (B, E), rows of unit length."""
         ...
 
 

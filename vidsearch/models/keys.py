@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import ModelError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -16,7 +17,7 @@ Keys = Mapping[str, Shape]
 _SHOWN, _LONGEST = 3, 120  # keys, and reasons, that a message lists; letters of each
 
 
-def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
+def shapes_of(tensors: Mapping[str, Tensor] | Mapping[str, NDArray[Any]]) -> dict[str, Shape]:
     """The shape of each tensor, under its name."""
     return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import torch
 from seeded import TEXT_PRUNED, seeded, small_config
 
 from vidsearch.embedding.embedder import open_text_embedder
-from vidsearch.embedding.onnx_text import BATCH_TEXTS, OnnxTextEmbedder
+from vidsearch.embedding.onnx_text import OnnxTextEncoder
+from vidsearch.embedding.text_embedder import BATCH_TEXTS, ModelTextEmbedder
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
+from vidsearch.models.interface import TextEncoder
 from vidsearch.models.mobileviclip.load import Network
+from vidsearch.models.mobileviclip.numpy_text import small_text_encoder
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
 
 MODELS_WITHOUT_TORCH = """
@@ -68,8 +72,13 @@ def test_simplifying_can_be_left_out(pruned: Network, folder: ModelFolder) -> No
     assert np.abs(simple.embed(["red, circle"]) - expected).max() > 1e-3
 
 
-def test_no_text_and_more_texts_than_a_batch(folder: ModelFolder) -> None:
-    embedder = OnnxTextEmbedder(folder)
+@pytest.mark.parametrize("opened", [OnnxTextEncoder, small_text_encoder], ids=["onnx", "numpy"])
+def test_no_text_and_more_texts_than_a_batch(
+    opened: Callable[[ModelFolder], TextEncoder | None], folder: ModelFolder
+) -> None:
+    encoder = opened(folder)
+    assert encoder is not None
+    embedder = ModelTextEmbedder(folder, encoder)
     assert embedder.embed([]).shape == (0, 48)
     texts = [f"red circle {number}" for number in range(BATCH_TEXTS + 3)]
     one_by_one = np.concatenate([embedder.embed([text]) for text in texts])
@@ -77,7 +86,7 @@ def test_no_text_and_more_texts_than_a_batch(folder: ModelFolder) -> None:
 
 
 def test_words_that_the_model_does_not_know_are_named(folder: ModelFolder) -> None:
-    embedder = OnnxTextEmbedder(folder)
+    embedder = ModelTextEmbedder(folder, OnnxTextEncoder(folder))
     assert embedder.unknown_words("A red elephant moves, quickly!") == ["a", "elephant", "quickly"]
     assert embedder.unknown_words("red circle") == []
     assert embedder.knows_none_of("a quick elephant")
@@ -87,7 +96,7 @@ def test_words_that_the_model_does_not_know_are_named(folder: ModelFolder) -> No
 def test_a_model_with_the_full_vocabulary_knows_every_word(tmp_path: Path) -> None:
     network = seeded(small_config("mobileclip-s0"))
     folder = write_model_folder(network, tmp_path / "mobileclip-s0", provenance={})
-    embedder = OnnxTextEmbedder(folder)
+    embedder = ModelTextEmbedder(folder, OnnxTextEncoder(folder))
     assert embedder.unknown_words("xyzzy elephant") == []
     with torch.no_grad():  # and MobileCLIP's texts are not simplified
         expected = network.encode_text(tokenize(["Red, circle!"])).numpy()
@@ -107,11 +116,21 @@ def test_a_fresh_process_embeds_words_without_torch(pruned: Network, folder: Mod
     assert unknown == "['elephant']"
 
 
+def test_a_large_text_encoder_runs_in_onnx_runtime(tmp_path: Path) -> None:
+    network = seeded(small_config("mobileviclip-tiny", replace(TEXT_PRUNED, conv_blocks=1)))
+    write_model_folder(network, tmp_path / "mobileviclip-tiny", provenance={})
+    with torch.no_grad():
+        expected = network.encode_text(tokenize(["red circle"])).numpy()
+    embedder = open_text_embedder("mobileviclip-tiny", models_dir=tmp_path)
+    assert isinstance(embedder, ModelTextEmbedder) and isinstance(embedder.encoder, OnnxTextEncoder)
+    np.testing.assert_allclose(embedder.embed(["red circle"]), expected, rtol=0, atol=1e-6)
+
+
 def test_a_damaged_text_encoder_is_named(folder: ModelFolder, tmp_path: Path) -> None:
     broken = replace(folder, path=tmp_path)
     broken.text_encoder.write_bytes(folder.text_encoder.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"the text encoder .*text\.onnx cannot be opened"):
-        OnnxTextEmbedder(broken)
+        OnnxTextEncoder(broken)
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:

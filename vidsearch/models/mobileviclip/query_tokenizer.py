@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from vidsearch.errors import ModelError
+from vidsearch.models.arrays import read_arrays
 from vidsearch.models.content_words import has_content
 from vidsearch.models.mobileviclip.config import CONTEXT
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
@@ -61,14 +61,7 @@ class ClipTokenizer:
     @cached_property
     def _rows(self) -> NDArray[np.int64] | None:
         """(49408,) token id → row of the word table, 0 for unknown; None for a full vocabulary."""
-        from safetensors import SafetensorError, safe_open  # late: only a question about words needs the file
-
-        weights = self._folder.weights
-        try:
-            with safe_open(weights, framework="numpy") as tensors:
-                return tensors.get_tensor(_ROW_TABLE) if _ROW_TABLE in tensors.keys() else None  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{weights} is damaged ({error}); install {self._folder.name} again") from error
+        return read_arrays(self._folder, _ROW_TABLE).get(_ROW_TABLE)
 
 
 def plain_tokenizer(folder: ModelFolder, simplify: bool) -> ClipTokenizer:

@@ -1,8 +1,8 @@
 """Does a model that embeds do what it should? Its forms against each other, its vectors, and simple pictures and words.
 
 Checks that only a sound file passes: vectors must be finite and tell different inputs apart, the folded forms must
-equal the training form, ONNX must equal torch. Whether words find pictures is measured and kept, and refuses nothing:
-weights that were never trained are valid weights.
+equal the training form, ONNX and numpy must equal torch. Whether words find pictures is measured and kept, and refuses
+nothing: weights that were never trained are valid weights.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from vidsearch.models.findings import Finding
 from vidsearch.models.folder import ModelFolder
 from vidsearch.models.mobileviclip.config import MobileCLIPConfig
 from vidsearch.models.mobileviclip.load import Network, load_network
+from vidsearch.models.mobileviclip.numpy_text import NumpyTextEncoder, is_small
+from vidsearch.models.mobileviclip.query_tokenizer import ONNX_INPUT
 from vidsearch.models.mobileviclip.tokenizer import tokenize
 from vidsearch.models.selftest.vectors import Vectors, distinct, equal, finite
 
-# Folds: float32 sums in another order, over dozens of blocks. ONNX: what the query path promises.
+# Folds: float32 sums in another order, over dozens of blocks. ONNX and numpy: what the query path promises.
 FOLD_TOLERANCE = 1e-4
 ONNX_TOLERANCE = 1e-4
+NUMPY_TOLERANCE = 1e-5
 TEXTS = ("", "a red circle moves to the left", "two dogs run along the beach at sunset, then " * 12)
 _COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.9, 0.1, 0.1),
@@ -56,6 +59,7 @@ def examine(network: Network, inference: Network, text_encoder: Path) -> list[Fi
         equal("inference form", expected, clip_vectors(inference, clips), FOLD_TOLERANCE),
         equal("fused form", expected, clip_vectors(inference.fuse(), clips), FOLD_TOLERANCE),
         equal("ONNX text encoder", texts, onnx_vectors(text_encoder, ids), ONNX_TOLERANCE),
+        *_numpy_text(network, text_encoder, ids, texts),
         _colours_found(inference, text_encoder),
     ]
 
@@ -79,6 +83,15 @@ def onnx_vectors(path: Path, ids: NDArray[np.int64]) -> Vectors:
     """(B, 77) token ids → (B, E) by the exported text encoder."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: ids})[0])
+
+
+def _numpy_text(network: Network, path: Path, ids: NDArray[np.int64], expected: Vectors) -> list[Finding]:
+    """Does numpy, which runs small text encoders for a query, give the vectors of torch?"""
+    if not is_small(network.config.text):
+        return []
+    weights = {name: tensor.numpy() for name, tensor in network.text_encoder.state_dict().items()}
+    got = NumpyTextEncoder(network.config.text, weights, path).encode({ONNX_INPUT: ids})
+    return [equal("numpy text encoder", expected, got, NUMPY_TOLERANCE)]
 
 
 def _colours_found(network: Network, text_encoder: Path) -> Finding:
