@@ -32,6 +32,7 @@ else:
 Kind = TypeVar("Kind", bound=type)
 _WRITTEN = {"__init__", "__eq__", "__hash__", "__repr__", "__setattr__", "__delattr__", "__slots__", "__match_args__"}
 _MADE_ANEW = ("__dict__", "__weakref__")  # what a class without slots has for its objects
+_NO_SIGNATURE = "of a twin"  # without a text of its own the standard library would work one out, for a millisecond
 _DESCRIBED = ("__dataclass_fields__", "__dataclass_params__")
 
 
@@ -104,7 +105,11 @@ class _Described:
         self._kind = kind
 
     def __get__(self, record: object, kind: type) -> Any:
-        told = {"__annotations__": self._kind.__annotations__, "__module__": self._kind.__module__, "__doc__": ""}
+        told = {
+            "__annotations__": self._kind.__annotations__,
+            "__module__": self._kind.__module__,
+            "__doc__": _NO_SIGNATURE,
+        }
         twin: Any = type(self._kind.__name__, (), told | self._defaults)
         frozen = self._name == "__dataclass_params__"  # the fields are the same without, and no function is compiled
         described = getattr(dataclasses.dataclass(init=False, repr=False, eq=False, frozen=frozen)(twin), self._name)

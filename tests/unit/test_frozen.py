@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from typing import Any, ClassVar
 
@@ -76,6 +77,17 @@ def test_it_is_a_dataclass_with_the_same_fields() -> None:
     assert Quick.__match_args__ == Plain.__match_args__ == ("x", "y", "label")
     assert Quick.kind == "point"
     assert (Quick.__name__, Quick.__module__, Quick.__doc__) == ("Quick", __name__, "A point.")
+
+
+def test_no_signature_is_worked_out_to_describe_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        """Not yet described."""
+
+        x: int
+
+    monkeypatch.delattr(inspect, "signature")  # takes longer than all else of the description
+    assert [field.name for field in dataclasses.fields(Fresh)] == ["x"]
 
 
 def test_it_compares_hashes_and_shows_as_the_standard_library_does() -> None:

@@ -8,7 +8,6 @@ torch. What a part must look like is said in `interface.py` and in the methods o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,7 +50,7 @@ class Parts:
 
     def named(self) -> dict[str, str]:
         """The parts that the family has, by name."""
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        parts = {name: getattr(self, name) for name in self.__match_args__}
         return {name: place for name, place in parts.items() if place}
 
 
@@ -65,9 +64,9 @@ class Family:
     parts: Parts
     towers: Mapping[str, str]  # front of a weight's key → what that part of the network encodes; the longest fits
     dtypes: tuple[str, ...] = ("float32", "float16")  # in which weights can be stored; "stored": as published
-    options: frozenset[str] = field(default_factory=frozenset)  # of `models add`, which this converter understands
+    options: frozenset[str] = frozenset()  # of `models add`, which this converter understands
     made_share: float = 0.0  # of the published files' size, at most, what is made of them in addition
-    half_folders: frozenset[str] = field(default_factory=frozenset)  # whose files are published in half precision
+    half_folders: frozenset[str] = frozenset()  # whose files are published in half precision
 
     def installed_bytes(self, sizes: Mapping[str, int], *, narrow: bool = False) -> int:
         """What the model takes on disk, rather too much than too little, by the sizes of its published files.

@@ -18,6 +18,8 @@ SAME_SHARE = 0.5
 
 @dataclass(slots=True)
 class _Moment:
+    """Windows in a row, about the best one."""
+
     path: Path
     start_s: float
     end_s: float
