@@ -51,11 +51,14 @@ class Environment:
             check=False,
         )
 
-    def install(self, *requirements: str, cwd: Path) -> None:
-        """What pip makes of requirements, in the versions that this project is tested with; skips without an index."""
+    def install(self, *requirements: str, cwd: Path, newest: bool = False) -> None:
+        """What pip makes of requirements, in the versions that this project is tested with; skips without an index.
+
+        `newest`: in the newest versions that the requirements allow, as everybody gets them who has no clone.
+        """
+        versions = () if newest else ("-c", REPOSITORY / "constraints.txt")
         run = subprocess.run(
-            [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet",
-             "-c", REPOSITORY / "constraints.txt", *requirements],
+            [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *versions, *requirements],
             cwd=cwd, env=self.variables(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if "Could not find a version" in run.stderr and "from versions: none" in run.stderr:

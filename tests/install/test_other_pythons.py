@@ -58,17 +58,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def made(version: str, source: Path, folder: Path, *requirements: str, newest: bool = False) -> Environment:
+    """An environment of another Python with vidsearch, its page and its timelines; without torch."""
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"Python {version} is not on this machine")
+    (folder / "wheel").mkdir()
+    wheel = built("wheel", source, folder / "wheel")
+    environment = new_environment(folder / "venv", python)
+    environment.install(f"{wheel}[serve,edit]", *requirements, cwd=folder, newest=newest)
+    return environment
+
+
 @pytest.fixture(scope="module", params=PYTHONS)
 def other(request: pytest.FixtureRequest, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment of another Python with vidsearch, its page and its timelines; without torch."""
-    python = interpreter(request.param)
-    if python is None:
-        pytest.skip(f"Python {request.param} is not on this machine")
-    folder = tmp_path_factory.mktemp("python")
-    wheel = built("wheel", source, tmp_path_factory.mktemp("wheel"))
-    environment = new_environment(folder / "venv", python)
-    environment.install(f"{wheel}[serve,edit]", *FOR_TESTS, cwd=folder)
-    return environment
+    """One with the versions of packages that this project is tested with."""
+    return made(request.param, source, tmp_path_factory.mktemp("python"), *FOR_TESTS)
 
 
 def test_it_answers_from_a_library_that_another_python_made(other: Environment, home: Path, tmp_path: Path) -> None:
@@ -91,14 +96,24 @@ def test_it_answers_from_a_library_that_another_python_made(other: Environment, 
     assert sorted(path.suffix for path in (tmp_path / "cut").iterdir()) == [".mp4"]
 
 
-def test_it_indexes_with_onnx_runtime(other: Environment, home: Path, tmp_path: Path) -> None:
-    exports = shutil.copytree(home / "models", tmp_path / "home" / "models")
+def indexes_with_onnx_runtime(environment: Environment, home: Path, folder: Path) -> None:
+    exports = shutil.copytree(home / "models", folder / "home" / "models")
     assert list(exports.rglob("*.onnx"))
-    indexed = other.run("index", CLIPS, "--runtime", "onnx", home=tmp_path / "home", cwd=tmp_path)
+    indexed = environment.run("index", CLIPS, "--runtime", "onnx", home=folder / "home", cwd=folder)
     assert indexed.returncode == 0, indexed.stderr
     assert "Indexed 26 videos" in indexed.stderr
-    found = other.run("query", QUERY, "-k", "1", home=tmp_path / "home", cwd=tmp_path)
+    found = environment.run("query", QUERY, "-k", "1", home=folder / "home", cwd=folder)
     assert found.stdout.splitlines()[0].endswith("two-purple-circles-down.mp4"), found.stderr
+
+
+def test_it_indexes_with_onnx_runtime(other: Environment, home: Path, tmp_path: Path) -> None:
+    indexes_with_onnx_runtime(other, home, tmp_path)
+
+
+def test_it_does_so_with_the_newest_packages(source: Path, home: Path, tmp_path: Path) -> None:
+    """What `pipx install` brings: newer than what the tests run with, and on a newer Python newer still."""
+    environment = made(PYTHONS[-1], source, tmp_path, "onnx", newest=True)
+    indexes_with_onnx_runtime(environment, home, tmp_path)
 
 
 def test_it_serves_the_page(other: Environment, home: Path, tmp_path: Path) -> None:
