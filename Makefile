@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-without test-install test-pythons test-litert soak setup lint clean
+.PHONY: demo test test-slow test-without test-install test-pythons test-platforms test-litert soak setup lint clean
 
 setup: $(STAMP)
 
@@ -64,12 +64,15 @@ $(LITERT_STAMP): pyproject.toml $(LITERT_VERSIONS)
 test-litert: $(LITERT_STAMP)
 	$(LITERT)/bin/pytest -p no:anyio tests/unit/models/conversion/test_export_to_litert.py tests/e2e/test_mobile_examples.py
 
-# Fresh installations by pip, with what each takes; and the installation that searches on the other Pythons that are here.
+# Fresh installations by pip, with what each takes; the installation that searches on the other Pythons that are here; and
+# whether the packages can be had for other systems (needs uv: pip install uv).
 LOGGED := -m install -o log_cli=true -o log_cli_level=INFO
 test-install: setup
 	$(BIN)/pytest $(LOGGED) tests/install/test_fresh_install.py
 test-pythons: setup
 	$(BIN)/pytest $(LOGGED) tests/install/test_other_pythons.py
+test-platforms: setup
+	$(BIN)/pytest -m install tests/install/test_other_platforms.py
 
 # The long forms of tests that have a quick one, as docs/reliability.md tells them: damaged videos, libraries, hosts.
 soak: setup

@@ -29,6 +29,7 @@ EXTRA_OF = {  # the package that is imported → the extra that brings it
     "ai_edge_litert": "litert",
     "ai_edge_quantizer": "litert",
 }
+WHEELS_FOR = {"coremltools": "macOS and for Linux on x86-64"}  # elsewhere its extra leaves it out
 
 
 class MissingExtraError(VidsearchError):
@@ -37,9 +38,10 @@ class MissingExtraError(VidsearchError):
     def __init__(self, what: str, package: str) -> None:
         self.package = package
         self.extra = EXTRA_OF[package]
+        where = f" (it has wheels for {WHEELS_FOR[package]} alone)" if package in WHEELS_FOR else ""
         super().__init__(
             f"{what} needs the package {package}, which is not installed; install it with: "
-            f"pip install 'vidsearch[{self.extra}]'"
+            f"pip install 'vidsearch[{self.extra}]'{where}"
         )
 
 

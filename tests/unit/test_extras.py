@@ -18,6 +18,12 @@ def test_a_missing_package_names_its_extra(module: str) -> None:
     )
 
 
+def test_a_package_that_its_extra_brings_to_some_systems_says_to_which() -> None:
+    assert str(MissingExtraError("exporting to coreml", "coremltools")).endswith(
+        "pip install 'vidsearch[mobile]' (it has wheels for macOS and for Linux on x86-64 alone)"
+    )
+
+
 @pytest.mark.parametrize("module", ["vidsearch.nowhere", "numpy", None])
 def test_another_failed_import_stays_what_it_is(module: str | None) -> None:
     with pytest.raises(ModuleNotFoundError), needing("indexing"):
