@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,15 @@ import vidsearch.__main__ as program
 MODULE, CONSOLE_SCRIPT = "program.main()", "sys.exit(program.main())"
 
 
-def ended(body: str, end: str = MODULE, *, options: list[str] | None = None) -> subprocess.CompletedProcess[bytes]:
-    script = SCRIPT.format(body="\n".join(f"    {line}" for line in body.splitlines()), end=end)
-    command = [sys.executable, *(options or []), "-c", script]
-    return subprocess.run(command, env=environment(BUFFERED), capture_output=True, check=False, timeout=60)
+def ended(body: str, end: str = MODULE, *, options: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, *options, "-c", script(body, end)]
+    return subprocess.run(
+        command, env=environment(BUFFERED), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+    )
+
+
+def script(body: str, end: str = MODULE) -> str:
+    return SCRIPT.format(body="\n".join(f"    {line}" for line in body.splitlines()), end=end)
 
 
 @pytest.mark.parametrize("end", [MODULE, CONSOLE_SCRIPT], ids=["module", "console-script"])
@@ -45,9 +51,10 @@ def test_what_was_written_arrives_whole_in_a_pipe_and_in_a_file(tmp_path: Path) 
     body = f"sys.stdout.write('x' * {SIZE})\nsys.stderr.write('y' * 100)\nreturn 0"
     done = ended(body)
     assert (done.returncode, len(done.stdout), done.stderr) == (0, SIZE, b"y" * 100)
-    script = SCRIPT.format(body="\n".join(f"    {line}" for line in body.splitlines()), end=MODULE)
     with (tmp_path / "out").open("wb") as out:
-        subprocess.run([sys.executable, "-c", script], env=environment(BUFFERED), stdout=out, check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", script(body)], env=environment(BUFFERED), stdout=out, check=True, timeout=60
+        )
     assert (tmp_path / "out").stat().st_size == SIZE
 
 
@@ -87,15 +94,21 @@ def test_a_bug_is_a_traceback() -> None:
 
 def test_a_reader_who_left_is_no_error_of_the_end() -> None:
     """The streams take no more; it is what it would be without our step: Python's own last word."""
-    script = SCRIPT.format(body="    sys.stdout.write('x')\n    return 0", end=MODULE)
     process = subprocess.Popen(
-        [sys.executable, "-c", script], env=environment(BUFFERED), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", script("sys.stdout.write('x')\nreturn 0")],
+        env=environment(BUFFERED),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     error = process.stderr.read()
     process.stderr.close()
     assert process.wait(60) == 120 and b"BrokenPipeError" in error
+
+
+def test_python_that_is_to_go_on_does() -> None:
+    assert b"taken apart;" in ended("return 0", options=["-i"]).stderr
 
 
 def test_a_profiler_gets_its_turn() -> None:
