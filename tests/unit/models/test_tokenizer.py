@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import random
 import string
-from itertools import pairwise
 
 import ftfy
 import numpy as np
@@ -43,25 +42,29 @@ def test_the_vocabulary_is_whole() -> None:
     assert len(set(byte_alphabet())) == 256
 
 
-def test_a_pair_has_one_rank_whether_the_file_or_the_table_is_asked() -> None:
-    vocabulary = Vocabulary(b"\ni n\nt h\na n</w>\nn d</w>\n")
-    pairs = [("i", "n"), ("n", "d</w>"), ("n", "d"), ("a", "n"), ("h", "a"), ("t", "h")]
-    searched = [vocabulary.rank(*pair) for pair in pairs]
-    assert searched == [0, 3, MERGES, MERGES, MERGES, 1]
-    for number in range(MOST_SEARCHED):
-        vocabulary.rank("x", str(number))
-    assert [vocabulary.rank(*pair) for pair in pairs] == searched
+def test_the_first_merge_is_the_same_whether_the_file_or_the_table_is_asked() -> None:
+    merges = b"\ni n\nt h\na n</w>\nn d</w>\n"
+    expected = {
+        ("i", "n", "d</w>"): (0, 0),
+        ("t", "h", "i", "n"): (2, 0),  # in the line just before that of another pair
+        ("n", "d</w>"): (0, 3),
+        ("t", "h", "t", "h"): (0, 1),
+        ("a", "n", "d"): (0, MERGES),
+    }
+    searching, looking_up = Vocabulary(merges), Vocabulary(merges)
+    looking_up.first_merge("x" * (MOST_SEARCHED + 1))
+    for signs, first in expected.items():
+        assert searching.first_merge(signs) == looking_up.first_merge(signs) == first
 
 
 @pytest.mark.parametrize("text", ["a red square moves to the left", "un été à Zürich", "qqqzxv"])
 def test_a_few_words_and_many_are_tokenized_alike(text: str) -> None:
-    few = load_vocabulary.__wrapped__()
-    many = load_vocabulary.__wrapped__()
-    for number in range(MOST_SEARCHED):
-        many.rank("#", str(number))
+    few, many = load_vocabulary.__wrapped__(), load_vocabulary.__wrapped__()
+    many.first_merge("#" * (MOST_SEARCHED + 1))
     letters = [few.byte_signs[byte] for byte in text.encode()]
-    pairs = [(left, right + end) for left, right in pairwise(letters) for end in ("", "</w>")]
-    assert [few.rank(*pair) for pair in pairs[:MOST_SEARCHED]] == [many.rank(*pair) for pair in pairs[:MOST_SEARCHED]]
+    for end in range(2, len(letters)):
+        signs = [*letters[max(0, end - 5) : end], letters[end] + "</w>"]
+        assert few.first_merge(signs) == many.first_merge(signs)
 
 
 def test_rows_start_end_and_are_padded() -> None:
