@@ -226,6 +226,8 @@ REBUILT: dict[str, Spoil] = {
     "length a text": sql("UPDATE videos SET duration_s = 'long' WHERE id = 1"),
     "length infinite": sql("UPDATE videos SET duration_s = 9e999 WHERE id = 1"),
     "length negative": sql("UPDATE videos SET duration_s = -1 WHERE id = 1"),
+    "date beyond calendars": sql("UPDATE videos SET recorded_s = 1e300 WHERE id = 1"),
+    "date before calendars": sql("UPDATE videos SET recorded_s = -1e15 WHERE id = 1"),
     "size a text": sql("UPDATE videos SET size_bytes = 'big' WHERE id = 1"),
     "device a blob": sql("UPDATE videos SET device = x'00' WHERE id = 1"),
     "text that is not UTF-8": sql("UPDATE videos SET damage = CAST(x'ff' AS TEXT) WHERE id = 1"),

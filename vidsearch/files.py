@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 UNFINISHED_SUFFIX = ".tmp"  # of the hidden file that a killed `replacing` leaves behind
 _CHUNK_BYTES = 1 << 20
+_MOST_NS = (1 << 63) - 1
 _PUBLIC, _PRIVATE = 0o666, 0o600
+
+
+def modified_ns(status: os.stat_result) -> int:
+    """When a file was last written, as a database keeps it: a time beyond its 64 bits (the year 2262) is their last."""
+    return min(max(status.st_mtime_ns, -_MOST_NS), _MOST_NS)
 
 
 def absolute(path: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VideoErrorKind, VidsearchError
+from vidsearch.files import modified_ns
 from vidsearch.records import VideoFile
 from vidsearch.video.ignore import IgnorePatterns, patterns_of_file
 from vidsearch.video.messages import os_refusal, shown
@@ -235,7 +236,7 @@ def _offer(path: Path) -> VideoFile | FoundProblem:
     if not stat.S_ISREG(status.st_mode):
         message = f"{shown(path)} is a pipe, socket or device, not a file; leave it out with --exclude."
         return FoundProblem(path, "not-a-file", message)
-    return VideoFile(path, status.st_size, status.st_mtime_ns)
+    return VideoFile(path, status.st_size, modified_ns(status))
 
 
 def _may_be_transport_stream(entry: _Entry) -> bool:

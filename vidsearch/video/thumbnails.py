@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vidsearch import dirs
 from vidsearch.bounded_folder import BoundedFolder
 from vidsearch.errors import VidsearchError
+from vidsearch.files import modified_ns
 from vidsearch.records import ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.size_limits import limit_from_environment
 from vidsearch.video.jpeg import to_jpeg
@@ -134,4 +135,4 @@ def _file(path: Path) -> VideoFile:
         status = path.stat()
     except OSError as error:
         raise os_refusal(path, error) from error
-    return VideoFile(path, status.st_size, status.st_mtime_ns)
+    return VideoFile(path, status.st_size, modified_ns(status))

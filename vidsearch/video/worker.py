@@ -17,6 +17,7 @@ from functools import partial
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
+from vidsearch.files import modified_ns
 from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowKind, WindowSpec
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.interface import VideoReader
@@ -103,7 +104,7 @@ def _check_unchanged(file: VideoFile) -> None:
         status = file.path.stat()
     except OSError as error:
         raise os_refusal(file.path, error) from error
-    if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+    if (status.st_size, modified_ns(status)) != (file.size_bytes, file.mtime_ns):
         raise VideoError("changing", f"{shown(file.path)} is still being written; index it again when it is complete.")
 
 

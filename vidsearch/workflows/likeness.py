@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VidsearchError
-from vidsearch.files import absolute, within_known
+from vidsearch.files import absolute, modified_ns, within_known
 from vidsearch.frozen import dataclass
 from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, WindowVectors
 
@@ -96,7 +96,7 @@ def is_as_indexed(indexed: WindowVectors) -> bool:
         status = indexed.file.path.stat()
     except OSError:
         return True
-    return (status.st_size, status.st_mtime_ns) == (indexed.file.size_bytes, indexed.file.mtime_ns)
+    return (status.st_size, modified_ns(status)) == (indexed.file.size_bytes, indexed.file.mtime_ns)
 
 
 def rows_of_range(indexed: WindowVectors, start_s: float | None, end_s: float | None) -> NDArray[np.float32] | None:

@@ -168,6 +168,15 @@ def test_a_file_that_fails_is_recorded_skipped_and_tried_again_when_asked_or_cha
     assert states(library)["green.mp4"] == "indexed"
 
 
+def test_a_file_with_a_time_that_no_64_bits_hold_is_indexed_once(library: Library, videos: Path) -> None:
+    year_2302_s = 10_500_000_000
+    os.utime(videos / "green.mp4", (year_2302_s, year_2302_s))
+    if (videos / "green.mp4").stat().st_mtime != year_2302_s:
+        pytest.skip("this file system keeps no such times")
+    assert set(names(run(library, videos))) == {"red.mp4", "green.mp4", "blue.mp4"}
+    assert names(run(library, videos)) == []
+
+
 def test_a_moved_file_keeps_its_vectors_and_a_deleted_one_leaves(library: Library, videos: Path) -> None:
     run(library, videos)
     (videos / "red.mp4").rename(videos / "renamed.mp4")

@@ -20,6 +20,7 @@ from torch import Tensor
 from vidsearch.answering.interface import Coverage, TimeRange
 from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside
 from vidsearch.answering.mobilevideogpt.picture_folder import PictureFolder, open_pictures
+from vidsearch.files import modified_ns
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.device_pixels import preprocess_on
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
@@ -121,4 +122,4 @@ def _file(path: Path) -> VideoFile:
         status = path.stat()
     except OSError as error:
         raise os_refusal(path, error) from error
-    return VideoFile(path, status.st_size, status.st_mtime_ns)
+    return VideoFile(path, status.st_size, modified_ns(status))

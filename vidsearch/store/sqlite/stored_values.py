@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 from vidsearch.records import Precision, ReaderName, RuntimeName, WindowKind, WindowSpec
 
 _Word = TypeVar("_Word")
+_FIRST_MOMENT_S, _LAST_MOMENT_S = -62_104_060_800, 253_370_764_800  # the years 2 and 9999 in Unix time
 
 
 class BadValue(ValueError):  # noqa: N818 - not an error of its own: database.py makes a LibraryError of it
@@ -72,9 +73,17 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
-def optional_number(value: Any, what: str) -> float | None:
-    """A finite number, or None."""
-    return None if value is None else number(value, what)
+def moment(value: Any, what: str) -> float:
+    """A moment in seconds of Unix time, of a year that a calendar has in any time zone."""
+    moment_s = number(value, what)
+    if not _FIRST_MOMENT_S <= moment_s <= _LAST_MOMENT_S:
+        raise BadValue(f"{what} is {_short(value)}")
+    return moment_s
+
+
+def optional_moment(value: Any, what: str) -> float | None:
+    """A moment, or None."""
+    return None if value is None else moment(value, what)
 
 
 def seconds(value: Any, what: str) -> float | None:

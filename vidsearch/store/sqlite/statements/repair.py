@@ -36,7 +36,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "duration_s": _named(stored_values.seconds, "a length"),
         "reader": stored_values.reader,
         "damage": _named(_OPTIONAL, "a note"),
-        "recorded_s": _named(stored_values.optional_number, "a date"),
+        "recorded_s": _named(stored_values.optional_moment, "a date"),
     },
     "models": {
         "name": _named(_TEXT, "the name of a model"),

@@ -296,7 +296,7 @@ def _found_video(connection: sqlite3.Connection, embedding: int) -> tuple[FoundV
         (embedding,),
     ).fetchone()
     path = stored_values.path(stored)
-    date_s = stored_values.number(date_s, f"the date of {path}")
+    date_s = stored_values.moment(date_s, f"the date of {path}")
     return FoundVideo(video_id, path, device, fingerprint, date_s, bool(recorded)), (model_id, first)
 
 
