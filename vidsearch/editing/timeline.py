@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 
+from vidsearch.editing.process import CuttingProcess, longest_silence_s
 from vidsearch.editing.rates import FrameRate, SourceClock, frame_of, is_variable, near_standard
 from vidsearch.editing.source import Source, Span, open_source
 from vidsearch.errors import VideoError
@@ -85,12 +86,18 @@ class Timeline:
 
 
 def timeline_of(hits: Sequence[Hit], name: str, *, pad_s: float = 0.0) -> Timeline:
-    """The hits in their order. Raises VideoError for a source that cannot be read, or that has nothing at a time."""
+    """The hits in their order; sources are read in a process of its own.
+
+    Raises VideoError for a source that cannot be read, that brings this process down, or that has nothing at a time.
+    """
     spans = [Span(max(hit.start_s - pad_s, min(hit.start_s, 0.0)), hit.end_s + pad_s) for hit in hits]
-    media = {
-        path: _examine(path, [span for hit, span in zip(hits, spans, strict=True) if hit.path == path])
-        for path in dict.fromkeys(hit.path for hit in hits)
-    }
+    spans_of: dict[Path, list[Span]] = {}
+    for hit, span in zip(hits, spans, strict=True):
+        spans_of.setdefault(hit.path, []).append(span)
+    media: dict[Path, Media] = {}
+    with CuttingProcess(encodes=False, silent_s=longest_silence_s(spans_of, encodes=False)) as process:
+        for path, wanted in spans_of.items():
+            [media[path]] = process.run(shown(path), media_of, path, wanted)
     counts = Counter(media[hit.path].clock.rate for hit in hits)
     rate = counts.most_common(1)[0][0]
     events = []
@@ -110,7 +117,8 @@ def timeline_of(hits: Sequence[Hit], name: str, *, pad_s: float = 0.0) -> Timeli
     return Timeline(name, rate, tuple(events))
 
 
-def _examine(path: Path, spans: Sequence[Span]) -> Media:
+def media_of(path: Path, spans: Sequence[Span]) -> Iterator[Media]:
+    """A source as editing programs need to know it, alone: work for a process."""
     with open_source(path, sound=True) as source:
         video = source.video
         measured = video.base_rate or video.average_rate or video.guessed_rate or Fraction(25)
@@ -130,7 +138,7 @@ def _examine(path: Path, spans: Sequence[Span]) -> Media:
         clock = SourceClock(
             FrameRate(rate, drop), start_s, frame, stated if known else None, _varies(source, rate, spans)
         )
-        return Media(
+        yield Media(
             path,
             clock,
             max(1, round(length_s * float(rate))),

@@ -23,7 +23,7 @@ from vidsearch.video.worker_process import claim_standard_output, jobs_from_stan
 def main() -> None:
     """Serve jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    limit_memory(int(sys.argv[1]))
+    limit_memory(int(sys.argv[1]), decord=False)
     answers = claim_standard_output()
     try:
         for job in jobs_from_standard_input():

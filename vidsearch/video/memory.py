@@ -22,15 +22,15 @@ def worker_limit() -> int:
     return limit_from_environment(LIMIT_VARIABLE, DEFAULT_LIMIT_MB, least_mb=SMALLEST_LIMIT_MB, otherwise=least)
 
 
-def limit_memory(limit_bytes: int) -> None:
+def limit_memory(limit_bytes: int, *, decord: bool = True) -> None:
     """From now on this process gets so much more address space and no more; a request beyond it fails.
 
-    The libraries that readers need are loaded first, so that they do not count. Does nothing on systems without such a
-    limit (macOS takes it and ignores it, Windows has none).
+    The libraries that readers need are loaded first, so that they do not count; `decord`: that one, too. Does nothing
+    on systems without such a limit (macOS takes it and ignores it, Windows has none).
     """
     import vidsearch.video.pyav_reader
 
-    if installed("decord"):
+    if decord and installed("decord"):
         import vidsearch.video.decord_reader  # noqa: F401
     if sys.platform == "win32":
         return

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -236,3 +237,17 @@ def test_rates_are_taken_for_the_standard_ones_they_stand_near() -> None:
     assert not is_variable([0.0, 0.033, 0.067, 0.1, 0.133], Fraction(30), 0.001)
     assert frame_of("01:00:00:31", NTSC) is None
     assert frame_of("no time", NTSC) is None
+
+
+def test_a_source_that_crashes_its_reader_is_one_error(
+    samples: dict[str, Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing.py").write_text("import os\n\ndef media_of(path, spans):\n    os._exit(7)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of the process
+    monkeypatch.setattr("vidsearch.editing.timeline.media_of", import_module("crashing").media_of)
+    target = tmp_path / "cut.edl"
+    with pytest.raises(VideoError, match=r"pal\.mov made the process that cuts crash \(exit 7\)") as caught:
+        hand_on(hits_of(samples["pal"])[0], target)
+    assert caught.value.kind == "crashed"
+    assert not target.exists()
