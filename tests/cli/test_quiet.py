@@ -30,3 +30,14 @@ def test_an_error_is_told_all_the_same(command: RunVidsearch) -> None:
     told = command("-q", "query", "a star")
     assert told.returncode == 4
     assert told.stderr.startswith(b"vidsearch: no library in ")
+
+
+@pytest.mark.parametrize("arguments", [("-q", "query"), ("query", "-q")])
+def test_a_mistake_in_a_query_is_an_error_and_told(arguments: tuple[str, ...], command: RunVidsearch) -> None:
+    done = command(*arguments, "dog", "since:2025-13")
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        "vidsearch: since: there is no date 2025-13; write year-month-day, as in 2025-07-14.",
+        "  since:2025-13",
+        "        ^^^^^^^",
+    ]

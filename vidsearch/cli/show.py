@@ -112,9 +112,9 @@ def _say_mistake(mistake: QueryMistake) -> None:
     """What is wrong with a written query, and under the query a caret at the place."""
     before, at, after = (printable(text) for text in mistake.parts)
     shown = QueryMistake("", before + at + after, len(before), len(before + at))
-    say(f"vidsearch: {mistake}")
-    say(f"  {shown.text}")
-    say(f"  {shown.caret}")
+    warn(f"vidsearch: {mistake}")
+    warn(f"  {shown.text}")
+    warn(f"  {shown.caret}")
 
 
 def about(path: Path, sentence: str | None) -> str:
