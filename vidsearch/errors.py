@@ -29,6 +29,11 @@ VideoErrorKind = Literal[
 VIDEO_ERROR_KINDS: tuple[str, ...] = get_args(VideoErrorKind)
 
 
+EXIT_NOTHING_FOUND = 1  # as grep has it
+EXIT_WRONG_USAGE = 2
+EXIT_SOME_FAILED = 3  # of several videos; the others are done
+EXIT_LIBRARY = 4
+EXIT_MODEL = 5  # one is missing or unsound, or cannot run here
 EXIT_INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT, as shells have it
 
 
@@ -38,7 +43,7 @@ class VidsearchError(Exception):
     `ways` are what can be done next, a short line each, the quickest first; the program shows them as a list.
     """
 
-    exit_code = 2
+    exit_code = EXIT_WRONG_USAGE
 
     def __init__(self, message: str, *, ways: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -48,7 +53,7 @@ class VidsearchError(Exception):
 class VideoError(VidsearchError):
     """One video cannot be read. `kind` is stored with the file; `str(error)` is the sentence shown."""
 
-    exit_code = 3
+    exit_code = EXIT_SOME_FAILED
 
     def __init__(self, kind: VideoErrorKind, message: str) -> None:
         super().__init__(message)
@@ -61,17 +66,22 @@ class VideoError(VidsearchError):
 class LibraryError(VidsearchError):
     """The library on disk cannot be opened, is newer than the program, is locked or damaged."""
 
-    exit_code = 4
+    exit_code = EXIT_LIBRARY
 
 
 class ModelError(VidsearchError):
     """Weights are missing, are of another model, or are damaged."""
 
-    exit_code = 5
+    exit_code = EXIT_MODEL
 
 
 __all__ = [
     "EXIT_INTERRUPTED",
+    "EXIT_LIBRARY",
+    "EXIT_MODEL",
+    "EXIT_NOTHING_FOUND",
+    "EXIT_SOME_FAILED",
+    "EXIT_WRONG_USAGE",
     "VIDEO_ERROR_KINDS",
     "LibraryError",
     "ModelError",

@@ -9,6 +9,7 @@ from vidsearch import json_forms
 from vidsearch.cli import options, show
 from vidsearch.cli.counting import Counting
 from vidsearch.cli.late import typer
+from vidsearch.errors import EXIT_NOTHING_FOUND
 from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.timecode import clock
 
@@ -49,7 +50,7 @@ def duplicates(
         show.table_or_lines(HEADERS, rows, right=dict.fromkeys(HEADERS[:3], True))
     _say(groups)
     if not groups:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_NOTHING_FOUND)
 
 
 def _row(group: int, file: SameFile) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from vidsearch import dirs
 from vidsearch.cli import show
 from vidsearch.cli.counting import Counting
 from vidsearch.cli.options import given_path
+from vidsearch.errors import EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
     from vidsearch.answering.interface import Answerer, ComputePrecision
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from vidsearch.evaluation.published import Published
     from vidsearch.evaluation.video_vectors import Progress
 
-EXIT_SOME_FAILED = 3
 _NAMES_SHOWN = 20
 
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from vidsearch import dirs
 from vidsearch.cli import options, show
 from vidsearch.cli.late import typer
+from vidsearch.errors import EXIT_LIBRARY, EXIT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.workflows.doctor import Checked
-
-EXIT_LIBRARY = 4
-EXIT_UNWELL = 5
 
 
 def doctor(as_json: options.Json = False) -> None:
@@ -32,7 +30,7 @@ def doctor(as_json: options.Json = False) -> None:
         show.write_json({"version": 1, "checks": rows})
     wrong = {checked.part for checked in found if checked.ok is False}
     if wrong:
-        raise typer.Exit(EXIT_LIBRARY if wrong == {"library"} else EXIT_UNWELL)
+        raise typer.Exit(EXIT_LIBRARY if wrong == {"library"} else EXIT_MODEL)
 
 
 def _word(ok: bool | None) -> str:

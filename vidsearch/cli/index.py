@@ -12,14 +12,13 @@ from vidsearch import dirs, json_forms
 from vidsearch.cli import options, pull, show
 from vidsearch.cli.late import typer
 from vidsearch.cli.lists import listed_paths
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import EXIT_SOME_FAILED, VidsearchError
 from vidsearch.extras import require
 from vidsearch.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.store.interface import Library
 
-EXIT_SOME_FAILED = 3
 DAY_S = 86_400
 DEFAULT_STRIDE_S = 4.0
 

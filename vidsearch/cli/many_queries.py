@@ -9,11 +9,9 @@ from vidsearch.cli.finding import open_finder
 from vidsearch.cli.lists import listed_lines
 from vidsearch.cli.query_options import Given
 from vidsearch.cli.show_hits import HitsShown
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import EXIT_NOTHING_FOUND, VidsearchError
 from vidsearch.query_text.reading import parse_query
 from vidsearch.records import Query
-
-EXIT_NOTHING = 1
 
 
 def answer_many(place: Path, options_given: Given, model: str, *, show_all: bool) -> int:
@@ -30,7 +28,7 @@ def answer_many(place: Path, options_given: Given, model: str, *, show_all: bool
             found = finder.find(query, only_matching=only_matching, keep=False)
             show.write_json(HitsShown(found, "hms").as_dict())
             anything = anything or bool(found.hits)
-    return 0 if anything else EXIT_NOTHING
+    return 0 if anything else EXIT_NOTHING_FOUND
 
 
 def _read(place: Path, number: int, line: str, options_given: Given) -> Query:

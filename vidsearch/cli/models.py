@@ -9,12 +9,11 @@ import typer
 
 from vidsearch import dirs
 from vidsearch.cli import completing, models_export, models_profile, options, pull, show
+from vidsearch.errors import EXIT_MODEL
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
     from vidsearch.models.inventory import ModelEntry
-
-EXIT_MODEL = 5
 
 Name = Annotated[
     str,

@@ -11,7 +11,7 @@ from vidsearch.cli.late import typer
 from vidsearch.cli.pictures import Pictures, closing_pictures
 from vidsearch.cli.query_options import Given, changed, given, places_of
 from vidsearch.cli.show_hits import HitsFormat, HitsShown, chosen_form
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import EXIT_NOTHING_FOUND, EXIT_SOME_FAILED, VidsearchError
 from vidsearch.models.registry import DEFAULT_ANSWERING_MODEL, DEFAULT_MODEL
 from vidsearch.query_text.reading import parse_query
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vidsearch.cli.hit_asker import HitAsker
     from vidsearch.records import Hit
     from vidsearch.workflows.relevance import Levels
-
-EXIT_SOME_FAILED = 3
 
 All = Annotated[bool, typer.Option("--all", help="Also moments that match too little to be shown otherwise.")]
 Page = Annotated[
@@ -153,7 +151,7 @@ def query(
         HitsShown(found, time_format, asker, pattern, drawing).write(form)
     say_what_is_left_out(found, only_matching=only_matching)
     if not found.hits:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_NOTHING_FOUND)
     if opened:
         from vidsearch.cli.open import open_in_player
 

@@ -9,6 +9,7 @@ from vidsearch.cli import chosen_hits, options, show
 from vidsearch.cli.finding import find
 from vidsearch.cli.late import typer
 from vidsearch.cli.query_options import Given, Top, changed
+from vidsearch.errors import EXIT_NOTHING_FOUND
 from vidsearch.extras import needing
 from vidsearch.machine import cores
 from vidsearch.models.registry import DEFAULT_MODEL
@@ -48,7 +49,7 @@ def sheet(
         hits = list(find(wanted, model, only_matching=True).hits)
     if not hits:
         show.say(f"Nothing found for {title!r}.")
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_NOTHING_FOUND)
     target = options.absolute(output)
     for problem in make_sheet(hits, title, target, columns=columns, jobs=cores(), overwrite=force):
         show.say(f"vidsearch: {problem}")

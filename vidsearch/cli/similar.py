@@ -9,6 +9,7 @@ from vidsearch.cli.finding import find, say_what_is_left_out
 from vidsearch.cli.late import typer
 from vidsearch.cli.query_options import Given, changed, given
 from vidsearch.cli.show_hits import HitsShown, chosen_form
+from vidsearch.errors import EXIT_NOTHING_FOUND
 from vidsearch.models.registry import DEFAULT_MODEL
 from vidsearch.query_text.reading import weighted_source
 
@@ -76,4 +77,4 @@ def similar(
     HitsShown(found, time_format, pattern=pattern).write(form)
     say_what_is_left_out(found, only_matching=False)
     if not found.hits:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_NOTHING_FOUND)
