@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from vidsearch import json_forms, timecode
 from vidsearch.answering.interface import DEFAULT_MAX_NEW_TOKENS
-from vidsearch.cli import completing, options, pull, show
+from vidsearch.cli import chosen_hits, completing, options, pull, show
 from vidsearch.cli.late import typer
 from vidsearch.cli.show_answers import show_answers, with_frames_said
 from vidsearch.errors import VidsearchError
@@ -99,7 +99,7 @@ def wanted_clip(clip: str, start: str | None, end: str | None, pad: float | None
     """The clip that the arguments name. VidsearchError for a hit that there is not, BadParameter for wrong usage."""
     from vidsearch.answering.interface import Clip
 
-    path, found = _hit(int(clip)) if re.fullmatch(r"\d+", clip) else _path_and_range(clip)
+    path, found = _hit(clip) if re.fullmatch(r"\d+", clip) else _path_and_range(clip)
     given = _range(start, end) if start is not None or end is not None else None
     if found is not None and given is not None:
         raise typer.BadParameter(f"{clip} has a range already; leave out --start and --end")
@@ -157,16 +157,12 @@ def _stdin_is_a_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _hit(number: int) -> tuple[Path, TimeRange]:
+def _hit(number: str) -> tuple[Path, TimeRange]:
     """A hit of the last query."""
     from vidsearch.answering.interface import TimeRange
-    from vidsearch.workflows.hits import hit_of_number
 
-    with options.open_library() as library:
-        found = hit_of_number(library, number)
-    if found.moved_from is not None:
-        show.say(f"vidsearch: Hit {number} was in {found.moved_from}; its content is now in {found.hit.path}.")
-    return found.hit.path, TimeRange(found.hit.start_s, found.hit.end_s)
+    [hit] = chosen_hits.chosen([number])
+    return hit.path, TimeRange(hit.start_s, hit.end_s)
 
 
 def _path_and_range(clip: str) -> tuple[Path, TimeRange | None]:

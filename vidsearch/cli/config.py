@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vidsearch import json_forms
 from vidsearch.cli import show
 from vidsearch.cli.configured import SHARED, Option, check_config, nearest, options_of
 from vidsearch.cli.options import Json
@@ -37,7 +38,7 @@ def config(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         fields = ("name", "value", "source")
         items = [dict(zip(fields, row, strict=True)) for row in rows]
-        show.write_json({"version": 1, "path": str(settings.path), "options": items})
+        show.write_json({"version": json_forms.VERSION, "path": str(settings.path), "options": items})
     else:
         show.table_or_lines(("option", "value", "from"), [(name, _text(value), source) for name, value, source in rows])
 

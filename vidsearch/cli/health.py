@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidsearch import dirs
+from vidsearch import dirs, json_forms
 from vidsearch.cli import options, show
 from vidsearch.cli.late import typer
 from vidsearch.errors import EXIT_LIBRARY, EXIT_MODEL
@@ -27,7 +27,7 @@ def doctor(as_json: options.Json = False) -> None:
             show.write(f"{_word(checked.ok)}\t{checked.part}\t{show.one_line(checked.note)}\n")
     if as_json:
         rows = [{"part": checked.part, "ok": checked.ok, "note": checked.note} for checked in found]
-        show.write_json({"version": 1, "checks": rows})
+        show.write_json({"version": json_forms.VERSION, "checks": rows})
     wrong = {checked.part for checked in found if checked.ok is False}
     if wrong:
         raise typer.Exit(EXIT_LIBRARY if wrong == {"library"} else EXIT_MODEL)
@@ -42,7 +42,7 @@ def check(as_json: options.Json = False) -> None:
     with options.open_library() as library:
         problems = library.check()
     if as_json:
-        show.write_json({"version": 1, "problems": problems})
+        show.write_json({"version": json_forms.VERSION, "problems": problems})
     else:
         show.write("".join(f"{problem}\n" for problem in problems))
         show.say("The library is whole." if not problems else "Mend it with vidsearch rebuild or vidsearch index.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidsearch import dirs
+from vidsearch import dirs, json_forms
 from vidsearch.cli import completing, models_export, models_profile, options, pull, show
 from vidsearch.errors import EXIT_MODEL
 
@@ -33,7 +33,7 @@ def list_models(as_json: options.Json = False) -> None:
 
     found = entries(dirs.models_dir())
     if as_json:
-        show.write_json({"version": 1, "models": [_entry_as_dict(entry) for entry in found]})
+        show.write_json({"version": json_forms.VERSION, "models": [_entry_as_dict(entry) for entry in found]})
         return
     show.table_or_lines(
         ("model", "state", "size", "for", "licence", "source"),
@@ -74,7 +74,7 @@ def info(name: Name, as_json: options.Json = False) -> None:
     folder = find_model(name, dirs.models_dir())
     facts = _facts(folder)
     if as_json:
-        show.write_json({"version": 1, **facts})
+        show.write_json({"version": json_forms.VERSION, **facts})
     else:
         show.table_or_lines(("", ""), list(_rows(facts, folder.family.summary(folder.network))))
 
@@ -218,7 +218,7 @@ def verify(
     wanted = names or [entry.known.name for entry in entries(directory) if entry.path is not None]
     problems = {name: wrong_files(find_model(name, directory)) for name in wanted}
     if as_json:
-        show.write_json({"version": 1, "problems": problems})
+        show.write_json({"version": json_forms.VERSION, "problems": problems})
     else:
         for name, found in problems.items():
             show.write(f"{name}\t{'; '.join(found) or 'whole'}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidsearch import dirs
+from vidsearch import dirs, json_forms
 from vidsearch.cli import options, show
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def export(
     else:
         rows = list(_exported(name, str(to), towers, precision, out))
     if as_json:
-        show.write_json({"version": 1, "exports": rows})
+        show.write_json({"version": json_forms.VERSION, "exports": rows})
     else:
         show.table_or_lines(_HEADINGS, [_shown(row) for row in rows], right={"size": True})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidsearch import dirs
+from vidsearch import dirs, json_forms
 from vidsearch.cli import options, show
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _sweep(name: str, runtime: str, runs: int, *, as_json: bool) -> None:
     rows = sweep_of(name, runtime, runs)
     if as_json:
         fields = [{"blocks": blocks, "convolution_ms": conv, "attention_ms": att} for blocks, conv, att in rows]
-        show.write_json({"version": 1, "model": name, "runtime": runtime, "sweep": fields})
+        show.write_json({"version": json_forms.VERSION, "model": name, "runtime": runtime, "sweep": fields})
         return
     most = max(max(conv, att) for _, conv, att in rows)
     lines = [
@@ -96,7 +96,7 @@ def _bar(share: float) -> str:
 def _as_dict(found: Profile) -> dict[str, Any]:
     """The stable JSON form; documented in docs/json.md."""
     return {
-        "version": 1,
+        "version": json_forms.VERSION,
         "model": found.model,
         "runtime": found.runtime,
         "device": found.device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from vidsearch import json_forms
 from vidsearch.cli import options, show
 from vidsearch.cli.late import typer
 
@@ -36,7 +37,7 @@ def remove(
                 raise options.nothing_under(path)
         removed = {str(path): library.remove(path) for path in folders}
     if as_json:
-        show.write_json({"version": 1, "removed": removed})
+        show.write_json({"version": json_forms.VERSION, "removed": removed})
     else:
         for path_text, count in removed.items():
             show.say(f"Forgot {count} video{'s' if count != 1 else ''} under {path_text}.")
@@ -46,6 +47,6 @@ def _remove_model(model: str, *, as_json: bool) -> None:
     with options.open_library() as library:
         windows = library.remove_model(model)
     if as_json:
-        show.write_json({"version": 1, "model": model, "windows": windows})
+        show.write_json({"version": json_forms.VERSION, "model": model, "windows": windows})
     else:
         show.say(f"Forgot {windows} windows of {model}; vidsearch rebuild gives their room back to the disk.")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from vidsearch import json_forms
 from vidsearch.cli import options, show
 from vidsearch.cli.late import typer
 from vidsearch.timecode import clock
-
-if TYPE_CHECKING:
-    pass
 
 
 def videos(
