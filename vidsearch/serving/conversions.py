@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from vidsearch.serving.refusals import RefusedError
 from vidsearch.video.messages import printable
+from vidsearch.video.worker_process import worker_command, worker_environment
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +86,13 @@ class Conversions:
         self._starting += 1
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "vidsearch.serving.convert", "--start", f"{start_s:.3f}", "--height", str(height_px), "--"),
+                *worker_command("vidsearch.serving.convert", "--start", f"{start_s:.3f}", "--height", height_px, "--"),
                 os.fsencode(path),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=BLOCK_BYTES,
+                env=worker_environment(),
             )
         finally:
             self._starting -= 1

@@ -31,7 +31,7 @@ BODY_TIMEOUT_S = 10.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _SAFE_METHODS = ("GET", "HEAD")
 
-# Everything comes from this server; `blob:` is for pictures of a video's frames that the page draws itself.
+# Everything comes from this server.
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "

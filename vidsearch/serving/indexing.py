@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsearch.serving.refusals import RefusedError
+from vidsearch.video.worker_process import worker_command, worker_environment
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Indexing:
     """Starts and stops runs over the folders that the library knows."""
 
     def __init__(self, home: Path, model: str, device: str) -> None:
-        self._command = (sys.executable, "-m", "vidsearch.serving.index_run", "--model", model, "--device", device)
+        self._command = worker_command("vidsearch.serving.index_run", "--model", model, "--device", device)
         self._home = home
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -123,6 +123,7 @@ class Indexing:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=_LINE_BYTES,
+                env=worker_environment(),
                 start_new_session=True,  # Ctrl-C at the server reaches it once, through stop()
             )
         except OSError as error:

@@ -26,9 +26,16 @@ _LONGEST_TICK_S = 0.2  # what counts of a tick that came late
 
 
 def worker_command(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module of this package as a worker."""
+    """The command that runs a module of this package in a process, with `worker_environment`."""
     # -P: the folder that the user stands in must not be imported from.
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def worker_environment() -> dict[str, str]:
+    """This program's environment, in which a worker finds this very package."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 class WorkerProcess:
@@ -38,7 +45,7 @@ class WorkerProcess:
     answers: IO[bytes]
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """`environment`: what it gets beside this program's, which names this very package."""
+        """`environment`: what it gets beside `worker_environment`."""
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `end`
         self._process = subprocess.Popen(
             command,
@@ -46,7 +53,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._printed,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": _import_path(), **(environment or {})},
+            env={**worker_environment(), **(environment or {})},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self.jobs, self.answers = self._process.stdin, self._process.stdout
@@ -114,9 +121,3 @@ def _take_jobs(source: IO[bytes], jobs: queue.SimpleQueue[Any]) -> None:
     while (message := receive(source)) is not None:
         jobs.put(message[0])
     os._exit(0)
-
-
-def _import_path() -> str:
-    """This very package, then what the environment says."""
-    here = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

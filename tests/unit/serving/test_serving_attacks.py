@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -18,6 +19,7 @@ from serving import QUESTION, Reply, Served, served
 from vidsearch.serving import guard
 from vidsearch.serving import server as server_module
 from vidsearch.serving.guard import MOST_BODY_BYTES
+from vidsearch.serving.indexing import Indexing
 
 SECRET = "root:x:0"
 PATHS = [
@@ -337,3 +339,30 @@ def eventually(holds: object) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.fixture
+def trapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder holds modules with the names of some that are imported, as a folder of downloads may."""
+    for name in ("json", "argparse", "av", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_conversion_imports_nothing_from_the_current_folder(server: Served, square: int, trapped: Path) -> None:
+    reply = server.get(f"/api/videos/{square}/converted?height=240")
+    assert (reply.status, reply.headers["content-type"]) == (200, "video/mp4")
+
+
+def test_a_run_of_indexing_imports_nothing_from_the_current_folder(trapped: Path) -> None:
+    async def run() -> Indexing:
+        indexing = Indexing(trapped / "home", "mobileviclip-nano", "cpu")
+        await indexing.start(retry_failed=False)
+        async for _ in indexing.events():
+            pass
+        return indexing
+
+    progress = asyncio.run(run()).progress
+    assert progress.state == "failed"
+    assert progress.error is not None and progress.error.startswith("no library in ")
