@@ -62,7 +62,7 @@ def load(path: Path | None = None) -> Settings:
 def _mark(path: Path) -> tuple[int, int] | None:
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what is wrong with its folder is told by who needs the folder
         return None
     except OSError as error:
         raise VidsearchError(f"The config file {path} cannot be read ({error.strerror}).") from error

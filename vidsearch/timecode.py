@@ -9,12 +9,13 @@ TimeFormat = Literal["hms", "seconds"]
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03.4` or `02:03.4`, rounded to a tenth."""
-    tenths = round(seconds * 10)
+    """`1:02:03.4` or `02:03.4`, rounded to a tenth; `-00:02.3` before the zero of a container."""
+    tenths = abs(round(seconds * 10))
+    sign = "-" if round(seconds * 10) < 0 else ""
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     tail = f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
-    return f"{hours}:{tail}" if hours else tail
+    return f"{sign}{hours}:{tail}" if hours else f"{sign}{tail}"
 
 
 def time_text(seconds: float, time_format: TimeFormat) -> str:

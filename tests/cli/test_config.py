@@ -68,6 +68,14 @@ def test_a_mistake_in_the_file_is_one_sentence(command: RunVidsearch, own_home: 
     assert (told.returncode, told.stderr.decode()) == (2, f"vidsearch: The config file {file} {says}\n")
 
 
+def test_a_home_that_is_a_file_is_told_as_what_it_is(command: RunVidsearch, own_home: Path) -> None:
+    own_home.write_text("not a folder")
+    told = command("index", own_home.parent)
+    assert (told.returncode, told.stdout) == (4, b"")
+    assert f"cannot make the library folder {own_home}" in told.stderr.decode()
+    assert command("models", "list").returncode == 0
+
+
 def test_a_value_that_does_not_fit_names_the_file(command: RunVidsearch, own_home: Path) -> None:
     own_home.mkdir(exist_ok=True)
     (own_home / "config.toml").write_text('[query]\ntop = "many"\n')

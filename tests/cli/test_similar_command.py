@@ -40,6 +40,9 @@ def test_similar_refuses_what_is_nothing(clips_library: Path, command: RunVidsea
     assert (done.returncode, done.stdout) == (2, b"") and b"There is no hit 7" in done.stderr
     done = command("similar", CLIPS / "none.mp4")
     assert (done.returncode, done.stdout) == (3, b"")
+    assert (
+        done.stderr.decode() == f"vidsearch: There is no {CLIPS / 'none.mp4'}; give a picture or a video that exists.\n"
+    )
     assert command("similar", f"{CLIPS / 'long-five-events.mp4'}@9-3").returncode == 2
 
 

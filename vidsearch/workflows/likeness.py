@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.files import absolute, modified_ns, within_known
 from vidsearch.frozen import dataclass
 from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, WindowVectors
@@ -76,6 +77,8 @@ class TermVectors:
             rows = rows_of_range(indexed, start_s, end_s)
             if rows is not None:
                 return rows
+        elif not os.path.lexists(path):
+            raise VideoError("vanished", f"There is no {path}; give a picture or a video that exists.")
         return self._by_model(path, start_s, end_s)
 
     def _by_model(self, path: Path, start_s: float | None, end_s: float | None) -> NDArray[np.float32]:

@@ -60,7 +60,8 @@ export function folderOf(path) {
 
 /** 1:02:03 or 2:03; with tenths where a moment needs them. */
 export function clock(seconds, tenths = false) {
-  const total = tenths ? Math.round(seconds * 10) / 10 : Math.floor(seconds + 1e-6);
+  if (seconds <= -0.05) return `-${clock(-seconds, tenths)}`;
+  const total = tenths ? Math.round(seconds * 10) / 10 : Math.floor(Math.max(seconds, 0) + 1e-6);
   const hours = Math.floor(total / 3600);
   const minutes = Math.floor(total / 60) % 60;
   const rest = total % 60;
