@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--imports", action="store_true")
     parser.add_argument("--library", type=Path, help="Keep the large library in this folder, and use it again.")
     given = parser.parse_args()
+    if given.windows <= WINDOWS_A_VIDEO:
+        parser.error(f"--windows: the large library has more than the small one, {WINDOWS_A_VIDEO}")
     program = [sys.executable, "-m", "vidsearch"]
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small"
