@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tarfile
 import zipfile
@@ -45,6 +46,7 @@ def test_the_sdist_builds_and_holds_what_a_reader_needs(source: Path, tmp_path: 
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert in_package() <= names
     assert {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "constraints.txt"} <= names
+    assert set(re.findall(r"\]\(([\w./-]+\.(?:md|jpg))[)#]", (REPOSITORY / "README.md").read_text())) <= names
     assert not any(name.startswith(("tests/", "examples/")) for name in names)
 
 
