@@ -7,6 +7,7 @@ from pathlib import Path
 from vidsearch import dirs
 from vidsearch.answering.interface import Answerer, ComputePrecision
 from vidsearch.extras import needing
+from vidsearch.machine import let_waiting_threads_sleep_if_busy
 from vidsearch.models.folder import find_model
 from vidsearch.models.soundness import require_sound
 
@@ -24,6 +25,7 @@ def open_answerer(
     `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelError when the model is not there or damaged, VidsearchError
     for a device that this machine lacks, a precision that it cannot run, and an installation without torch.
     """
+    let_waiting_threads_sleep_if_busy()
     folder = find_model(model, models_dir or dirs.models_dir(), "vqa")
     require_sound(folder)
     with needing("answering questions"):

@@ -14,6 +14,7 @@ from vidsearch import dirs
 from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.extras import MissingExtraError, installed, needing
+from vidsearch.machine import let_waiting_threads_sleep_if_busy
 from vidsearch.models.folder import ModelFolder, find_model
 from vidsearch.models.soundness import require_sound
 
@@ -39,6 +40,7 @@ def open_clip_embedder(
     ModelError when the model is not there or damaged, VidsearchError for a device that this machine or the runtime
     lacks, MissingExtraError without torch and without an export.
     """
+    let_waiting_threads_sleep_if_busy()
     folder = _found(model, models_dir)
     require_sound(folder)
     place = models_dir or dirs.models_dir()
