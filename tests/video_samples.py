@@ -84,11 +84,18 @@ def cut_without_coding(source: Path, target: Path, from_s: float) -> Path:
 
 
 def turn_upright(path: Path) -> None:
-    """Mark an MP4 as stored on its side: a player turns it by 90° clockwise (the matrix of ISO/IEC 14496-12, tkhd)."""
+    """Mark an MP4 as stored on its side: a player turns it by 90° clockwise."""
+    set_display_matrix(path, 0, 1, -1, 0)
+
+
+def set_display_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
+    """Have a player show a stored point (x, y) of an MP4 at (ax + cy, bx + dy) (ISO/IEC 14496-12, tkhd)."""
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 44  # type, version and flags, times, track, duration, layer, volume
     one = 1 << 16
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, SIDE_PX * one, 0, 1 << 30)
+    data[matrix : matrix + 36] = struct.pack(
+        ">9i", *(round(part * one) for part in (a, b, 0, c, d, 0, SIDE_PX, 0)), 1 << 30
+    )
     path.write_bytes(data)
 
 

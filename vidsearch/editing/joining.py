@@ -27,6 +27,7 @@ from vidsearch.editing.source import Source, Span, open_source
 from vidsearch.errors import VidsearchError
 from vidsearch.records import Hit
 from vidsearch.video.messages import shown
+from vidsearch.video.orientation import Orientation
 
 _KINDS = {".mp4": MP4, ".mov": MOV, ".mkv": MATROSKA}
 _TICK = Fraction(1, 90_000)
@@ -190,15 +191,15 @@ def _streams(
 
 def _on_canvas(frame: VideoFrame, source: Source, size: tuple[int, int]) -> VideoFrame:
     """The frame upright and whole in the middle of a black picture."""
-    turns = source.header.rotation_deg // 90
-    if not turns and source.header.pixel_aspect == 1.0 and (frame.width, frame.height) == size:
+    turned = source.header.orientation
+    if turned == Orientation() and source.header.pixel_aspect == 1.0 and (frame.width, frame.height) == size:
         return frame.reformat(format="yuv420p")
     picture = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     wide = picture.shape[1] * source.header.pixel_aspect
     high = float(picture.shape[0])
-    if turns % 2:
+    if turned.rotation_deg % 180:
         wide, high = high, wide
-    picture = np.ascontiguousarray(np.rot90(picture, -turns))
+    picture = np.ascontiguousarray(turned.upright(picture))
     scale = min(size[0] / wide, size[1] / high)
     width, height = (max(2, round(side * scale)) for side in (wide, high))
     scaled = VideoFrame.from_ndarray(picture, format="rgb24").reformat(width, height).to_ndarray(format="rgb24")

@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsearch.video.header import opened, packets_of
+from vidsearch.video.orientation import orientation
 
 TICKS = 90_000  # of the converted video, in a second
 KEY_EVERY_S = 1.0  # a fragment is this long: what a viewer waits for at least
@@ -131,7 +132,8 @@ def _shaping(frame: VideoFrame, stream: VideoStream, height_px: int) -> av.filte
     steps = [("yadif", "deint=interlaced")] if frame.interlaced_frame else []
     # The pixels' shape first: after a turn it is the other way round, of which nobody keeps account.
     steps += [("scale", "w=trunc(iw*sar/2)*2:h=trunc(ih/2)*2"), ("setsar", "1")]
-    steps += _TURNS.get(-frame.rotation % 360, [])
+    turned = orientation(frame)
+    steps += _TURNS.get(turned.rotation_deg, []) + ([("hflip", "")] if turned.mirrored else [])
     steps += [("scale", f"w=-2:h=trunc(min(ih,{height_px})/2)*2"), ("format", "yuv420p")]
     graph = av.filter.Graph()
     last = graph.add_buffer(

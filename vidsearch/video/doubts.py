@@ -85,6 +85,7 @@ DOUBTS = (
         "the header claims a length that no track has, which PyAV reports",
         lambda header: header.stated.overstated_s is not None,
     ),
+    Doubt("mirrored", "decord turns pictures and mirrors none", lambda header: header.orientation.mirrored),
     Doubt("name", "decord opens names in UTF-8 alone", lambda header: not header.utf8_name),
 )
 

@@ -19,6 +19,7 @@ from vidsearch.errors import VideoError
 from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
 from vidsearch.video.ebml import has_encrypted_video
 from vidsearch.video.messages import os_refusal, shown
+from vidsearch.video.orientation import Orientation, orientation
 from vidsearch.video.recorded import recorded_s
 from vidsearch.video.scrambling import Scrambling, scrambling
 from vidsearch.video.structure import avi_length_s, promised_end
@@ -60,7 +61,7 @@ class Header:
     width_px: int
     height_px: int
     pixel_aspect: float  # width : height of one stored pixel
-    rotation_deg: int  # clockwise, to show the stored picture upright
+    orientation: Orientation  # to show the stored picture upright
     interlaced: bool
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
@@ -80,6 +81,11 @@ class Header:
     partly_scrambled: bool  # some packets of its video
     utf8_name: bool
     recorded_s: float | None = None  # when it was recorded, in seconds of Unix time
+
+    @property
+    def rotation_deg(self) -> int:
+        """Clockwise, to show the stored picture upright."""
+        return self.orientation.rotation_deg
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def probe(path: Path) -> Header:
             width_px=context.width,
             height_px=context.height,
             pixel_aspect=_pixel_aspect(stream),
-            rotation_deg=-first.rotation % 360 if first is not None else 0,
+            orientation=orientation(first) if first is not None else Orientation(),
             interlaced=first is not None and first.interlaced_frame,
             starts_clean=first is not None and not first.is_corrupt,
             start_s=start_s,

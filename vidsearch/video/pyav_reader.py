@@ -234,7 +234,7 @@ class PyavReader:
         width, height = frame.width * self._header.pixel_aspect, float(frame.height)
         size = scaled_size(height, width, self._spec)[::-1] if turned else scaled_size(width, height, self._spec)
         scaled = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1)
-        upright = np.rot90(scaled.to_ndarray().astype(np.uint8, copy=False), -self._header.rotation_deg // 90)
+        upright = self._header.orientation.upright(scaled.to_ndarray().astype(np.uint8, copy=False))
         return np.ascontiguousarray(cut_square(upright, self._spec))
 
     def _frames(

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from video_samples import SIDE_PX, cut_without_coding, even_times, make_video, number_in, numbered_picture, turn_upright
+from numpy.typing import NDArray
+from video_samples import (
+    SIDE_PX,
+    cut_without_coding,
+    even_times,
+    make_video,
+    number_in,
+    numbered_picture,
+    set_display_matrix,
+    turn_upright,
+)
 
 from vidsearch.errors import VideoError
 from vidsearch.extras import installed
@@ -120,6 +130,33 @@ def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
             (picture,) = reader.frames_at([1.0])
             assert reader.facts.rotation_deg == 90
             assert number_in(np.rot90(picture)) == 25  # turned back against the clock
+
+
+SHOWN_AS: dict[str, tuple[tuple[float, float, float, float], Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
+    "mirrored": ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),
+    "upside down and mirrored": ((1, 0, 0, -1), lambda stored: stored[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda stored: stored.swapaxes(0, 1)),
+    "transposed and upside down": ((0, -1, -1, 0), lambda stored: np.rot90(stored, 2).swapaxes(0, 1)),
+    "upside down": ((-1, 0, 0, -1), lambda stored: np.rot90(stored, 2)),
+    "turned by 37 degrees": ((0.8, 0.6, -0.6, 0.8), lambda stored: stored),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN_AS)
+def test_a_stored_picture_is_shown_as_the_display_matrix_says(tmp_path: Path, name: str) -> None:
+    matrix, shown = SHOWN_AS[name]
+    path = make_video(tmp_path / "phone.mp4", EVEN, width_px=2 * SIDE_PX)
+    with open_reader(path, FrameSpec(SIDE_PX, "as-is")) as reader:
+        (stored,) = reader.frames_at([1.0])
+    set_display_matrix(path, *matrix)
+    for reader in (
+        open_reader(path, FrameSpec(SIDE_PX, "as-is")),
+        PyavReader(path, probe(path), FrameSpec(64, "as-is")),
+    ):
+        with reader:
+            (picture,) = reader.frames_at([1.0])
+        assert picture.shape == shown(stored).shape
+        assert np.abs(picture.astype(int) - shown(stored)).mean() < 2
 
 
 def test_centre_crop_keeps_the_aspect_ratio_and_shows_the_middle(tmp_path: Path) -> None:
