@@ -32,7 +32,7 @@ av.logging.set_level(None)
 # are lists of other files or addresses (hls, concat, dash, image2): a playlist named .mp4 must not lead an offline
 # program elsewhere.
 _FORMATS = (
-    "3dostr,aac,ac3,aiff,amr,amv,asf,asf_o,av1,avi,caf,cavsvideo,dirac,dv,eac3,film_cpk,flac,flic,flv,gif,gxf,h261,h263,"
+    "3dostr,aac,ac3,aiff,amr,amv,apng,asf,asf_o,av1,avi,caf,cavsvideo,dirac,dv,eac3,film_cpk,flac,flic,flv,gif,gxf,h261,h263,"
     "h264,hevc,ivf,live_flv,lxf,m4v,matroska,webm,mjpeg,mlv,mov,mp3,mpeg,mpegts,mpegvideo,mtv,mxf,nsv,nut,obu,ogg,pva,"
     "r3d,rl2,rm,roq,smjpeg,smk,swf,thp,ty,vc1,viv,vmd,vvc,wav,wtv,wv,yop,yuv4mpegpipe,"
     "bmp_pipe,gif_pipe,jpeg_pipe,jpegls_pipe,jpegxl_pipe,png_pipe,tiff_pipe,webp_pipe,ico"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -130,6 +131,19 @@ def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
             (picture,) = reader.frames_at([1.0])
             assert reader.facts.rotation_deg == 90
             assert number_in(np.rot90(picture)) == 25  # turned back against the clock
+
+
+def test_an_animated_png_is_a_video_as_a_gif_is(tmp_path: Path) -> None:
+    path = tmp_path / "animated.png"
+    with av.open(str(path), "w", format="apng") as container:
+        stream = container.add_stream("apng", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIDE_PX, SIDE_PX, "rgb24"
+        for number in range(50):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    with open_reader(path, SPEC) as reader:
+        assert reader.facts.picture_s == pytest.approx(2.0)
+        assert [number_in(picture) for picture in reader.frames_at([0.0, 0.5, 1.9])] == [0, 12, 47]
 
 
 SHOWN_AS: dict[str, tuple[tuple[float, float, float, float], Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
