@@ -2,7 +2,7 @@
 
 A head (JSON, with a checksum) says what the file is; then come the arrays of `_Layout`, each from a multiple of
 64 bytes on, mapped into memory where they lie. What is read of them is checked: small arrays and signs when the file is
-opened, records when a search takes them. The file is written whole or not at all, and never changed.
+opened, rows of codes when a search takes them. The file is written whole or not at all, and never changed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 
 from vidsearch.files import replacing
 from vidsearch.frozen import dataclass
-from vidsearch.store.vector_codes import BITS_A_WORD, BLOCK, Codes, Space, is_balanced, record_bytes
+from vidsearch.store.vector_codes import TAIL_WORDS, Codes, Space, is_balanced, plane_words, record_words
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 HEAD_BYTES = 1024
 ALIGNMENT = 64
+BLOCK = 8192  # windows that are coded, copied or checked at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class CodeHead:
     model: str
     dim: int
     rows: int
+    groups: int
     runs: int
     built: int
     small_crc32: int  # of mean, rotation, firsts and counts
-    signs_sum: int  # of the words of signs and sign_scales, modulo 2^64
+    signs_sum: int  # of the words of starts, signs and sign_scales, modulo 2^64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class CodeFile:
     firsts: NDArray[np.int64]
     counts: NDArray[np.int64]
     starts: NDArray[np.int64]  # the first row of each run
+    group_counts: NDArray[np.int64]  # how many groups each run has
     codes: Codes
 
     @classmethod
@@ -68,7 +71,7 @@ class CodeFile:
                 head = _read_head(opened.read(HEAD_BYTES))
                 if head is None or (head.model, head.dim) != (model, dim):
                     return None
-                layout = _Layout(head.dim, head.rows, head.runs)
+                layout = _Layout(head.dim, head.rows, head.runs, head.groups)
                 if opened.seek(0, 2) != layout.size_bytes:
                     return None
                 content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
@@ -86,13 +89,13 @@ class CodeFile:
             _crc32(small) == self.head.small_crc32
             and bool((self.counts >= 0).all())
             and int(self.counts.sum()) == self.head.rows
-            and _signs_sum(self.codes.signs, self.codes.sign_scales) == self.head.signs_sum
+            and _signs_sum(self.codes) == self.head.signs_sum
         )
 
     def is_sound(self) -> bool:
-        """Whether every record is what was written; reads the whole file."""
-        records = self.codes.records
-        return all(is_balanced(records[row : row + BLOCK]) for row in range(0, len(records), BLOCK))
+        """Whether every row of codes is what was written; reads the whole file."""
+        tables = (self.codes.groups, self.codes.coarse, self.codes.fine)
+        return all(is_balanced(table[row : row + BLOCK]) for table in tables for row in range(0, len(table), BLOCK))
 
     def id_sums(self) -> tuple[int, int, int, int]:
         """How many videos and windows, and the sums of the upper and the lower 32 bits of the first ids."""
@@ -100,8 +103,8 @@ class CodeFile:
         return self.head.runs, self.head.rows, upper, lower
 
     def mask(self, firsts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(rows,): the rows of the videos whose vectors have the ids from `firsts` on."""
-        return np.repeat(np.isin(self.firsts, firsts), self.counts)
+        """(groups,): those of the videos whose vectors have the ids from `firsts` on."""
+        return np.repeat(np.isin(self.firsts, firsts), self.group_counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ def write(
     """
     firsts = np.array([*(kept.file.firsts[kept.runs] if kept else ()), *(first for first, _ in new)], dtype="<i8")
     counts = np.array([*(kept.file.counts[kept.runs] if kept else ()), *(count for _, count in new)], dtype="<i8")
-    layout = _Layout(len(space.mean), int(counts.sum()), len(firsts))
+    dim, rows_in_all = len(space.mean), int(counts.sum())
+    layout = _Layout(dim, rows_in_all, len(firsts))
     already = len(firsts) - len(new)
 
     def encoded() -> Iterator[Codes]:
@@ -137,20 +141,24 @@ def write(
             rows = read(first, count)
             if rows is None:
                 firsts[number] = -1
-                rows = np.zeros((count, layout.dim), dtype=np.float32)
+                rows = np.zeros((count, dim), dtype=np.float32)
             waiting.append(rows)
             rows_waiting += count
             if rows_waiting >= BLOCK or number == len(firsts) - 1:
-                yield space.encode(np.concatenate(waiting))
+                yield space.encode(np.concatenate(waiting), [len(rows) for rows in waiting])
                 waiting, rows_waiting = [], 0
 
     with replacing(file_of(folder, name), durable=True, private=True) as partial, partial.open("r+b") as opened:
-        opened.truncate(layout.size_bytes)
-        row = signs_sum = 0
+        row = 0
+        groups: list[_Groups] = []  # how many there are is known at the end
         for codes in encoded():
-            _write_codes(opened, layout, row, codes)
+            _write_at(opened, layout.coarse + 8 * record_words(dim) * row, codes.coarse)
+            _write_at(opened, layout.fine + 8 * record_words(dim) * row, codes.fine)
+            groups.append(_Groups(row + codes.starts[:-1], codes.sign_scales, codes.groups))
             row += codes.count
-            signs_sum += _signs_sum(codes.signs, codes.sign_scales)
+        layout = _Layout(dim, rows_in_all, len(firsts), sum(len(block.starts) for block in groups))
+        opened.truncate(layout.size_bytes)
+        signs_sum = _write_groups(opened, layout, rows_in_all, groups)
         for offset, small in zip(
             (layout.mean, layout.rotation, layout.firsts, layout.counts),
             (space.mean, space.rotation, firsts, counts),
@@ -162,12 +170,13 @@ def write(
             CodeHead(
                 format=FORMAT,
                 model=model,
-                dim=layout.dim,
-                rows=layout.rows,
-                runs=layout.runs,
-                built=kept.file.head.built if kept else layout.rows,
+                dim=dim,
+                rows=rows_in_all,
+                groups=layout.groups_in_all,
+                runs=len(firsts),
+                built=kept.file.head.built if kept else rows_in_all,
                 small_crc32=_crc32((space.mean, space.rotation, firsts, counts)),
-                signs_sum=signs_sum % 2**64,
+                signs_sum=signs_sum,
             ),
         )
 
@@ -197,17 +206,19 @@ def delete(folder: Path, name: str) -> None:
 class _Layout:
     """Where the arrays of a file lie, in bytes from its start."""
 
-    def __init__(self, dim: int, rows: int, runs: int) -> None:
-        self.dim, self.rows, self.runs = dim, rows, runs
-        self.words = -(-dim // BITS_A_WORD)
+    def __init__(self, dim: int, rows: int, runs: int, groups: int = 0) -> None:
+        self.groups_in_all = groups
         self._end = HEAD_BYTES
         self.mean = self._place(4 * dim)
         self.rotation = self._place(4 * dim * dim)
         self.firsts = self._place(8 * runs)
         self.counts = self._place(8 * runs)
-        self.signs = self._place(8 * self.words * rows)
-        self.sign_scales = self._place(4 * rows)
-        self.records = self._place(record_bytes(dim) * rows)
+        self.coarse = self._place(8 * record_words(dim) * rows)
+        self.fine = self._place(8 * record_words(dim) * rows)
+        self.starts = self._place(4 * (groups + 1))
+        self.signs = self._place(8 * plane_words(dim) * groups)
+        self.sign_scales = self._place(4 * groups)
+        self.groups = self._place(8 * record_words(dim) * groups)
         self.size_bytes = self._end
 
     def _place(self, size_bytes: int) -> int:
@@ -221,34 +232,57 @@ def _mapped(head: CodeHead, layout: _Layout, content: mmap.mmap) -> CodeFile:
         return np.frombuffer(content, dtype, count=math.prod(shape), offset=offset).reshape(shape)
 
     counts = array(layout.counts, "<i8", head.runs)
+    starts = (np.cumsum(counts) - counts).astype(np.int64)
+    group_starts = array(layout.starts, "<u4", head.groups + 1)
     return CodeFile(
         head,
         Space(array(layout.mean, "<f4", head.dim), array(layout.rotation, "<f4", head.dim, head.dim)),
         array(layout.firsts, "<i8", head.runs),
         counts,
-        np.concatenate([[0], np.cumsum(counts)])[:-1].astype(np.int64),
+        starts,
+        np.diff(np.searchsorted(group_starts[:-1], starts), append=head.groups),
         Codes(
             head.dim,
-            array(layout.signs, "<u8", layout.words, head.rows),
-            array(layout.sign_scales, "<f4", head.rows),
-            array(layout.records, "|u1", head.rows, record_bytes(head.dim)),
+            group_starts,
+            array(layout.signs, "<u8", plane_words(head.dim), head.groups),
+            array(layout.sign_scales, "<f4", head.groups),
+            array(layout.groups, "<u8", head.groups, record_words(head.dim)),
+            array(layout.coarse, "<u8", head.rows, record_words(head.dim)),
+            array(layout.fine, "<u8", head.rows, record_words(head.dim)),
         ),
     )
 
 
 def _copied(kept: Kept) -> Iterator[Codes]:
     codes = kept.file.codes
-    going_on = np.repeat(kept.runs, kept.file.counts)
-    for first in range(0, codes.count, BLOCK):
-        rows = first + np.flatnonzero(going_on[first : first + BLOCK])
-        yield Codes(codes.dim, codes.signs[:, rows], codes.sign_scales[rows], codes.records[rows])
+    groups = np.flatnonzero(np.repeat(kept.runs, kept.file.group_counts))
+    for first in range(0, len(groups), BLOCK):
+        yield codes.of_groups(groups[first : first + BLOCK])
 
 
-def _write_codes(opened: BinaryIO, layout: _Layout, row: int, codes: Codes) -> None:
-    for word, signs in enumerate(codes.signs):
-        _write_at(opened, layout.signs + 8 * (word * layout.rows + row), signs)
-    _write_at(opened, layout.sign_scales + 4 * row, codes.sign_scales)
-    _write_at(opened, layout.records + record_bytes(layout.dim) * row, codes.records)
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What there is of some groups; their signs are the first planes of `records`."""
+
+    starts: NDArray[np.integer]
+    sign_scales: NDArray[np.float32]
+    records: NDArray[np.uint64]
+
+
+def _write_groups(opened: BinaryIO, layout: _Layout, rows: int, blocks: list[_Groups]) -> int:
+    """Writes the arrays of all groups; the sum for the head."""
+    group = total = 0
+    for block in blocks:
+        starts, words = block.starts.astype("<u4"), (block.records.shape[1] - TAIL_WORDS) // 2
+        _write_at(opened, layout.starts + 4 * group, starts)
+        for word in range(words):
+            _write_at(opened, layout.signs + 8 * (word * layout.groups_in_all + group), block.records[:, word])
+        _write_at(opened, layout.sign_scales + 4 * group, block.sign_scales)
+        _write_at(opened, layout.groups + 8 * block.records.shape[1] * group, block.records)
+        total += _sum(starts) + _sum(block.records[:, :words]) + _sum(block.sign_scales.view("<u4"))
+        group += len(starts)
+    _write_at(opened, layout.starts + 4 * group, np.array([rows], dtype="<u4"))
+    return (total + rows) % 2**64
 
 
 def _write_at(opened: BinaryIO, offset: int, values: NDArray[Any]) -> None:
@@ -290,6 +324,9 @@ def _crc32(arrays: Iterable[NDArray[Any]]) -> int:
     return checksum
 
 
-def _signs_sum(signs: NDArray[np.uint64], scales: NDArray[np.float32]) -> int:
-    words = int(np.add.reduce(signs, axis=None, dtype=np.uint64))
-    return (words + int(np.add.reduce(scales.view("<u4"), dtype=np.uint64))) % 2**64
+def _signs_sum(codes: Codes) -> int:
+    return (_sum(codes.starts) + _sum(codes.signs) + _sum(codes.sign_scales.view("<u4"))) % 2**64
+
+
+def _sum(values: NDArray[np.unsignedinteger]) -> int:
+    return int(np.add.reduce(values, axis=None, dtype=np.uint64))

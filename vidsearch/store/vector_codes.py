@@ -5,17 +5,24 @@ Neighbor Search" (arXiv 2405.12497), section 3: vectors are centred and turned b
 turned values are the code o', and <o', q> / <o', o> estimates the cosine <o, q> with an error that depends on the
 number of values alone, not on the vectors. Gao et al. (arXiv 2409.09913) do the same with several bits a value.
 
-A search has two steps. In every row the signs, one bit a value, are compared with a query of two bits a value: XOR and
-counted bits, 64 values at a time. The best sixteenth is estimated again, from levels of four bits a value and the query
-as it is. Axes: E values of a vector, n rows, W = E / 64 words of signs, H bytes of levels.
+Neighbouring windows of a video that are alike make a group. A search has four steps, each with finer codes of fewer:
+
+- The signs, one bit a value, of the mean of every group.
+- The upper two bits of each value of that mean, of the groups that are best by their signs.
+- The upper two bits of each value of the windows in the groups that are best by these.
+- All four bits of the best of these windows.
+
+Numbers of few bits are multiplied as bit planes: XOR and counted bits, 64 values at a time. Axes: E values of a
+vector, n windows, G groups, W = E / 64 words of a plane, P planes of a code, B of a query.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,21 +33,30 @@ from vidsearch.machine import cores
 SEED = 20
 BITS_A_WORD = 64
 LEVELS = 16
-# The uniform step, in standard deviations, that loses least of normal values at 16 levels (Max, 1960).
-STEP = 0.335
-QUERY_BITS = 2
-QUERY_RANGE = 1.5  # the outermost of its four levels, in standard deviations: (Max, 1960) again
-# Rows that the signs hand on: 1 in 16. On vectors without any structure, the hardest for a code, these hold 0.996 of
-# the ten best of a million by the error of the estimate (docs/search.md has what was measured). The least number is
-# what the same share takes in smaller libraries.
-KEPT_SHARE = 16
-LEAST_KEPT = 16384
-BLOCK = 8192  # rows whose words lie in the processor's cache together
-FINE_BLOCK = 1024
-ROWS_A_THREAD = 65536  # below, another thread costs more than it gives
-TAIL_BYTES = 16  # of a record: scale, checksum, balance
+# The uniform step, in standard deviations, that loses least of normal values, by the number of bits (Max, 1960).
+STEPS = {2: 0.9957, 3: 0.5860, 4: 0.3352, 6: 0.1041}
+SIGNS_QUERY_BITS, COARSE_QUERY_BITS, FINE_QUERY_BITS = 3, 3, 6
+# Windows become a group if the mean of their directions is at least so long: 1 if they are one direction. Groups have
+# 1, 2, 4, … windows, as halves are joined that are groups themselves.
+ALIKE = 0.9
+GROUP_AT_MOST = 16
+# What the groups hand on of all windows: a share, in smaller libraries at least so many. Where that is not enough, as
+# in a library of few long videos, whose directions are few, also what may belong to the best by the error of its
+# estimate, up to another share. docs/search.md has what was measured.
+SIGNS_SHARE, LEAST_BY_SIGNS, SIGNS_AT_MOST = 8, 16384, 4
+GROUPS_SHARE, LEAST_BY_GROUPS, GROUPS_AT_MOST = 64, 8192, 16
+# The error of an estimate (RaBitQ, section 3.2) is this / sqrt(E) times both lengths; so many of it are allowed for.
+SIGNS_ERROR, COARSE_ERROR = 0.795, 0.457
+ERRORS_ALLOWED = 3
+HEAD, LOOKED_AT = 10, 64  # groups that are the best for this purpose, of so many that have the best signs
+# What the upper bits of windows hand on, for each one wanted.
+COARSE_A_WANTED = 12
+SIGNS_BLOCK, ROWS_BLOCK = 8192, 2048  # what the processor's second cache holds with its planes
+BLOCKS_A_THREAD = 2  # with less, another thread costs more than it gives
+TAIL_WORDS = 2  # of a record: scale with checksum, balance
 
 Float32s = NDArray[np.float32]
+Words = NDArray[np.uint64]
 Positions = NDArray[np.intp]
 
 
@@ -61,19 +77,26 @@ class Space:
         normal = np.random.default_rng(SEED).standard_normal((len(mean), len(mean)))
         return cls(mean.astype("<f4"), np.linalg.qr(normal)[0].astype("<f4"))
 
-    def encode(self, rows: Float32s) -> Codes:
-        """(n, E), float16 values → their codes."""
+    def encode(self, rows: Float32s, counts: Sequence[int]) -> Codes:
+        """(n, E), float16 values, of videos with so many windows each → their codes."""
         centred = (rows - self.mean) @ self.rotation.T
         lengths = np.linalg.norm(centred, axis=1)
         turned = centred / np.maximum(lengths, 1e-12)[:, None]
-        dim = turned.shape[1]
-        levels = np.clip(np.floor(turned * (np.sqrt(dim) / STEP)) + LEVELS // 2, 0, LEVELS - 1).astype(np.uint8)
-        likeness = np.einsum("ij,ij->i", 2.0 * levels - (LEVELS - 1), turned)  # <o', o>
+        levels, planes = _levels(turned)
+        checksums = _checksums(rows)
+        starts, means = alike(turned, counts)
+        directness = np.linalg.norm(means, axis=1)  # 1 if all windows have one direction
+        directions = means / np.maximum(directness, 1e-12)[:, None]
+        group_lengths = directness * np.add.reduceat(lengths, starts[:-1]) / np.diff(starts)
+        group_levels, group_planes = _levels(directions)
         return Codes(
-            dim,
-            sign_words(levels >= LEVELS // 2),
-            _share(lengths, np.abs(turned).sum(axis=1)),
-            _records(_packed(levels), _share(lengths, likeness), _checksums(rows)),
+            rows.shape[1],
+            starts.astype("<u4"),
+            np.ascontiguousarray(group_planes[0].T),
+            _share(group_lengths, np.abs(directions).sum(axis=1)),
+            _records(group_planes[:2], _share(group_lengths, _likeness(group_levels, 4, directions))),
+            _records(planes[:2], _share(lengths, _likeness(levels, 4, turned))),
+            _records(planes[2:], _share(lengths, _likeness(levels, 1, turned)), checksums),
         )
 
 
@@ -81,150 +104,272 @@ class Space:
 class Codes:
     """Codes of n vectors of `dim` values.
 
-    signs: (W, n) uint64. sign_scales: (n,), length / <o', o>. records: (n, H + 16) bytes, a row's levels, the scale of
-    these, the CRC-32 of the vector as it is stored, and a word that brings the sum of the record's words to zero.
+    starts: (G + 1,) uint32, the first window of each group, and n. signs: (W, G) uint64, of the mean of the directions
+    of its windows. sign_scales: (G,), length / <o', o>, where the length is that of the mean. groups: (G, 2 W + 2), the
+    upper two bit planes of these means. coarse, fine: (n, 2 W + 2), a window's upper two and lower two bit planes.
+    Each row ends with its scale (float32, in `fine` for all four planes), in `fine` also with the CRC-32 of the vector
+    as it is stored, and a word that brings the sum of the row to zero.
     """
 
     dim: int
-    signs: NDArray[np.uint64]
+    starts: NDArray[np.uint32]
+    signs: Words
     sign_scales: Float32s
-    records: NDArray[np.uint8]
+    groups: Words
+    coarse: Words
+    fine: Words
 
     @property
     def count(self) -> int:
-        return len(self.sign_scales)
+        return len(self.coarse)
+
+    def sizes(self, groups: Positions) -> NDArray[np.int64]:
+        """(len(groups),) windows of groups."""
+        return (self.starts[groups + 1] - self.starts[groups]).astype(np.int64)
+
+    def of_groups(self, groups: Positions) -> Codes:
+        """The codes of the windows of some groups."""
+        rows = self._rows_of(groups)
+        return Codes(
+            self.dim,
+            np.concatenate([[0], np.cumsum(self.sizes(groups))]).astype("<u4"),
+            self.signs[:, groups],
+            self.sign_scales[groups],
+            self.groups[groups],
+            self.coarse[rows],
+            self.fine[rows],
+        )
 
     def vector_checksums(self, positions: Positions) -> list[int]:
         """CRC-32 of the float16 rows at these positions."""
-        tails = np.ascontiguousarray(self.records[positions, -TAIL_BYTES:])
-        return tails.view("<u4")[:, 1].tolist()
+        return (self.fine[positions, -TAIL_WORDS] >> np.uint64(32)).tolist()
 
     def nearest(self, turned: Float32s, count: int, allowed: NDArray[np.bool_] | None = None) -> Positions:
-        """About the `count` rows nearest to a rotated query (E,), in ascending order of position.
+        """About the `count` windows nearest to a rotated query (E,), in ascending order of position.
 
-        `allowed`: (n,), the only rows to look at. Raises DamagedCodes.
+        `allowed`: (G,), the only groups to look at. Raises DamagedCodes.
         """
-        rows = self.count if allowed is None else int(np.count_nonzero(allowed))
-        keep = max(LEAST_KEPT, rows // KEPT_SHARE, 4 * count)
-        if rows > keep:
-            rough = self._rough_scores(turned)
-            if allowed is None:
-                kept = _best(rough, keep)
-            else:  # of these alone: a partition is slow among many equal scores
-                searched = np.flatnonzero(allowed)
-                kept = searched[_best(rough[searched], keep)]
-        else:
-            kept = np.arange(self.count) if allowed is None else np.flatnonzero(allowed)
+        kept = self._in_best_groups(turned, 4 * count, allowed)
+        few = COARSE_A_WANTED * count
+        if len(kept) > few:
+            kept = kept[_best(self._coarse_scores(turned, kept), few)]
         return kept[_best(self._fine_scores(turned, kept), count)]
 
-    def _rough_scores(self, turned: Float32s) -> Float32s:
-        """(n,): what signs and a coarse query say, up to a constant."""
-        planes = query_planes(turned)
-        scores = np.empty(self.count, dtype=np.float32)
+    def _in_best_groups(self, turned: Float32s, at_least: int, allowed: NDArray[np.bool_] | None) -> Positions:
+        """The windows of the best groups, in ascending order."""
+        kept = np.arange(len(self.groups)) if allowed is None else np.flatnonzero(allowed)
+        rows = int(self.sizes(kept).sum())
+        if rows > (few := max(LEAST_BY_SIGNS, rows // SIGNS_SHARE, at_least)):
+            scores = self._sign_scores(turned)
+            scores = scores if allowed is None else scores[kept]
+            best = _best(scores, ceil(len(kept) * few / rows))
+            likely = best[_best(scores[best], LOOKED_AT)]
+            lowest = _at_place(self._group_scores(turned, kept[likely]), HEAD) - self._error(turned, SIGNS_ERROR)
+            kept = kept[_reaching(scores, best, lowest, len(kept) // SIGNS_AT_MOST)]
+        few, most = max(LEAST_BY_GROUPS, rows // GROUPS_SHARE, at_least), rows // GROUPS_AT_MOST
+        if (rows := int(self.sizes(kept).sum())) > few:
+            scores = self._group_scores(turned, kept)
+            lowest = _at_place(scores, HEAD) - self._error(turned, COARSE_ERROR)
+            best = _best(scores, ceil(len(kept) * few / rows))
+            kept = kept[_reaching(scores, best, lowest, len(kept) * most // rows)]
+        return self._rows_of(kept)
 
-        def work(first: int, end: int) -> None:
-            words = np.empty(BLOCK, dtype=np.uint64)
-            counts, some = np.empty(BLOCK, dtype=np.uint8), np.empty(BLOCK, dtype=np.uint8)
-            for start in range(first, end, BLOCK):
-                block = slice(start, min(start + BLOCK, end))
-                differing = _differing(self.signs[:, block], planes, words, counts, some)
-                # <o', q> = sum over planes 2^j (E - 2 * differing bits), in units of the query's step
-                ahead = np.float32(self.dim * (2**QUERY_BITS - 1)) - 2 * differing.astype(np.float32)
-                np.multiply(ahead, self.sign_scales[block], out=scores[block])
+    def _rows_of(self, groups: Positions) -> Positions:
+        """The windows of groups, one group after the other."""
+        sizes = self.sizes(groups)
+        before = np.cumsum(sizes) - sizes
+        return np.repeat(self.starts[groups] - before, sizes) + np.arange(sizes.sum())
 
-        _in_threads(work, self.count, BLOCK)
+    def _error(self, turned: Float32s, of_unit_length: float) -> float:
+        """How far the estimate of a group may be off: so many errors at a usual length.
+
+        The length is known by its scale: <o', o> of signs is the mean of |values|, sqrt(2 / pi) for normal ones.
+        """
+        lengths = float(self.sign_scales.mean()) * np.sqrt(2 * self.dim / np.pi) * float(np.linalg.norm(turned))
+        return float(ERRORS_ALLOWED * of_unit_length * lengths / np.sqrt(self.dim))
+
+    def _sign_scores(self, turned: Float32s) -> Float32s:
+        """(G,): what its signs say of the mean of a group."""
+        query = QueryPlanes.of(turned, SIGNS_QUERY_BITS)
+        scores = np.empty(len(self.sign_scales), dtype=np.float32)
+
+        def work(blocks: Iterator[slice]) -> None:
+            product = _Product(query, SIGNS_BLOCK)
+            for block in blocks:
+                np.multiply(product.with_planes([self.signs[:, block]]), self.sign_scales[block], out=scores[block])
+
+        _in_threads(work, len(scores), SIGNS_BLOCK)
         return scores
 
+    def _group_scores(self, turned: Float32s, groups: Positions) -> Float32s:
+        """(len(groups),): what the upper two bits say of the mean of a group."""
+        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), groups, [self.groups], ROWS_BLOCK)
+
+    def _coarse_scores(self, turned: Float32s, positions: Positions) -> Float32s:
+        """(len(positions),): what the upper two bits say."""
+        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), positions, [self.coarse], ROWS_BLOCK)
+
     def _fine_scores(self, turned: Float32s, positions: Positions) -> Float32s:
-        """(len(positions),): what the levels say, up to a constant."""
-        half = self.records.shape[1] - TAIL_BYTES
-        query = np.zeros(2 * half, dtype=np.float32)
-        query[: self.dim] = turned
-        total = np.float32((LEVELS - 1) * query.sum())
+        """(len(positions),): what all four bits say."""
+        return self._scores(QueryPlanes.of(turned, FINE_QUERY_BITS), positions, [self.coarse, self.fine], ROWS_BLOCK)
+
+    def _scores(self, query: QueryPlanes, positions: Positions, tables: Sequence[Words], size: int) -> Float32s:
         scores = np.empty(len(positions), dtype=np.float32)
         damaged: list[int] = []
 
-        def work(first: int, end: int) -> None:
-            for start in range(first, end, FINE_BLOCK):
-                block = slice(start, min(start + FINE_BLOCK, end))
-                records = self.records.take(positions[block], axis=0)
-                if not is_balanced(records):
-                    damaged.append(start)
-                    return
-                levels = records[:, :half]
-                products = (levels & 15).astype(np.float32) @ query[:half]
-                products += (levels >> 4).astype(np.float32) @ query[half:]
-                scales = np.ascontiguousarray(records[:, -TAIL_BYTES:]).view("<f4")[:, 0]
-                np.multiply(2 * products - total, scales, out=scores[block])
+        def work(blocks: Iterator[slice]) -> None:
+            product = _Product(query, size)
+            for block in blocks:
+                planes: list[Words] = []
+                for table in tables:
+                    records = table.take(positions[block], axis=0)
+                    if not is_balanced(records):
+                        damaged.append(block.start)
+                        return
+                    words = np.ascontiguousarray(records.T)
+                    planes += [words[: query.words], words[query.words : 2 * query.words]]
+                    scales = words[-TAIL_WORDS].view("<f4")[::2]
+                np.multiply(product.with_planes(planes), scales, out=scores[block])
 
-        _in_threads(work, len(positions), FINE_BLOCK)
+        _in_threads(work, len(positions), size)
         if damaged:
             raise DamagedCodes
         return scores
 
 
-def record_bytes(dim: int) -> int:
-    """The length of a record: two levels a byte in whole words, and the tail."""
-    return -(-dim // 16) * 8 + TAIL_BYTES
+@dataclass(frozen=True, slots=True)
+class QueryPlanes:
+    """A query (E,) at B bits a value: value = step (2 level - 2^B + 1), level = the sum of 2^j planes[j]."""
+
+    dim: int
+    planes: Words  # (B, W)
+    step: float
+
+    @classmethod
+    def of(cls, turned: Float32s, bits: int) -> QueryPlanes:
+        """The nearest levels of a rotated query."""
+        spread = max(float(np.linalg.norm(turned)) / np.sqrt(len(turned)), 1e-30)
+        step = STEPS[bits] * spread
+        levels = np.clip(np.floor(turned / step) + 2 ** (bits - 1), 0, 2**bits - 1).astype(np.uint8)
+        planes = np.concatenate([_row_words((levels[None] >> bit) & 1) for bit in range(bits)])
+        return cls(len(turned), planes, step / 2)
+
+    @property
+    def words(self) -> int:
+        return self.planes.shape[1]
 
 
-def sign_words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """(n, E) → (W, n), the last word filled with zeros."""
+class _Product:
+    """The products of a query with codes, some at a time, with the memory that this takes. For one thread."""
+
+    def __init__(self, query: QueryPlanes, most: int) -> None:
+        self._query = query
+        self._differing = np.empty((query.words, most), dtype=np.uint64)
+        self._counts = np.empty((query.words, most), dtype=np.uint8)
+
+    def with_planes(self, planes: Sequence[Words]) -> Float32s:
+        """P planes (W, m) of codes, the highest first → (m,) <code, query>.
+
+        A plane of bits b stands for values 2 b - 1, and for two of these <x, y> = E - 2 * differing bits.
+        """
+        query = self._query
+        bits, length = len(query.planes), planes[0].shape[1]
+        # The bits that differ, by the power of two that their planes have together: at most E * min(P, B) < 2^16.
+        by_power = np.zeros((len(planes) + bits - 1, length), dtype=np.uint16)
+        for power, words in enumerate(reversed(planes)):
+            for bit, plane in enumerate(query.planes):
+                self._add_differing(words, plane, by_power[power + bit])
+        total = by_power[-1].astype(np.float32)
+        for counts in by_power[-2::-1]:
+            total *= 2
+            total += counts
+        highest = (2 ** len(planes) - 1) * (2**bits - 1)
+        np.subtract(np.float32(query.dim * highest / 2), total, out=total)
+        total *= np.float32(2 * query.step)
+        return total
+
+    def _add_differing(self, words: Words, plane: Words, total: NDArray[np.uint16]) -> None:
+        """Adds to (m,) the bits in which columns (W, m) differ from a plane (W,)."""
+        differing, counts = self._differing[:, : len(total)], self._counts[:, : len(total)]
+        np.bitwise_xor(words, plane[:, None], out=differing)
+        np.bitwise_count(differing, out=counts)
+        for first in range(0, len(counts), 3):  # three words have 192 bits, which a byte can count
+            for word in range(first + 1, min(first + 3, len(counts))):
+                np.add(counts[first], counts[word], out=counts[first])
+            np.add(total, counts[first], out=total)
+
+
+def record_words(dim: int) -> int:
+    """The length of a record: two planes in whole words, and the tail."""
+    return 2 * plane_words(dim) + TAIL_WORDS
+
+
+def plane_words(dim: int) -> int:
+    """Words of one bit a value."""
+    return -(-dim // BITS_A_WORD)
+
+
+def is_balanced(records: Words) -> bool:
+    """Whether records are what was written: their words sum to zero."""
+    return int(np.add.reduce(records, axis=None, dtype=np.uint64)) == 0
+
+
+def alike(turned: Float32s, counts: Sequence[int]) -> tuple[NDArray[np.int64], Float32s]:
+    """Directions (n, E) of the windows of videos → (G + 1,) first window of each group, and n; (G, E) means.
+
+    Aligned halves of a group are groups themselves, so that one window that shows something else stays by itself.
+    """
+    counts_ = np.asarray(counts, dtype=np.int64)
+    first_of_video = np.repeat(np.cumsum(counts_) - counts_, counts_)
+    starts = np.arange(len(turned))
+    sizes = np.ones(len(turned), dtype=np.int64)
+    sums = turned.copy()
+    size = 1
+    while size < GROUP_AT_MOST:
+        places = starts - first_of_video[starts]
+        whole = (sizes[:-1] == size) & (sizes[1:] == size) & (places[:-1] % (2 * size) == 0)
+        left = np.flatnonzero(whole & (places[1:] == places[:-1] + size))
+        joint = sums[left] + sums[left + 1]
+        is_alike = np.linalg.norm(joint, axis=1) >= ALIKE * 2 * size
+        left = left[is_alike]
+        sums[left] = joint[is_alike]
+        sizes[left] *= 2
+        staying = np.ones(len(starts), dtype=bool)
+        staying[left + 1] = False
+        starts, sizes, sums = starts[staying], sizes[staying], sums[staying]
+        size *= 2
+    return np.append(starts, len(turned)), np.asarray(sums / sizes[:, None], dtype=np.float32)
+
+
+def _row_words(bits: NDArray[np.uint8]) -> Words:
+    """(n, E) → (n, W), the last word filled with zeros."""
     missing = -bits.shape[1] % BITS_A_WORD
     filled = np.pad(bits, ((0, 0), (0, missing))) if missing else bits
-    return np.ascontiguousarray(np.packbits(filled, axis=1, bitorder="little").view("<u8").T)
+    return np.packbits(filled, axis=1, bitorder="little").view("<u8")
 
 
-def query_planes(turned: Float32s) -> list[NDArray[np.uint64]]:
-    """A query at two bits a value, as bit planes (W,) each: value = step * (2 * (b0 + 2 b1) - 3)."""
-    highest = 2**QUERY_BITS - 1
-    spread = max(float(np.linalg.norm(turned)) / np.sqrt(len(turned)), 1e-30)
-    step = QUERY_RANGE * spread / highest
-    levels = np.clip(np.floor(turned / (2 * step)) + 2 ** (QUERY_BITS - 1), 0, highest).astype(np.uint8)
-    return [sign_words(((levels >> bit) & 1).astype(bool)[None])[:, 0] for bit in range(QUERY_BITS)]
+def _levels(turned: Float32s) -> tuple[NDArray[np.uint8], list[Words]]:
+    """(n, E) of unit length → levels of four bits, and their planes (n, W), the highest first."""
+    dim = turned.shape[1]
+    levels = np.clip(np.floor(turned * (np.sqrt(dim) / STEPS[4])) + LEVELS // 2, 0, LEVELS - 1).astype(np.uint8)
+    return levels, [_row_words((levels >> bit) & 1) for bit in (3, 2, 1, 0)]
 
 
-def is_balanced(records: NDArray[np.uint8]) -> bool:
-    """Whether records are what was written: their words sum to zero."""
-    return int(np.add.reduce(np.ascontiguousarray(records).view("<u8"), axis=None)) == 0
+def _likeness(levels: NDArray[np.uint8], step: int, turned: Float32s) -> Float32s:
+    """<o', o> where o' knows the levels to so many."""
+    known = 2 * (levels // step).astype(np.float32) - (LEVELS // step - 1)
+    return np.asarray(np.einsum("ij,ij->i", known, turned), dtype=np.float32)
 
 
-def _differing(
-    signs: NDArray[np.uint64],
-    planes: list[NDArray[np.uint64]],
-    words: NDArray[np.uint64],
-    counts: NDArray[np.uint8],
-    some: NDArray[np.uint8],
-) -> NDArray[np.uint16]:
-    """(W, m) signs → (m,): bits that differ from each plane of the query, weighted 2^plane. The rest is work space."""
-    length = signs.shape[1]
-    words, counts, some = words[:length], counts[:length], some[:length]
-    total = np.zeros(length, dtype=np.uint16)
-    for bit, plane in enumerate(planes):
-        for first in range(0, len(signs), 3):  # three words have 192 bits, which a byte can count
-            np.bitwise_count(np.bitwise_xor(signs[first], plane[first], out=words), out=some)
-            for word in range(first + 1, min(first + 3, len(signs))):
-                np.bitwise_count(np.bitwise_xor(signs[word], plane[word], out=words), out=counts)
-                np.add(some, counts, out=some)
-            np.add(total, some if bit == 0 else some.astype(np.uint16) << bit, out=total)
-    return total
-
-
-def _packed(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, E) levels → (n, H): the first half of the values in the low four bits, the second in the high ones."""
-    half = record_bytes(levels.shape[1]) - TAIL_BYTES
-    filled = np.pad(levels, ((0, 0), (0, 2 * half - levels.shape[1])))
-    return np.asarray(filled[:, :half] | (filled[:, half:] << 4), dtype=np.uint8)
-
-
-def _records(levels: NDArray[np.uint8], scales: Float32s, checksums: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    records = np.zeros((len(levels), levels.shape[1] + TAIL_BYTES), dtype=np.uint8)
-    words = records.view("<u8")
-    records[:, :-TAIL_BYTES] = levels
-    tails = records[:, -TAIL_BYTES:].view("<u4")
-    tails[:, 0] = scales.view("<u4")
-    tails[:, 1] = checksums
-    words[:, -1] = np.uint64(0) - words[:, :-1].sum(axis=1, dtype=np.uint64)
+def _records(planes: Sequence[Words], scales: Float32s, checksums: NDArray[np.uint32] | None = None) -> Words:
+    width = planes[0].shape[1]
+    records = np.zeros((len(scales), len(planes) * width + TAIL_WORDS), dtype="<u8")
+    for number, plane in enumerate(planes):
+        records[:, number * width : (number + 1) * width] = plane
+    records[:, -TAIL_WORDS] = scales.view("<u4")
+    if checksums is not None:
+        records[:, -TAIL_WORDS] |= checksums.astype("<u8") << np.uint64(32)
+    records[:, -1] = np.uint64(0) - records[:, :-1].sum(axis=1, dtype=np.uint64)
     return records
 
 
@@ -233,39 +378,60 @@ def _checksums(rows: Float32s) -> NDArray[np.uint32]:
     return np.fromiter((zlib.crc32(row) for row in stored), dtype="<u4", count=len(stored))
 
 
-def _share(lengths: Float32s, parts: NDArray[np.floating]) -> Float32s:
+def _share(lengths: NDArray[np.floating], parts: NDArray[np.floating]) -> Float32s:
     """lengths / parts, 0 where a vector lies on the mean."""
     return np.where(lengths > 1e-6, lengths / np.maximum(parts, 1e-12), 0).astype("<f4")
 
 
 def _best(scores: Float32s, count: int) -> Positions:
     """Positions of the `count` highest scores, and of those equal to the last of them up to as many again."""
-    possible = int(np.count_nonzero(scores > -np.inf))
-    if count >= possible:
-        return np.flatnonzero(scores > -np.inf)
-    edge = np.partition(scores, len(scores) - count)[len(scores) - count]
+    if count >= len(scores):
+        return np.arange(len(scores))
+    edge = _at_place(scores, count)
     above = np.flatnonzero(scores > edge)
     equal = np.flatnonzero(scores == edge)[: 2 * count - len(above)]
     return np.sort(np.concatenate([above, equal]), kind="stable")  # two ascending runs, which it merges
 
 
-def _in_threads(work: Callable[[int, int], None], count: int, block: int) -> None:
-    """work(first, end) over all rows, in as many threads as there are cores and rows for; numpy lets go of the GIL."""
-    threads = max(1, min(cores(), count // ROWS_A_THREAD if block == BLOCK else count // (16 * block)))
-    edges = [count * part // threads // block * block for part in range(threads)] + [count]
+def _reaching(scores: Float32s, best: Positions, lowest: float, most: int) -> Positions:
+    """The `best` positions, or, where more scores than theirs reach `lowest`, those of about `most` of them."""
+    if len(best) >= most or lowest >= scores[best].min():
+        return best
+    return _best(scores, min(most, int(np.count_nonzero(scores >= lowest))))
+
+
+def _at_place(scores: Float32s, count: int) -> float:
+    """The lowest of the `count` highest scores."""
+    place = max(len(scores) - count, 0)
+    return float(np.partition(scores, place)[place])
+
+
+def _in_threads(work: Callable[[Iterator[slice]], None], count: int, size: int) -> None:
+    """work(blocks) over all of `count`, in as many threads as there are cores and blocks for; numpy lets go of the GIL.
+
+    A thread takes the next block when it is done with one: on a busy machine one may be much slower than another.
+    """
+    waiting = deque(slice(start, min(start + size, count)) for start in range(0, count, size))
     errors: list[BaseException] = []
 
-    def guarded(first: int, end: int) -> None:
+    def blocks() -> Iterator[slice]:
+        while waiting:
+            try:
+                yield waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+
+    def guarded() -> None:
         try:
-            work(first, end)
+            work(blocks())
         except BaseException as error:
             errors.append(error)
 
-    mine, *parts = itertools.pairwise(edges)
-    others = [threading.Thread(target=guarded, args=part) for part in parts]
+    threads = max(1, min(cores(), len(waiting) // BLOCKS_A_THREAD))
+    others = [threading.Thread(target=guarded) for _ in range(threads - 1)]
     for thread in others:
         thread.start()
-    guarded(*mine)
+    guarded()
     for thread in others:
         thread.join()
     if errors:

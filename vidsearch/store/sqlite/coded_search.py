@@ -41,8 +41,8 @@ SPARE = 32
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A file as of one state of the database. `alive`: its rows that count, None for all; `tail`: what it lacks, of the
-    videos whose vectors have the ids from `tail_firsts` on."""
+    """A file as of one state of the database. `alive`: its groups that count, None for all; `tail`: what it lacks, of
+    the videos whose vectors have the ids from `tail_firsts` on."""
 
     changes: int
     identity: tuple[int, int, int] | None
