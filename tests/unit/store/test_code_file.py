@@ -191,6 +191,19 @@ def test_an_open_library_sees_what_another_process_wrote(coded: Shelf) -> None:
         assert reader.search(query, model="nano", limit=1)[0].path == path
 
 
+def test_an_open_library_counts_its_windows_again_after_a_change(
+    coded: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = np.random.default_rng(3).standard_normal(DIM).astype(np.float32)
+    routes = []
+    with Library.open(coded.home, exact_below=VIDEOS * WINDOWS + 1) as reader, caplog.at_level(logging.INFO):
+        for name in ("first.mp4", "second.mp4"):
+            reader.search(query, model="nano", limit=1)
+            routes.append(caplog.records[-1].args[2])  # type: ignore[index]
+            coded.record(coded.write(name, name), count=WINDOWS)
+    assert routes == ["matrix", "codes"]
+
+
 def test_vectors_damaged_after_they_were_coded_are_left_out_and_named(
     coded: Shelf, ask: Ask, caplog: pytest.LogCaptureFixture
 ) -> None:

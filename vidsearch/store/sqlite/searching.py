@@ -76,6 +76,7 @@ class Searcher:
         self._exact_below = exact_below
         self._graph_from = graph_from
         self._warm = warm
+        self._counted: ModelRow | None = None  # the model asked last: counting its windows takes a millisecond
         self._matrices: dict[int, _Matrix] = {}
         self._indexes: dict[int, tuple[int, VectorIndex | None]] = {}  # model → (its changes then, index if usable)
         # Around loading, and around every use of an index: hnswlib searches and changes a graph in one thread only.
@@ -102,7 +103,7 @@ class Searcher:
 
         Raises LibraryError for a wrong model.
         """
-        chosen = choose_model(connection, model, len(query))
+        chosen = self._model(connection, model, len(query))
         if chosen is None or limit < 1:
             return None
         warm, self._warm = self._warm, True
@@ -123,6 +124,12 @@ class Searcher:
             found = _from_pass(connection, chosen, query, limit, filters)
         log.info("searched %d windows of %s: %s", chosen.windows, model, route)
         return self._rank(connection, found, query, limit)
+
+    def _model(self, connection: sqlite3.Connection, name: str, dim: int) -> ModelRow | None:
+        counted = self._counted
+        if counted is None or counted.dim != dim or not vectors.is_unchanged(connection, counted, name):
+            self._counted = counted = choose_model(connection, name, dim)
+        return counted
 
     def _rank(
         self, connection: sqlite3.Connection, found: Candidates, query: NDArray[np.float32], limit: int

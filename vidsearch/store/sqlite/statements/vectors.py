@@ -143,6 +143,12 @@ def models(connection: sqlite3.Connection) -> list[ModelRow]:
     ]
 
 
+def is_unchanged(connection: sqlite3.Connection, model: ModelRow, name: str) -> bool:
+    """Whether the model of this name is the one of the row, with the vectors that it had."""
+    row = connection.execute("SELECT id, name, dim, changes FROM models WHERE name = ?", (name,)).fetchone()
+    return row == (model.id, model.name, model.dim, model.changes)
+
+
 def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
     """What `vidsearch info` says of a model."""
     from vidsearch.store.interface import (  # late: a query needs no part of what other surfaces know
