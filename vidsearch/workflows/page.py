@@ -61,7 +61,8 @@ def _picture(hit: Hit, thumbnails: Thumbnails) -> str:
         picture = thumbnails.poster(hit.path, hit.start_s, hit.end_s, hit.best_s)
     except VideoError as error:
         log.info("no picture for %s: %s", hit.path, error)
-        return '<div class="missing" style="aspect-ratio: 16/9">offline</div>'
+        why = "offline" if error.kind == "vanished" else "no picture"
+        return f'<div class="missing" style="aspect-ratio: 16/9">{why}</div>'
     poster = base64.b64encode(picture).decode()
     height_px, width_px, _ = from_jpeg(picture).shape
     source = f"{hit.path.as_uri()}#t={hit.start_s:.3f},{hit.end_s:.3f}"
