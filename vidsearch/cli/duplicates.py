@@ -71,5 +71,5 @@ def _say(groups: list[list[SameFile]]) -> None:
         show.say("No two files show the same.")
         return
     spare = sum(file.entry.size_bytes for group in groups for file in group[1:])
-    what = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+    what = show.counted(len(groups), "group")
     show.say(f"{what}; all but the first file of each take {show.size_text(spare)}. Nothing was deleted.")

@@ -98,7 +98,7 @@ def _write_timeline(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
     done = hand_on(ordered(hits, wanted.order), target, pad_s=wanted.pad_s, overwrite=wanted.overwrite)
     for remark in done.remarks:
         show.say(f"vidsearch: {remark}")
-    show.say(f"{done.events} {'moment' if done.events == 1 else 'moments'} in {show.place(target)}.")
+    show.say(f"{show.counted(done.events, 'moment')} in {show.place(target)}.")
 
 
 def _join(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
@@ -109,7 +109,7 @@ def _join(hits: list[Hit], target: Path, wanted: CutOptions) -> None:
             if not isinstance(outcome, Joined):
                 advance(outcome.done_s)
                 continue
-            moments = "1 moment" if outcome.moments == 1 else f"{outcome.moments} moments"
+            moments = show.counted(outcome.moments, "moment")
             more = f", {outcome.lead_s:.1f} s of them more, before key frames" if outcome.lead_s >= 0.05 else ""
             show.say(f"{moments} in {show.place(target)}: {clock(outcome.length_s)}{more}.")
 

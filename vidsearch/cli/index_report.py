@@ -61,7 +61,7 @@ class IndexReport:
         if kind is None:
             self._say_plan() if self.dry_run else self._say_summary()
         elif kind is KeyboardInterrupt:
-            done = f"{_count(len(self.indexed), 'video')} of this run {'is' if len(self.indexed) == 1 else 'are'}"
+            done = f"{show.counted(len(self.indexed), 'video')} of this run {'is' if len(self.indexed) == 1 else 'are'}"
             show.say(f"Stopped. {done} in the library; run the same command again to go on.")
 
     def add(self, outcome: IndexOutcome) -> None:
@@ -71,7 +71,7 @@ class IndexReport:
                 self._say_planned(outcome)
             case WorkStarted(files, device):
                 total = sum(file.size_bytes for file in files)
-                show.say(f"{_count(len(files), 'video')} to index, {show.size_text(total)}, on {device}.")
+                show.say(f"{show.counted(len(files), 'video')} to index, {show.size_text(total)}, on {device}.")
                 self._start_progress(total)
             case VideoStarted(file, facts, windows):
                 path = str(file.path)
@@ -104,12 +104,12 @@ class IndexReport:
         if plan.recut:
             before = sorted({_windows(spec) for spec in plan.recut})
             show.say(
-                f"{_count(len(plan.recut), 'video')} to index again: windows of {' and of '.join(before)} become "
+                f"{show.counted(len(plan.recut), 'video')} to index again: windows of {' and of '.join(before)} become "
                 f"windows of {_windows(self.window_spec)}."
             )
         if plan.embedded_again:
             show.say(
-                f"{_count(plan.embedded_again, 'video')} to index again: still windows get vectors of their own "
+                f"{show.counted(plan.embedded_again, 'video')} to index again: still windows get vectors of their own "
                 "(--still embed)."
             )
 
@@ -146,13 +146,13 @@ class IndexReport:
             return
         elapsed_s = max(1e-3, time.monotonic() - self._started_s)
         files = len(self.indexed) + len(self.failed)
-        still = f", {_count(self._still_windows, 'still window')}" if self._still_windows else ""
+        still = f", {show.counted(self._still_windows, 'still window')}" if self._still_windows else ""
         self._progress.update(self._task, advance=step, files=files, rate=self._seconds / elapsed_s, still=still)
 
     def _say_plan(self) -> None:
         for root, plan in ((item.root, item.plan) for item in self.planned):
             size = show.size_text(sum(file.size_bytes for file in plan.to_index))
-            show.say(f"{root}: {_count(len(plan.to_index), 'video')} to index ({size}){_rest_of(plan)}.")
+            show.say(f"{root}: {show.counted(len(plan.to_index), 'video')} to index ({size}){_rest_of(plan)}.")
         if self.damaged_elsewhere:
             show.warn(_damaged(self.damaged_elsewhere))
         show.say("Nothing was changed (--dry-run).")
@@ -162,11 +162,11 @@ class IndexReport:
         windows = sum(item.windows for item in self.indexed)
         still = sum(item.still_windows for item in self.indexed)
         elapsed_s = time.monotonic() - self._started_s
-        counted = f"{_count(windows, 'window')}, {still} of them still" if still else _count(windows, "window")
-        parts = [f"Indexed {_count(len(self.indexed), 'video')} ({clock(seconds)}, {counted})"]
+        counted = show.counted(windows, "window") + (f", {still} of them still" if still else "")
+        parts = [f"Indexed {show.counted(len(self.indexed), 'video')} ({clock(seconds)}, {counted})"]
         parts += [f"in {elapsed_s:.1f} s{''.join(_rest_of(item.plan) for item in self.planned)}."]
         if recorded := sum(item.recorded for item in self.failed):
-            parts += [f"{_count(recorded, 'video')} failed; vidsearch videos --failed lists them."]
+            parts += [f"{show.counted(recorded, 'video')} failed; vidsearch videos --failed lists them."]
         if others := len(self.failed) - recorded:
             parts += [f"{others} {'place' if others == 1 else 'places'} could not be read; see above."]
         damaged = [item for item in self.indexed if item.facts.damage]
@@ -183,13 +183,9 @@ class IndexReport:
         )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _damaged(paths: Sequence[Path]) -> str:
     """Of videos in other folders than the ones that were given."""
-    others = f" and of {_count(len(paths) - 1, 'more video')}" if len(paths) > 1 else ""
+    others = f" and of {show.counted(len(paths) - 1, 'more video')}" if len(paths) > 1 else ""
     return (
         f"vidsearch: The vectors of {show.printable(str(paths[0]))}{others}, in other folders, are damaged and not "
         "searched; vidsearch check names all, vidsearch index of their folder makes them again."

@@ -40,7 +40,7 @@ def remove(
         show.write_json({"version": json_forms.VERSION, "removed": removed})
     else:
         for path_text, count in removed.items():
-            show.say(f"Forgot {count} video{'s' if count != 1 else ''} under {path_text}.")
+            show.say(f"Forgot {show.counted(count, 'video')} under {path_text}.")
 
 
 def _remove_model(model: str, *, as_json: bool) -> None:

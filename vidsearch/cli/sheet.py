@@ -42,7 +42,7 @@ def sheet(
 
     if chosen_hits.are_hits(what):
         hits = chosen_hits.chosen(what)
-        title = f"{len(hits)} {'moment' if len(hits) == 1 else 'moments'}"
+        title = show.counted(len(hits), "moment")
     else:
         wanted = Given(what, shown=changed(top=top)).query()
         title = wanted.text
@@ -53,4 +53,4 @@ def sheet(
     target = options.absolute(output)
     for problem in make_sheet(hits, title, target, columns=columns, jobs=cores(), overwrite=force):
         show.say(f"vidsearch: {problem}")
-    show.say(f"{len(hits)} {'picture' if len(hits) == 1 else 'pictures'} in {show.place(target)}.")
+    show.say(f"{show.counted(len(hits), 'picture')} in {show.place(target)}.")

@@ -158,6 +158,11 @@ def one_line(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def size_text(size_bytes: float) -> str:
     """`12.3 MB`, in powers of ten as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -71,7 +71,7 @@ def _ending(tokens: int, reason: FinishReason, longer: str) -> str | None:
 
 def encoded_line(clip: EncodedClip, device: str) -> str:
     """One line that says what was looked at, and by what."""
-    frames = f"{len(clip.times_s)} frame{'s' if len(clip.times_s) > 1 else ''}"
+    frames = show.counted(len(clip.times_s), "frame")
     kept = f"{len(clip.keyframes_s)} of them kept for motion"
     source = "(encoded earlier)" if clip.from_cache else "encoded"
     line = (
