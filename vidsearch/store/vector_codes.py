@@ -158,7 +158,7 @@ class Codes:
     def _in_best_groups(self, turned: Float32s, at_least: int, allowed: NDArray[np.bool_] | None) -> Positions:
         """The windows of the best groups, in ascending order."""
         kept = np.arange(len(self.groups)) if allowed is None else np.flatnonzero(allowed)
-        rows = int(self.sizes(kept).sum())
+        rows = self.count if allowed is None else int(self.sizes(kept).sum())
         if rows > (few := max(LEAST_BY_SIGNS, rows // SIGNS_SHARE, at_least)):
             scores = self._sign_scores(turned)
             scores = scores if allowed is None else scores[kept]
@@ -251,8 +251,7 @@ class QueryPlanes:
         spread = max(float(np.linalg.norm(turned)) / np.sqrt(len(turned)), 1e-30)
         step = STEPS[bits] * spread
         levels = np.clip(np.floor(turned / step) + 2 ** (bits - 1), 0, 2**bits - 1).astype(np.uint8)
-        planes = np.concatenate([_row_words((levels[None] >> bit) & 1) for bit in range(bits)])
-        return cls(len(turned), planes, step / 2)
+        return cls(len(turned), _row_words((levels >> np.arange(bits, dtype=np.uint8)[:, None]) & 1), step / 2)
 
     @property
     def words(self) -> int:
