@@ -2,27 +2,36 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.installed-demo
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-without test-install test-pythons test-platforms test-litert soak setup lint clean
-
-setup: $(STAMP)
-
-$(STAMP): pyproject.toml constraints.txt
+# What an extra of pyproject.toml brings, in the versions of constraints.txt.
+define install
 	$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' || { \
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]' || { \
 		echo "Not installed. If it was hnswlib that could not be built, it needs a C++ compiler and Python's headers:"; \
 		echo "  Debian, Ubuntu: sudo apt install g++ python3-dev"; \
 		echo "  Fedora:         sudo dnf install gcc-c++ python3-devel"; \
 		echo "  macOS:          xcode-select --install"; \
 		echo "  Windows:        winget install Microsoft.VisualStudio.2022.BuildTools, with its C++ workload"; \
 		echo "Then run make again."; exit 1; }
+endef
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(call install,dev)
+	touch $(DEMO_STAMP) $@
+
+# The demo does not wait for what only tests and developers need.
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	$(call install,all)
 	touch $@
 
 # make demo                                        the clips in examples/clips, offline
 # make demo VIDEOS=~/Videos QUERY="a dog running"  a folder of your own, with conse-lite2
 export VIDEOS QUERY
-demo: setup
+demo: $(DEMO_STAMP)
 	@if [ -n "$$VIDEOS" ]; then $(BIN)/python examples/demo_own_videos.py "$$VIDEOS" "$$QUERY"; \
 	else $(BIN)/python examples/demo.py; fi
 
