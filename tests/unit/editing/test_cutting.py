@@ -233,9 +233,9 @@ def test_a_process_that_hangs_is_one_error_and_leaves_no_half_file(
     films: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = plan_clips([hit(films["mp4"], 1.0, 1.5), hit(films["mp4"], 0.0, 4.0, 2)], tmp_path, PRECISE)
-    monkeypatch.setattr("vidsearch.editing.process._SILENT_ENCODER_S", 3.0)
+    monkeypatch.setattr("vidsearch.editing.process._SILENT_ENCODER_S", 12.0)  # it must start and encode in less
     with pytest.raises(
-        VideoError, match=r"film\.mp4 kept the process that cuts busy for 3 s without a result"
+        VideoError, match=r"film\.mp4 kept the process that cuts busy for 12 s without a result"
     ) as caught:
         for outcome in export_clips(clips, PRECISE):
             for worker in cutting_processes() if outcome.clip is clips[1] else ():
@@ -246,12 +246,13 @@ def test_a_process_that_hangs_is_one_error_and_leaves_no_half_file(
     assert numbers(clips[0].target) == list(range(25, 38))
 
 
-def test_time_counts_while_nothing_comes_and_not_while_what_came_is_used() -> None:
-    with CuttingProcess(encodes=False, silent_s=1.0) as process:
+def test_time_counts_while_nothing_comes_and_not_while_what_came_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with CuttingProcess(encodes=False, silent_s=60.0) as process:
         list(process.run("a.mp4", bytes, 1))  # type: ignore[arg-type]  # it has started
-        for _ in process.run("a.mp4", bytes, 2):  # type: ignore[arg-type]
-            time.sleep(1.5)
-        with pytest.raises(VideoError, match=r"a\.mp4 kept the process that cuts busy for 1 s") as caught:
+        monkeypatch.setattr(process, "_silent_s", 3.0)
+        for _ in process.run("a.mp4", bytes, 1):  # type: ignore[arg-type]
+            time.sleep(4.0)
+        with pytest.raises(VideoError, match=r"a\.mp4 kept the process that cuts busy for 3 s") as caught:
             list(process.run("a.mp4", time.sleep, 60))  # type: ignore[arg-type]
     assert caught.value.kind == "timeout"
 
