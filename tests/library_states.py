@@ -226,6 +226,10 @@ REBUILT: dict[str, Spoil] = {
     "length a text": sql("UPDATE videos SET duration_s = 'long' WHERE id = 1"),
     "length infinite": sql("UPDATE videos SET duration_s = 9e999 WHERE id = 1"),
     "length negative": sql("UPDATE videos SET duration_s = -1 WHERE id = 1"),
+    "more windows than 64 bits count": sql("UPDATE embeddings SET windows = 9223372036854775807"),
+    "more still windows than 64 bits count": sql(
+        "INSERT OR REPLACE INTO still_windows SELECT id, 9223372036854775807 FROM embeddings"
+    ),
     "date beyond calendars": sql("UPDATE videos SET recorded_s = 1e300 WHERE id = 1"),
     "date before calendars": sql("UPDATE videos SET recorded_s = -1e15 WHERE id = 1"),
     "size a text": sql("UPDATE videos SET size_bytes = 'big' WHERE id = 1"),

@@ -6,7 +6,6 @@ Fields are added, never renamed or removed within one VERSION. Times are seconds
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vidsearch.errors import VidsearchError
 from vidsearch.query_text.writing import format_query
 from vidsearch.records import Hit
+from vidsearch.timecode import FARTHEST_S
 from vidsearch.workflows.moments import by_video
 from vidsearch.workflows.relevance import match_level
 
@@ -98,7 +98,7 @@ def read_hits(text: str) -> list[Hit]:
         try:
             form = json.loads(line)
             hits += [_read_hit(it, len(hits) + place) for place, it in enumerate(form.get("hits", [form]), start=1)]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise VidsearchError(
                 f"Line {number} of the hits is none that vidsearch query --jsonl prints ({_why(error)})."
             ) from error
@@ -107,8 +107,12 @@ def read_hits(text: str) -> list[Hit]:
 
 def _read_hit(form: dict[str, Any], number: int) -> Hit:
     start_s, end_s = float(form["start_s"]), float(form["end_s"])
-    if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
+    if not start_s < end_s:
         raise ValueError("start_s is to be less than end_s")
+    if not -FARTHEST_S <= start_s < end_s <= FARTHEST_S:
+        raise ValueError("no video is so long")
+    middle_s = (start_s + end_s) / 2
+    best_s = float(form.get("best_s", middle_s))
     given = os.fsdecode(form["path"].encode("utf-8", "surrogateescape"))
     if not given or "\0" in given:
         raise ValueError("path names no file")
@@ -117,7 +121,7 @@ def _read_hit(form: dict[str, Any], number: int) -> Hit:
         path=Path(given).absolute(),
         start_s=start_s,
         end_s=end_s,
-        best_s=float(form.get("best_s", (start_s + end_s) / 2)),
+        best_s=best_s if start_s <= best_s <= end_s else middle_s,
         score=float(form.get("score", 0.0)),
         model=str(form.get("model", "")),
     )
@@ -126,7 +130,7 @@ def _read_hit(form: dict[str, Any], number: int) -> Hit:
 def _why(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]}"
-    if isinstance(error, (json.JSONDecodeError, AttributeError)):
+    if isinstance(error, (json.JSONDecodeError, AttributeError, RecursionError)):
         return "it is no JSON object"
     return str(error)
 

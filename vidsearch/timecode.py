@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+FARTHEST_S = 1e9  # from the zero of a container, thirty years: what lies beyond is no time of a video
+
 TimeFormat = Literal["hms", "seconds"]
 
 

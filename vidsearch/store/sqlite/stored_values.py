@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from vidsearch.records import Precision, ReaderName, RuntimeName, WindowKind, WindowSpec
+from vidsearch.timecode import FARTHEST_S
 
 _Word = TypeVar("_Word")
 _FIRST_MOMENT_S, _LAST_MOMENT_S = -62_104_060_800, 253_370_764_800  # the years 2 and 9999 in Unix time
@@ -59,6 +60,13 @@ def count(value: Any, what: str) -> int:
     return value
 
 
+def windows(value: Any) -> int:
+    """How many windows a video has: fewer than thirty years have seconds."""
+    if count(value, "a number of windows") > FARTHEST_S:
+        raise BadValue(f"a number of windows is {_short(value)}")
+    return int(value)
+
+
 def dimension(value: Any) -> int:
     """The length of vectors."""
     if count(value, "the length of vectors") == 0:
@@ -98,9 +106,7 @@ def seconds(value: Any, what: str) -> float | None:
 
 def is_span(start_s: Any, end_s: Any) -> bool:
     """Whether two values are the start and the end of a window, in seconds."""
-    return (
-        isinstance(start_s, float) and isinstance(end_s, float) and math.isfinite(end_s - start_s) and start_s < end_s
-    )
+    return isinstance(start_s, float) and isinstance(end_s, float) and -FARTHEST_S <= start_s < end_s <= FARTHEST_S
 
 
 def window_spec(length_s: Any, stride_s: Any, frames: Any, kind: Any) -> WindowSpec:

@@ -47,7 +47,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "window_length_s": _named(_NUMBER, "the length of windows"),
         "window_stride_s": _named(_NUMBER, "the stride of windows"),
         "window_frames": _named(_COUNT, "the frames of windows"),
-        "windows": _named(_COUNT, "a number of windows"),
+        "windows": stored_values.windows,
         "first_vector_id": _named(_COUNT, "the id of a vector"),
     },
     "embedding_runtimes": {
@@ -55,7 +55,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "precision": stored_values.precision,
     },
     "window_kinds": {"kind": stored_values.window_kind},
-    "still_windows": {"windows": _named(_COUNT, "a number of windows")},
+    "still_windows": {"windows": stored_values.windows},
     "hits": {
         "path": stored_values.path,
         **{name: _named(_NUMBER, f"the {name} of a hit") for name in ("start_s", "end_s", "best_s", "score")},

@@ -127,8 +127,8 @@ def extractors_met(
 
 def models(connection: sqlite3.Connection) -> list[ModelRow]:
     """The models that have vectors in the library, by name."""
-    rows = connection.execute(
-        """SELECT m.id, m.name, m.dim, m.changes, sum(e.windows)
+    rows = connection.execute(  # total() ends at 64 bits, where a damaged number would make sum() an error
+        """SELECT m.id, m.name, m.dim, m.changes, cast(total(e.windows) AS INTEGER)
         FROM models m JOIN embeddings e ON e.model_id = m.id GROUP BY m.id ORDER BY m.name"""
     )
     return [
@@ -170,7 +170,7 @@ def model_info(connection: sqlite3.Connection, model: ModelRow) -> ModelInfo:
         (model.id,),
     )
     (still,) = connection.execute(
-        "SELECT coalesce(sum(s.windows), 0) FROM still_windows s JOIN embeddings e ON e.id = s.embedding_id "
+        "SELECT cast(total(s.windows) AS INTEGER) FROM still_windows s JOIN embeddings e ON e.id = s.embedding_id "
         "WHERE e.model_id = ?",
         (model.id,),
     ).fetchone()
