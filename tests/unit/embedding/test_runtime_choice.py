@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -69,6 +70,54 @@ def test_a_runtime_with_other_vectors_is_no_candidate(tmp_path: Path, monkeypatc
     embed = OnnxClipEmbedder.embed
     monkeypatch.setattr(OnnxClipEmbedder, "embed", turned)
     assert ONNX not in measure(NANO, tmp_path, write=True).ms
+
+
+class Clock:
+    """Time that passes only while one of its encoders runs."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def encoder(self, *run_s: float) -> Mock:
+        """Its runs take so many seconds, all after the last as many as that one."""
+
+        def encode(given: np.ndarray) -> np.ndarray:
+            self.now_s += run_s[min(fake.call_count, len(run_s)) - 1]
+            return np.ones((len(given), 1), np.float32)
+
+        fake = Mock(side_effect=encode)
+        return fake
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(measure_runtimes, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("usual_s", "other_s", "runs", "ms"),
+    [
+        ([3.0], [4.0], (1, 1), (3000, 4000)),  # over a second: nothing runs again
+        ([3.0], [2.0], (2, 1), (3000, 2000)),  # but what looks quicker must be so when the usual one runs again
+        ([3.0, 1.0], [2.0], (2, 1), (1000, 2000)),
+        ([0.1], [0.25], (2, 2), (100, 250)),  # far behind: there is nothing left to compare
+        ([0.25], [0.1], (2, 1), (250, 100)),
+        ([0.1], [0.3, 0.1], (5, 4), (100, 100)),  # but by its first run alone nothing is far behind
+        ([0.2, 0.1], [0.14], (5, 3), (100, 140)),  # near each other: in turns for a second
+    ],
+)
+def test_a_measurement_ends_when_its_second_is_over_or_one_is_far_ahead(
+    usual_s: list[float], other_s: list[float], runs: tuple[int, int], ms: tuple[float, float], clock: Clock
+) -> None:
+    ways: dict[Runtime, Mock] = {FLOAT32: clock.encoder(*usual_s), ONNX: clock.encoder(*other_s)}
+    _, found = measure_runtimes._timed(ways, FLOAT32, clips()[:1])
+    assert tuple(way.call_count for way in ways.values()) == runs
+    assert tuple(found.values()) == pytest.approx(ms)
 
 
 def test_what_is_hardly_quicker_is_not_chosen() -> None:
