@@ -182,7 +182,7 @@ def test_a_query_is_like_a_clip_a_hit_and_a_picture(clips_library: Path, command
     done = command("query", f"like:{copy}@0-3", "-k", "1", "--json")
     assert "yellow-star" in paths(done)[0]
     done = command("query", f"like:{tmp_path / 'none.png'}")
-    assert done.returncode == 3 and b"cannot be read" in done.stderr
+    assert done.returncode == 3 and b"none.png; give a picture or a video that exists" in done.stderr
 
 
 def test_a_library_of_an_earlier_version_learns_dates_without_decoding(
