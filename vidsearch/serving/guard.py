@@ -19,6 +19,7 @@ from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vidsearch.errors import VidsearchError
@@ -107,6 +108,8 @@ class Guard:
         except VidsearchError as error:
             log.info("%s %s: %s", scope["method"], _shown(scope), error)
             await _say(send, answer, status_of(error), str(error))
+        except ClientDisconnect:  # in the middle of its body: nobody is there to be told
+            log.info("%s %s: the client left", scope["method"], _shown(scope))
         except Exception as error:  # a bug: one line here, none of it to the client
             log.error("%s %s failed: %r", scope["method"], _shown(scope), error)
             log.debug("the traceback", exc_info=True)

@@ -249,6 +249,18 @@ def test_a_failure_is_one_line_for_us_and_a_sentence_for_the_client(
     assert record.exc_info is None and "\n" not in record.getMessage() and "a bug that knows" in record.getMessage()
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "vidsearch.serving.guard"):
+        with connected(server) as connection:
+            connection.sendall(ASK % server.port + b'Content-Length: 1000\r\n\r\n{"video": 1')
+        assert eventually(lambda: caplog.records)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "POST /api/ask: the client left")
+    ]
+
+
 @pytest.fixture(scope="module")
 def guarded(indexed_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
