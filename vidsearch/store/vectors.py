@@ -48,10 +48,11 @@ def checksum(blob: bytes) -> int:
     return zlib.crc32(blob)
 
 
-def is_whole(blob: object, windows: int, dim: int, crc32: object) -> bool:
+def is_whole(blob: object, windows: object, dim: int, crc32: object) -> bool:
     """Whether packed vectors are what was written: `windows` rows of `dim` values with this checksum."""
     return (
         isinstance(blob, bytes)
+        and isinstance(windows, int)
         and len(blob) == windows * dim * BYTES_PER_VALUE
         and isinstance(crc32, int)
         and checksum(blob) == crc32

@@ -16,6 +16,7 @@ from library_states import DIM, MENDED, MODEL, REBUILT, REFUSED, VIDEOS, WINDOWS
 from vidsearch.cli.app import run
 from vidsearch.errors import LibraryError
 from vidsearch.store.library import Library
+from vidsearch.store.vectors import BYTES_PER_VALUE, checksum, is_whole
 
 QUERY = np.random.default_rng(9).standard_normal(DIM)
 
@@ -206,3 +207,10 @@ def test_a_command_ends_with_the_exit_code_of_what_it_met(
     assert run([command]) == code
     if code and command != "check":
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("windows", [None, "2", b"2", 2.0, 1, 3])
+def test_vectors_are_whole_beside_their_number_of_windows_alone(windows: object) -> None:
+    blob = bytes(2 * 4 * BYTES_PER_VALUE)  # two windows of four values
+    assert is_whole(blob, 2, 4, checksum(blob))
+    assert not is_whole(blob, windows, 4, checksum(blob))
