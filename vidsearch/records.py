@@ -6,9 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vidsearch.files import modified_ns
 from vidsearch.frozen import dataclass
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -37,6 +40,11 @@ class VideoFile:
     path: Path
     size_bytes: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path, status: os.stat_result) -> VideoFile:
+        """The file as the system describes it."""
+        return cls(path, status.st_size, modified_ns(status))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VideoErrorKind, VidsearchError
-from vidsearch.files import modified_ns
 from vidsearch.records import VideoFile
 from vidsearch.video.ignore import IgnorePatterns, patterns_of_file
 from vidsearch.video.messages import os_refusal, shown
@@ -228,6 +227,14 @@ def _read_ignore_file(folder: Path) -> _Patterns:
     return _Patterns(folder, patterns_of_file((folder / IGNORE_FILE).read_bytes()))
 
 
+def file_at(path: Path) -> VideoFile:
+    """The file as it is now. VideoError if the system does not tell."""
+    try:
+        return VideoFile.of(path, path.stat())
+    except OSError as error:
+        raise os_refusal(path, error) from error
+
+
 def _offer(path: Path) -> VideoFile | FoundProblem:
     try:
         status = path.stat()
@@ -236,7 +243,7 @@ def _offer(path: Path) -> VideoFile | FoundProblem:
     if not stat.S_ISREG(status.st_mode):
         message = f"{shown(path)} is a pipe, socket or device, not a file; leave it out with --exclude."
         return FoundProblem(path, "not-a-file", message)
-    return VideoFile(path, status.st_size, modified_ns(status))
+    return VideoFile.of(path, status)
 
 
 def _may_be_transport_stream(entry: _Entry) -> bool:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from vidsearch import dirs
 from vidsearch.bounded_folder import BoundedFolder
 from vidsearch.errors import VidsearchError
-from vidsearch.files import modified_ns
 from vidsearch.records import ClipWindow, FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.size_limits import limit_from_environment
+from vidsearch.video.discover import file_at
 from vidsearch.video.jpeg import to_jpeg
-from vidsearch.video.messages import os_refusal
 from vidsearch.video.pool import DecodeFailed, DecodePool, WindowDecoded
 from vidsearch.video.poster import most_telling
 
@@ -64,7 +63,7 @@ class Thumbnails:
 
     def strip(self, path: Path, times_s: Sequence[float], side_px: int = 320) -> list[bytes]:
         """The JPEGs of several frames of one video, decoded in one go; times in any order."""
-        file = _file(path)
+        file = file_at(path)
         keys = [_key(file, "at", round(time_s, 3), side_px) for time_s in times_s]
         found = [self._kept.get(key) or None for key in keys]
         missing = sorted({time for time, known in zip(times_s, found, strict=True) if known is None})
@@ -79,7 +78,7 @@ class Thumbnails:
 
     def poster(self, path: Path, start_s: float, end_s: float, best_s: float, side_px: int = 320) -> bytes:
         """The JPEG of that frame of a moment, around its best time, on which most can be seen."""
-        file = _file(path)
+        file = file_at(path)
         first = max(start_s, best_s - _POSTER_S / 2)
         last = max(first, min(end_s, best_s + _POSTER_S / 2))
         key = _key(file, "poster", round(first, 3), round(last, 3), side_px)
@@ -128,11 +127,3 @@ def _key(file: VideoFile, *parts: object) -> str:
     """A name that depends on the file as it is now, and on what is wanted of it."""
     about = [_FORMAT, os.fsencode(file.path).hex(), file.size_bytes, file.mtime_ns, *parts]
     return hashlib.blake2b(json.dumps(about).encode(), digest_size=16).hexdigest()
-
-
-def _file(path: Path) -> VideoFile:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise os_refusal(path, error) from error
-    return VideoFile(path, status.st_size, modified_ns(status))

@@ -17,13 +17,13 @@ from functools import partial
 from typing import IO, get_args
 
 from vidsearch.errors import VideoError
-from vidsearch.files import modified_ns
 from vidsearch.records import ClipFrames, Fit, FrameSpec, VideoFile, WindowKind, WindowSpec
+from vidsearch.video.discover import file_at
 from vidsearch.video.fingerprint import fingerprint
 from vidsearch.video.interface import VideoReader
 from vidsearch.video.ipc import Done, Failed, Job, Opened, send
 from vidsearch.video.memory import DEFAULT_LIMIT_MB, address_space_bytes, limit_memory, out_of_memory
-from vidsearch.video.messages import os_refusal, shown
+from vidsearch.video.messages import shown
 from vidsearch.video.reader import fill_windows, open_reader, windows_of_spec
 from vidsearch.video.still import StillWindows
 from vidsearch.video.worker_process import claim_standard_output, jobs_from_standard_input
@@ -100,11 +100,7 @@ def _stderr_bytes() -> int:
 
 def _check_unchanged(file: VideoFile) -> None:
     """Raises VideoError if the file is no longer the one that the walk saw: it is still being written."""
-    try:
-        status = file.path.stat()
-    except OSError as error:
-        raise os_refusal(file.path, error) from error
-    if (status.st_size, modified_ns(status)) != (file.size_bytes, file.mtime_ns):
+    if file_at(file.path) != file:
         raise VideoError("changing", f"{shown(file.path)} is still being written; index it again when it is complete.")
 
 

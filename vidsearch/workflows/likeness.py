@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VideoError, VidsearchError
-from vidsearch.files import absolute, modified_ns, within_known
+from vidsearch.files import absolute, within_known
 from vidsearch.frozen import dataclass
-from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, WindowVectors
+from vidsearch.records import AnyTerm, ClipWindow, LikeFile, LikeHit, Term, VideoFile, WindowVectors
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import ClipEmbedder, TextEmbedder
@@ -99,7 +99,7 @@ def is_as_indexed(indexed: WindowVectors) -> bool:
         status = indexed.file.path.stat()
     except OSError:
         return True
-    return (status.st_size, modified_ns(status)) == (indexed.file.size_bytes, indexed.file.mtime_ns)
+    return VideoFile.of(indexed.file.path, status) == indexed.file
 
 
 def rows_of_range(indexed: WindowVectors, start_s: float | None, end_s: float | None) -> NDArray[np.float32] | None:

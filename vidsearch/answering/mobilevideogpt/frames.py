@@ -20,12 +20,11 @@ from torch import Tensor
 from vidsearch.answering.interface import Coverage, TimeRange
 from vidsearch.answering.mobilevideogpt.frame_choice import choose_frames, outside
 from vidsearch.answering.mobilevideogpt.picture_folder import PictureFolder, open_pictures
-from vidsearch.files import modified_ns
 from vidsearch.models.mobilevideogpt.config import MobileVideoGPTConfig
 from vidsearch.models.mobilevideogpt.device_pixels import preprocess_on
 from vidsearch.models.mobilevideogpt.pixels import pad_frames, preprocess_image, preprocess_video
-from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.messages import os_refusal
+from vidsearch.records import FrameSpec, VideoFacts, WindowSpec
+from vidsearch.video.discover import file_at
 from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone, VideoOpened, WindowDecoded
 
 _CPU = torch.device("cpu")
@@ -72,7 +71,7 @@ def read_moment(
     times: list[float] = []
     span = (0.0, 0.0)
     with nullcontext(decoder) if decoder else open_decoder() as pool:
-        for event in pool.decode([_file(path)], partial(choose_frames, wanted, coverage)):
+        for event in pool.decode([file_at(path)], partial(choose_frames, wanted, coverage)):
             match event:
                 case VideoOpened(_, opened, 0):
                     raise outside(wanted, opened, path)
@@ -115,11 +114,3 @@ class _Pixels:
     def padded(self) -> tuple[Tensor, Tensor]:
         image, video = torch.cat(self._image), torch.cat(self._video)
         return pad_frames(image, self._config.frames), pad_frames(video, self._config.frames)
-
-
-def _file(path: Path) -> VideoFile:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise os_refusal(path, error) from error
-    return VideoFile(path, status.st_size, modified_ns(status))
