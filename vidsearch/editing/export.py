@@ -15,7 +15,7 @@ from vidsearch.editing.containers import Container
 from vidsearch.editing.copying import CutReport, container_for_copy, copy_clip
 from vidsearch.editing.naming import clip_name
 from vidsearch.editing.precise import container_for_encoding, encode_clip
-from vidsearch.editing.process import CuttingProcess, longest_silence_s
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.source import Span, open_source
 from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.files import replacing
@@ -79,7 +79,7 @@ def plan_clips(hits: Sequence[Hit], folder: Path, options: CutOptions) -> list[P
     in_order = ordered(hits, options.order)
     sources = list(dict.fromkeys(hit.path for hit in in_order))
     containers: dict[Path, Container] = {}
-    with CuttingProcess(encodes=False, silent_s=longest_silence_s(sources, encodes=False)) as process:
+    with CuttingProcess.over(sources) as process:
         for path in sources:
             [containers[path]] = process.run(shown(path), container_of_clips, path, options)
     clips = []
@@ -127,9 +127,8 @@ def export_clips(clips: Sequence[PlannedClip], options: CutOptions) -> Iterator[
     Raises VideoError if a source vanished, gives out, or brings that process down or to a stop, VidsearchError if a
     clip cannot be written; the clips before it stay, and nothing is left of the one at hand.
     """
-    encodes = options.mode == "precise"
-    silent_s = longest_silence_s([clip.hit.path for clip in clips], encodes=encodes)
-    with CuttingProcess(encodes=encodes, silent_s=silent_s) as process:
+    sources = [clip.hit.path for clip in clips]
+    with CuttingProcess.over(sources, encodes=options.mode == "precise") as process:
         for done, clip in enumerate(clips):
             finished = f"; {done} of {len(clips)} clips are finished" if done else ""
             with writing(clip.target, finished) as partial:

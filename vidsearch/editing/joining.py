@@ -22,7 +22,7 @@ from vidsearch.editing.containers import MATROSKA, MOV, MP4, Container, held_by
 from vidsearch.editing.copying import copied_packets
 from vidsearch.editing.export import CutOptions, check_targets, explained, ordered, padded, writing
 from vidsearch.editing.precise import pictures_of
-from vidsearch.editing.process import CuttingProcess, longest_silence_s
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.source import Source, Span, open_source
 from vidsearch.errors import VidsearchError
 from vidsearch.records import Hit
@@ -69,9 +69,8 @@ def join(hits: Sequence[Hit], target: Path, options: CutOptions) -> Iterator[Joi
     check_targets([target], [hit.path for hit in hits], overwrite=options.overwrite)
     moments = [(hit.path, padded(hit, options.pad_s)) for hit in ordered(hits, options.order)]
     subject = "A video of the supercut"
-    encodes = options.mode == "precise"
-    silent_s = longest_silence_s([path for path, _ in moments], encodes=encodes)
-    with CuttingProcess(encodes=encodes, silent_s=silent_s) as process, writing(target) as partial:
+    sources = [path for path, _ in moments]
+    with CuttingProcess.over(sources, encodes=options.mode == "precise") as process, writing(target) as partial:
         for outcome in process.run(subject, join_moments, moments, target, partial, container, options):
             if isinstance(outcome, Joining):
                 yield outcome

@@ -64,13 +64,18 @@ class CuttingProcess:
     """Runs one piece of work after another in a process, which starts with the first. A context manager."""
 
     def __init__(self, *, encodes: bool, silent_s: float) -> None:
-        """`silent_s`: for how long the work may give nothing, see `longest_silence_s`.
+        """`silent_s`: for how long the work may give nothing; `over` has it from the sources.
 
         VidsearchError if the limit of memory that the environment gives is none.
         """
         self._silent_s = silent_s
         self._memory_bytes = worker_limit() + (ENCODER_BYTES if encodes else 0)
         self._process: WorkerProcess | None = None
+
+    @classmethod
+    def over(cls, sources: Iterable[Path], *, encodes: bool = False) -> CuttingProcess:
+        """One whose work reads these sources, and may give nothing for as long as the largest of them takes."""
+        return cls(encodes=encodes, silent_s=longest_silence_s(sources, encodes=encodes))
 
     def __enter__(self) -> Self:
         return self

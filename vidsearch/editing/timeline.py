@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 
-from vidsearch.editing.process import CuttingProcess, longest_silence_s
+from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.rates import FrameRate, SourceClock, frame_of, is_variable, near_standard
 from vidsearch.editing.source import Source, Span, open_source
 from vidsearch.errors import VideoError
@@ -95,7 +95,7 @@ def timeline_of(hits: Sequence[Hit], name: str, *, pad_s: float = 0.0) -> Timeli
     for hit, span in zip(hits, spans, strict=True):
         spans_of.setdefault(hit.path, []).append(span)
     media: dict[Path, Media] = {}
-    with CuttingProcess(encodes=False, silent_s=longest_silence_s(spans_of, encodes=False)) as process:
+    with CuttingProcess.over(spans_of) as process:
         for path, wanted in spans_of.items():
             [media[path]] = process.run(shown(path), media_of, path, wanted)
     counts = Counter(media[hit.path].clock.rate for hit in hits)
