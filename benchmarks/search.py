@@ -12,7 +12,7 @@ for it. `again`: the library stays open. Recall is the share of the ten best win
 a window, between two videos, and in random directions; by codes also below the folder and with the filter. Ends with
 one JSON line.
 
---no-graph leaves out the HNSW graph, whose making takes an hour at a million windows. --library keeps the libraries in
+--no-graph leaves out the HNSW graph, which takes twenty times as long to make as codes. --library keeps libraries in
 a folder and uses them again; --measure does the one thing or the other, where a run may not take long.
 """
 

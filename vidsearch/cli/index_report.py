@@ -168,7 +168,7 @@ class IndexReport:
         if recorded := sum(item.recorded for item in self.failed):
             parts += [f"{show.counted(recorded, 'video')} failed; vidsearch videos --failed lists them."]
         if others := len(self.failed) - recorded:
-            parts += [f"{others} {'place' if others == 1 else 'places'} could not be read; see above."]
+            parts += [f"{show.counted(others, 'place')} could not be read; see above."]
         damaged = [item for item in self.indexed if item.facts.damage]
         for item in damaged:
             show.warn(show.about(item.file.path, item.facts.damage))

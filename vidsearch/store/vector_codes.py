@@ -34,7 +34,7 @@ SEED = 20
 BITS_A_WORD = 64
 LEVELS = 16
 # The uniform step, in standard deviations, that loses least of normal values, by the number of bits (Max, 1960).
-STEPS = {2: 0.9957, 3: 0.5860, 4: 0.3352, 6: 0.1041}
+STEPS = {3: 0.5860, 4: 0.3352, 6: 0.1041}
 SIGNS_QUERY_BITS, COARSE_QUERY_BITS, FINE_QUERY_BITS = 3, 3, 6
 # Windows become a group if the mean of their directions is at least so long: 1 if they are one direction. Groups have
 # 1, 2, 4, … windows, as halves are joined that are groups themselves.
@@ -203,22 +203,22 @@ class Codes:
 
     def _group_scores(self, turned: Float32s, groups: Positions) -> Float32s:
         """(len(groups),): what the upper two bits say of the mean of a group."""
-        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), groups, [self.groups], ROWS_BLOCK)
+        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), groups, [self.groups])
 
     def _coarse_scores(self, turned: Float32s, positions: Positions) -> Float32s:
         """(len(positions),): what the upper two bits say."""
-        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), positions, [self.coarse], ROWS_BLOCK)
+        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), positions, [self.coarse])
 
     def _fine_scores(self, turned: Float32s, positions: Positions) -> Float32s:
         """(len(positions),): what all four bits say."""
-        return self._scores(QueryPlanes.of(turned, FINE_QUERY_BITS), positions, [self.coarse, self.fine], ROWS_BLOCK)
+        return self._scores(QueryPlanes.of(turned, FINE_QUERY_BITS), positions, [self.coarse, self.fine])
 
-    def _scores(self, query: QueryPlanes, positions: Positions, tables: Sequence[Words], size: int) -> Float32s:
+    def _scores(self, query: QueryPlanes, positions: Positions, tables: Sequence[Words]) -> Float32s:
         scores = np.empty(len(positions), dtype=np.float32)
         damaged: list[int] = []
 
         def work(blocks: Iterator[slice]) -> None:
-            product = _Product(query, size)
+            product = _Product(query, ROWS_BLOCK)
             for block in blocks:
                 planes: list[Words] = []
                 for table in tables:
@@ -231,7 +231,7 @@ class Codes:
                     scales = words[-TAIL_WORDS].view("<f4")[::2]
                 np.multiply(product.with_planes(planes), scales, out=scores[block])
 
-        _in_threads(work, len(positions), size)
+        _in_threads(work, len(positions), ROWS_BLOCK)
         if damaged:
             raise DamagedCodes
         return scores
