@@ -12,9 +12,9 @@ TimeFormat = Literal["hms", "seconds"]
 
 def clock(seconds: float) -> str:
     """`1:02:03.4` or `02:03.4`, rounded to a tenth; `-00:02.3` before the zero of a container."""
-    tenths = abs(round(seconds * 10))
-    sign = "-" if round(seconds * 10) < 0 else ""
-    minutes, tenths = divmod(tenths, 600)
+    rounded = round(seconds * 10)
+    sign = "-" if rounded < 0 else ""
+    minutes, tenths = divmod(abs(rounded), 600)
     hours, minutes = divmod(minutes, 60)
     tail = f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
     return f"{sign}{hours}:{tail}" if hours else f"{sign}{tail}"
