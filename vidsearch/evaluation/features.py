@@ -21,6 +21,7 @@ from vidsearch.evaluation.grounding_sets import CLIP_S, GroundingQuery, read_gro
 from vidsearch.evaluation.video_vectors import Progress, VectorCache
 from vidsearch.evaluation.window_vectors import WindowCache, clip_vectors
 from vidsearch.files import replacing
+from vidsearch.json_forms import VERSION
 
 MOST_CLIPS = 75
 FORMATS = {"qvhighlights": "qvhighlights"}  # the format → the set whose annotations name videos and queries
@@ -40,7 +41,7 @@ class FeaturesWritten:
     def as_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "version": 1,
+            "version": VERSION,
             "folder": str(self.folder),
             "model": self.model,
             "videos": self.videos,

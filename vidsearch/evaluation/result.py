@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from vidsearch.evaluation.published import Published
+from vidsearch.json_forms import VERSION
 
 
 class SetResult(Protocol):
@@ -32,7 +33,7 @@ class SetResult(Protocol):
 def result_form(result: SetResult, **counts: int) -> dict[str, Any]:
     """The fields that docs/json.md names for every set; `counts` are those of one kind, behind `items`."""
     return {
-        "version": 1,
+        "version": VERSION,
         "set": result.set,
         "model": result.model,
         "items": result.items,

@@ -20,6 +20,7 @@ from vidsearch.errors import VideoError, VidsearchError
 from vidsearch.evaluation.retrieval_sets import read_set, retrieval_set
 from vidsearch.evaluation.run_retrieval import RetrievalResult, evaluate_retrieval
 from vidsearch.evaluation.video_vectors import Progress, SetRequest, clip_of
+from vidsearch.json_forms import VERSION
 
 CLEAR = 0.6  # a fit below this share of the next one's decides
 FINGERPRINT_CLIPS = 40
@@ -83,7 +84,7 @@ class Settled:
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {
-            "version": 1,
+            "version": VERSION,
             "model": self.model,
             "items": self.items,
             "fingerprints": [
