@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidsearch.errors import ModelError
+from vidsearch.models.interface import BATCH_TEXTS, TextEncoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidsearch.models.folder import ModelFolder
-    from vidsearch.models.interface import TextEncoder
-
-BATCH_TEXTS = 32
 
 
 class ModelTextEmbedder:

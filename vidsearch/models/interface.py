@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from vidsearch.models.preprocessing import Preprocessing
 
+BATCH_TEXTS = 32  # as many as a TextEncoder is given at once
+
 
 class EmbeddingConfig(Protocol):
     """What is asked of every config whose network embeds clips and words."""

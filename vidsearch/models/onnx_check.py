@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, shape_inference
 
 from vidsearch.errors import ModelError
+from vidsearch.models.interface import BATCH_TEXTS
 
 if TYPE_CHECKING:
     from vidsearch.models.folder import ModelFolder
@@ -30,7 +31,6 @@ OPERATORS = frozenset(
         *("Conv", "DequantizeLinear", "Gemm", "GlobalAveragePool", "LayerNormalization", "MatMul", "Pad"),
     )
 )
-BATCH_TEXTS = 32  # texts of one run (`embedding/text_embedder.py`)
 _LONG_TEXT = "two dogs run along the beach at sunset, then " * 200
 _MOST_VALUES = 1 << 27  # of one result in between: 0.5 GB as float32
 _SMALL_BYTES = 4096  # of a tensor that may be a shape, on which other shapes depend

@@ -15,11 +15,11 @@ from seeded import TEXT_PRUNED, seeded, small_config
 
 from vidsearch.embedding.embedder import open_text_embedder
 from vidsearch.embedding.onnx_text import OnnxTextEncoder
-from vidsearch.embedding.text_embedder import BATCH_TEXTS, ModelTextEmbedder
+from vidsearch.embedding.text_embedder import ModelTextEmbedder
 from vidsearch.errors import ModelError
 from vidsearch.models.conversion.mobileviclip import write_model_folder
 from vidsearch.models.folder import ModelFolder
-from vidsearch.models.interface import TextEncoder
+from vidsearch.models.interface import BATCH_TEXTS, TextEncoder
 from vidsearch.models.mobileviclip.load import Network
 from vidsearch.models.mobileviclip.numpy_text import small_text_encoder
 from vidsearch.models.mobileviclip.tokenizer import pre_text, token_ids, tokenize
