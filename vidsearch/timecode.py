@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Times of a video, and how people write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Literal
 FARTHEST_S = 1e9  # from the zero of a container, thirty years: what lies beyond is no time of a video
 
 TimeFormat = Literal["hms", "seconds"]
+
+
+def earlier(time_s: float, pad_s: float) -> float:
+    """The time so many seconds before; not before 0, unless `time_s` is: few files have anything there."""
+    return time_s - pad_s if time_s < 0 else max(0.0, time_s - pad_s)
 
 
 def clock(seconds: float) -> str:

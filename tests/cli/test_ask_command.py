@@ -158,9 +158,9 @@ class TestInThisProcess:
         assert "Looked at 00:00.5-00:05.0 of" in wider[2]
         assert "Looked at 00:02.0-00:06.0 of" in run(f"{CLIP}@2-", QUESTION, *FEW)[2]
 
-    def test_padding_takes_nothing_from_a_range_that_begins_before_zero(self) -> None:
-        assert padded(TimeRange(-2.3, 7.7), 0.0) == TimeRange(-2.3, 7.7)
-        assert padded(TimeRange(1.0, 7.5), 2.0) == TimeRange(0.0, 9.5)
+    def test_padding_leaves_an_open_side_open(self) -> None:
+        assert padded(TimeRange(None, 7.5), 2.0) == TimeRange(None, 9.5)
+        assert padded(TimeRange(1.0, None), 2.0) == TimeRange(0.0, None)
 
     def test_a_file_whose_name_looks_like_a_range_is_a_file(self, tmp_path: Path) -> None:
         name = shutil.copy(CLIP, tmp_path / "match@3-2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vidsearch.timecode import clock
+from vidsearch.timecode import clock, earlier
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,10 @@ from vidsearch.timecode import clock
 )
 def test_a_time_has_hours_where_it_needs_them_and_a_sign_before_zero(time_s: float, text: str) -> None:
     assert clock(time_s) == text
+
+
+@pytest.mark.parametrize(
+    ("time_s", "pad_s", "before_s"), [(7.5, 2.0, 5.5), (1.0, 2.0, 0.0), (-2.5, 0.0, -2.5), (-2.5, 2.0, -4.5)]
+)
+def test_a_margin_goes_before_zero_only_where_the_time_does(time_s: float, pad_s: float, before_s: float) -> None:
+    assert earlier(time_s, pad_s) == before_s

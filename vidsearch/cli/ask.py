@@ -112,11 +112,11 @@ def wanted_clip(clip: str, start: str | None, end: str | None, pad: float | None
 
 
 def padded(span: TimeRange, pad_s: float) -> TimeRange:
-    """The range with so many seconds more on both sides; not before 0, unless it begins before."""
+    """The range with so many seconds more on both sides."""
     from vidsearch.answering.interface import TimeRange
 
     return TimeRange(
-        None if span.start_s is None else max(min(0.0, span.start_s), span.start_s - pad_s),
+        None if span.start_s is None else timecode.earlier(span.start_s, pad_s),
         None if span.end_s is None else span.end_s + pad_s,
     )
 

@@ -85,7 +85,7 @@ def plan_clips(hits: Sequence[Hit], folder: Path, options: CutOptions) -> list[P
     clips = []
     for position, hit in enumerate(in_order, start=1):
         container = containers[hit.path]
-        span = padded(hit, options.pad_s)
+        span = Span.around(hit, options.pad_s)
         name = clip_name(position, len(in_order), hit.path, span.start_s, span.end_s, container.suffix)
         clips.append(PlannedClip(hit, span, folder / name, container))
     check_targets([clip.target for clip in clips], [hit.path for hit in hits], overwrite=options.overwrite)
@@ -101,11 +101,6 @@ def container_of_clips(path: Path, options: CutOptions) -> Iterator[Container]:
 def ordered(hits: Sequence[Hit], order: Order) -> list[Hit]:
     """As they are ranked, or by video and time."""
     return list(hits) if order == "rank" else sorted(hits, key=lambda hit: (str(hit.path), hit.start_s))
-
-
-def padded(hit: Hit, pad_s: float) -> Span:
-    """The time of a hit with so much before and after it."""
-    return Span(hit.start_s - pad_s if hit.start_s < 0 else max(0.0, hit.start_s - pad_s), hit.end_s + pad_s)
 
 
 def check_targets(targets: Sequence[Path], sources: Sequence[Path], *, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from vidsearch.editing.timeline import Timeline, timeline_of
 from vidsearch.errors import VidsearchError
 from vidsearch.extras import needing
 from vidsearch.records import Hit
+from vidsearch.timecode import earlier
 
 KINDS = {
     ".edl": "CMX 3600 edit decision list",
@@ -53,10 +54,7 @@ def hand_on(hits: Sequence[Hit], target: Path, *, pad_s: float = 0.0, overwrite:
     check_targets([target], [hit.path for hit in hits], overwrite=overwrite)
     remarks: tuple[str, ...] = ()
     if kind in (".m3u", ".m3u8", ".vtt"):
-        padded = [
-            replace(hit, start_s=max(hit.start_s - pad_s, min(hit.start_s, 0.0)), end_s=hit.end_s + pad_s)
-            for hit in hits
-        ]
+        padded = [replace(hit, start_s=earlier(hit.start_s, pad_s), end_s=hit.end_s + pad_s) for hit in hits]
         text = lists.webvtt(padded) if kind == ".vtt" else lists.m3u(padded)
     else:
         write = _writer(kind)

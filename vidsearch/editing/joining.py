@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vidsearch.editing.clip_file import ClipFile, open_clip_file
 from vidsearch.editing.containers import MATROSKA, MOV, MP4, Container, held_by
 from vidsearch.editing.copying import copied_packets
-from vidsearch.editing.export import CutOptions, check_targets, explained, ordered, padded, writing
+from vidsearch.editing.export import CutOptions, check_targets, explained, ordered, writing
 from vidsearch.editing.precise import pictures_of
 from vidsearch.editing.process import CuttingProcess
 from vidsearch.editing.source import Source, Span, open_source
@@ -67,7 +67,7 @@ def join(hits: Sequence[Hit], target: Path, options: CutOptions) -> Iterator[Joi
     """
     container = container_of(target)
     check_targets([target], [hit.path for hit in hits], overwrite=options.overwrite)
-    moments = [(hit.path, padded(hit, options.pad_s)) for hit in ordered(hits, options.order)]
+    moments = [(hit.path, Span.around(hit, options.pad_s)) for hit in ordered(hits, options.order)]
     subject = "A video of the supercut"
     sources = [path for path, _ in moments]
     with CuttingProcess.over(sources, encodes=options.mode == "precise") as process, writing(target) as partial:

@@ -15,6 +15,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidsearch.errors import VideoError
+from vidsearch.records import Hit
+from vidsearch.timecode import earlier
 from vidsearch.video.header import Header, opened, packets_of, probe, refused
 from vidsearch.video.messages import shown
 
@@ -31,6 +33,11 @@ class Span:
 
     start_s: float
     end_s: float
+
+    @classmethod
+    def around(cls, hit: Hit, pad_s: float) -> Span:
+        """The time of a hit with so much before and after it."""
+        return cls(earlier(hit.start_s, pad_s), hit.end_s + pad_s)
 
     @property
     def length_s(self) -> float:

@@ -90,7 +90,7 @@ def timeline_of(hits: Sequence[Hit], name: str, *, pad_s: float = 0.0) -> Timeli
 
     Raises VideoError for a source that cannot be read, that brings this process down, or that has nothing at a time.
     """
-    spans = [Span(max(hit.start_s - pad_s, min(hit.start_s, 0.0)), hit.end_s + pad_s) for hit in hits]
+    spans = [Span.around(hit, pad_s) for hit in hits]
     spans_of: dict[Path, list[Span]] = {}
     for hit, span in zip(hits, spans, strict=True):
         spans_of.setdefault(hit.path, []).append(span)
