@@ -29,7 +29,7 @@ from vidsearch.video.header import Header, encrypted, opened, packets_of
 from vidsearch.video.messages import shown
 from vidsearch.video.picture import cut_square, scaled_size
 from vidsearch.video.scrambling import names_access_system
-from vidsearch.video.timeline import FAR_S, hole_s, trusted
+from vidsearch.video.timeline import FAR_S, hole_s, recordings, trusted
 
 # Codecs whose key frames reset the decoder, in containers that say which packets they are.
 _CLEAN_GROUPS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "prores", "dnxhd"})
@@ -49,6 +49,7 @@ class _Damage:
     packets: int = 0  # that the demuxer or the decoder refused
     pictures: int = 0  # that came out with parts made up
     cut_short: bool = False  # the demuxer stopped at an error
+    recordings: int = 1  # in the one file, each with times of its own
     times: int = 0  # of pictures that cannot be trusted
     hole_s: float | None = None  # a step between two pictures far beyond the usual one
 
@@ -57,6 +58,11 @@ class _Damage:
         length = f"{picture_s:.1f} s"
         if header.ends_early or self.cut_short:
             return f"{shown(path)} ends too early: {length} of it could be read; copy it again."
+        if self.recordings > 1:
+            return (
+                f"{shown(path)} holds {self.recordings} recordings one after the other, and each counts its time anew:"
+                f" only {length} are searched; index them as files of their own."
+            )
         if header.partly_scrambled:
             return f"{shown(path)} is encrypted or damaged in parts: some pictures of its {length} are lost or broken."
         if self.packets or self.pictures:
@@ -134,7 +140,8 @@ class PyavReader:
         self._by_decoding_time = header.container in _NO_PRESENTATION_TIMES
         packets, self._time_base = _scan(path)
         self._packets = packets
-        self._damage = _Damage(packets=packets.damaged, cut_short=packets.cut_short)
+        decoded_s = packets.decoded_at[packets.decoded_at != _NO_TIME] * self._time_base
+        self._damage = _Damage(packets.damaged, cut_short=packets.cut_short, recordings=recordings(decoded_s))
         self._trusted = self._trusted_packets()
         self._whole_groups = self._groups_are_known()
         step = _usual_step(packets)

@@ -19,6 +19,7 @@ FAR_S = 600.0
 _STRETCH = 8
 # A step this long, and this many times the usual one, is worth a word.
 _HOLE_S, _HOLE_STEPS = 30.0, 100.0
+_SAME_BEGIN_S = 1.0  # two recordings that both begin at nought do so about as exactly
 _TOLERANCE, _TOLERANCE_S = 1.05, 4.0  # how far times may lie beyond a stated length
 _LOWEST_FPS, _HIGHEST_FPS = 5.0, 240.0  # rates that the pictures of an ordinary file have
 
@@ -69,6 +70,17 @@ def hole_s(starts_s: NDArray[np.float64]) -> float | None:
         return None
     longest_s = float(steps.max())
     return longest_s if longest_s > max(_HOLE_S, _HOLE_STEPS * float(np.median(steps))) else None
+
+
+def recordings(times_s: NDArray[np.float64]) -> int:
+    """How many recordings stand one after the other in a file, each with times of its own; one is the usual case.
+
+    A later one is at least `_REORDERED` pictures that begin where such a stretch before it began, or earlier: streams
+    were joined byte by byte. `times_s` (N,): when each picture is decoded, in that order.
+    """
+    parts = np.split(times_s, np.flatnonzero(np.diff(times_s) < 0) + 1)
+    begins = np.array([np.median(part[:_REORDERED]) for part in parts if len(part) >= _REORDERED])
+    return 1 + int((np.diff(begins) < _SAME_BEGIN_S).sum())
 
 
 def _in_order(times: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from video_samples import even_times, make_video, number_in
 from vidsearch.errors import VideoError
 from vidsearch.records import ClipFrames, FrameSpec, VideoFacts, WindowSpec
 from vidsearch.video.reader import open_reader, read_windows
-from vidsearch.video.timeline import StatedLengths, stretches, trusted
+from vidsearch.video.timeline import StatedLengths, recordings, stretches, trusted
 from vidsearch.video.windows import windows_of
 
 SPEC = FrameSpec(32)
@@ -151,6 +151,29 @@ def test_times_that_others_contradict_are_not_trusted(damage: Callable[[np.ndarr
     times[1::4], times[2::4] = times[2::4].copy(), times[1::4].copy()  # as reordered pictures come
     damage(times)
     assert set(np.flatnonzero(~trusted(times, StatedLengths())).tolist()) == wrong
+
+
+@pytest.mark.parametrize("damage", [in_order, one_far, one_back, group_far])
+def test_wrong_times_are_no_further_recording(damage: Callable[[np.ndarray], None]) -> None:
+    times = np.arange(200) / 25
+    damage(times)
+    assert recordings(times) == 1
+    assert recordings(np.concatenate([times, times, times])) == 3
+
+
+@pytest.mark.parametrize("order", ["short first", "long first"])
+def test_transport_streams_joined_byte_by_byte_are_told(tmp_path: Path, order: str) -> None:
+    parts = [
+        move_last(make_video(tmp_path / f"{count}.mkv", even_times(count, 25)), tmp_path / f"{count}.ts", 0.0)
+        for count in (100, 200)
+    ]
+    joined = tmp_path / "joined.ts"
+    in_turn = parts if order == "short first" else parts[::-1]
+    joined.write_bytes(b"".join(part.read_bytes() for part in in_turn))
+    _, facts = read(joined)
+    assert facts.picture_s == pytest.approx(8, abs=0.1)
+    assert "holds 2 recordings one after the other" in str(facts.damage)
+    assert "only 8.0 s are searched" in str(facts.damage)
 
 
 def test_two_statements_outvote_the_time_stamps() -> None:
