@@ -142,7 +142,7 @@ class _Reading:
                 yield from self._shown(packet)
             else:
                 self._lay_aside(packet)
-            if (source.time_of(packet) or 0.0) > self._span.end_s + _SOUND_BEHIND_S:
+            if self._is_far_behind(packet):
                 break
         yield from self._shown(None)
 
@@ -158,9 +158,15 @@ class _Reading:
             return
         for packet in self._packets:
             self._lay_aside(packet)
-            late = (self._source.time_of(packet) or 0.0) > self._span.end_s + _SOUND_BEHIND_S
-            if not self._sound_to_come or late:
+            if not self._sound_to_come or self._is_far_behind(packet):
                 return
+
+    def _is_far_behind(self, packet: Packet) -> bool:
+        """Whether nothing of the clip comes after this packet: pictures that are shown before one may follow it."""
+        ticks = packet.pts if packet.dts is None else packet.dts
+        if ticks is None or packet.time_base is None:
+            return False
+        return float(ticks * packet.time_base) > self._span.end_s + _SOUND_BEHIND_S
 
     def _shown(self, packet: Packet | None) -> list[VideoFrame]:
         source = self._source

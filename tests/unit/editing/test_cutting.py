@@ -154,6 +154,13 @@ def test_variable_times_are_kept(tmp_path: Path) -> None:
     assert [time - shown[0][1] for _, time in shown] == pytest.approx([0.0, 0.05, 0.4, 0.5, 0.9], abs=0.002)
 
 
+def test_a_picture_that_comes_after_one_shown_far_later_is_found(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "slow.mp4", [0.0, 15.0, 30.0, 45.0, 60.0, 75.0], b_frames=3)
+    [done] = cut([hit(video, 16.0, 17.0)], tmp_path / "clips", PRECISE)
+    assert numbers(done.clip.target) == [1]
+    assert done.report.span.start_s == pytest.approx(15.0)
+
+
 def test_a_clock_as_coarse_as_the_frames_moves_no_cut(tmp_path: Path) -> None:
     video = make_video(tmp_path / "old.avi", even_times(50, 25), codec="mpeg4", own_rate=True)
     [done] = cut([hit(video, 0.62, 1.1)], tmp_path / "clips", PRECISE)
