@@ -18,10 +18,12 @@ import av
 import av.filter
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidsearch.video.header import opened, packets_of
+from vidsearch.editing.source import Source, open_source
+from vidsearch.video.header import packets_of
 from vidsearch.video.orientation import orientation
 
 TICKS = 90_000  # of the converted video, in a second
@@ -34,28 +36,29 @@ _TURNS = {90: [("transpose", "clock")], 180: [("hflip", ""), ("vflip", "")], 270
 def convert(path: Path, start_s: float, height_px: int, out: IO[bytes]) -> None:
     """Writes the video from `start_s` (container presentation time) on; its own times begin at 0.
 
-    Raises VideoError if the file cannot be opened, av.FFmpegError where it cannot be decoded.
+    An index may lead behind the key frame, always so in a transport stream: `Source` finds it. Raises VideoError if the
+    file cannot be opened, av.FFmpegError where it cannot be decoded.
     """
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-    with opened(path) as (source, pictures), av.open(out, "w", format="mp4", options=options) as target:
-        pictures.thread_type = "AUTO"
-        if start_s > 0:
-            source.seek(int(start_s * av.time_base), backward=True)
-        _Converter(source, pictures, target, start_s, height_px).run()
+    with open_source(path, sound=True) as source, av.open(out, "w", format="mp4", options=options) as target:
+        source.video.thread_type = "AUTO"
+        later = start_s > (source.video.start_time or 0) * source.time_base
+        packets = source.packets_from_key_frame(start_s) if later else packets_of(source.container, None)
+        _Converter(source, packets, target, start_s, height_px).run()
 
 
 class _Converter:
     def __init__(
         self,
-        source: av.container.InputContainer,
-        pictures: VideoStream,
+        source: Source,
+        packets: Iterator[Packet],
         target: av.container.OutputContainer,
         start_s: float,
         height_px: int,
     ) -> None:
-        self._source, self._pictures, self._target = source, pictures, target
+        self._pictures, self._packets, self._target = source.video, packets, target
         self._start_s, self._height_px = start_s, height_px
-        self._sound = source.streams.audio[0] if source.streams.audio else None
+        self._sound = next((stream for stream in source.others if stream.type == "audio"), None)
         self._graph: av.filter.Graph | None = None
         self._made: VideoStream | None = None
         self._made_sound: av.audio.stream.AudioStream | None = None
@@ -68,7 +71,7 @@ class _Converter:
             self._made_sound = self._target.add_stream("aac", rate=SOUND_RATE)
             self._made_sound.codec_context.layout = "stereo"
         held: list[AudioFrame] = []  # sound that came before the first picture told its size
-        for packet in packets_of(self._source, None):
+        for packet in self._packets:
             if packet.stream is self._pictures:
                 for frame in _decoded(packet):
                     if isinstance(frame, VideoFrame):

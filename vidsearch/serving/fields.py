@@ -77,8 +77,8 @@ class Fields:
         return self._left.get(name) is not None
 
     def seconds(self, name: str, default: float | None = None) -> float:
-        """A time within a video."""
-        return self.number(name, least=0, most=MOST_SECONDS, default=default)
+        """A time within a video; a transport stream can begin before 0."""
+        return self.number(name, least=-MOST_SECONDS, most=MOST_SECONDS, default=default)
 
     def video(self, name: str = "video") -> int:
         """The number of a video."""

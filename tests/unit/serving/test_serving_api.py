@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import av
 import pytest
-from serving import ANSWER, QUESTION, Served
+from fakes import ScriptedAnswerer
+from serving import ANSWER, QUESTION, Served, served
 from support import CLIPS, run_in_process
+from video_samples import even_times, make_video, number_in
 
+from vidsearch.serving.convert import convert
 from vidsearch.serving.ranges import byte_range
 
 
@@ -106,6 +110,45 @@ def test_a_converted_video_begins_where_it_was_asked_to(server: Served, square: 
     assert times[-1] == pytest.approx(facts["duration_s"] - 1.5, abs=0.1)
     late = server.get(f"/api/videos/{square}/converted?start_s=1000")
     assert (late.status, late.json) == (422, {"error": "The video has no picture at that time."})
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+def test_a_conversion_begins_between_key_frames_with_the_picture_shown_there(tmp_path: Path, suffix: str) -> None:
+    source = make_video(tmp_path / f"long_groups{suffix}", even_times(100, 25), key_every=90)
+    with av.open(str(source)) as container:
+        begins_s = (container.start_time or 0) / av.time_base
+    for number in (10, 50, 95):
+        written = io.BytesIO()
+        convert(source, begins_s + number / 25, 64, written)
+        with av.open(io.BytesIO(written.getvalue())) as converted:
+            first = next(converted.decode(video=0))
+        assert (number_in(first.to_ndarray(format="rgb24")), first.time) == (number, 0)
+
+
+def test_what_lies_before_the_zero_of_a_file_is_shown_played_and_handed_on(tmp_path: Path, own_home: Path) -> None:
+    """A transport stream that was recorded over the end of its clock begins before 0."""
+    over = tmp_path / "over.ts"
+    with av.open(str(CLIPS / "red-square-left.mp4")) as source, av.open(str(over), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
+                late = round((2**33 / 90_000 - 4.4) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.dts + late, copy
+                target.mux(packet)
+    assert run_in_process("index", over, env={"VIDSEARCH_HOME": str(own_home)}).returncode == 0
+    with served(own_home, ScriptedAnswerer({QUESTION: ANSWER})) as server:
+        [hit] = server.get("/api/search?q=a+red+square+moving+left").json["hits"]
+        assert hit["start_s"] < -2 and hit["end_s"] - hit["start_s"] == pytest.approx(4, abs=0.1)
+        moment = {name: hit[name] for name in ("video", "start_s", "end_s")}
+        target = f"/api/videos/{hit['video']}"
+        for question in (f"/api/similar?{urlencode(moment)}", f"{target}/picture?time_s={hit['start_s']}"):
+            assert server.get(question).status == 200
+        played = server.get(f"{target}/converted?start_s={hit['start_s'] + 1}")
+        assert played.status == 200, played.body
+        with av.open(io.BytesIO(played.body)) as video:
+            assert float((video.duration or 0) / av.time_base) == pytest.approx(3, abs=0.2)
+        assert server.post("/api/ask", moment | {"question": QUESTION}).status == 200
+        assert server.post("/api/exports", {"form": "exact", "moments": [moment]}).status == 200
 
 
 def test_an_answer_comes_in_events(server: Served, square: int) -> None:

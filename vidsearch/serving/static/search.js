@@ -137,7 +137,7 @@ function strip(moments, { video_start_s: start = 0, video_duration_s: length }) 
 
 async function similarView(main, like, leaving) {
   const [video, range] = like.split("@");
-  const [start_s, end_s] = (range ?? "").split("-").map(Number);
+  const [, start_s, end_s] = /^(-?[\d.]+)-(-?[\d.]+)$/.exec(range ?? "")?.map(Number) ?? [];
   document.title = "Similar moments - vidsearch";
   const found = await get("similar", { video, start_s, end_s, top: PAGE }, leaving);
   const source = { video: Number(video), start_s, end_s };
