@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from vidsearch.errors import VideoError, VidsearchError
-from vidsearch.video.ipc import receive, send
+from vidsearch.video.ipc import send
 from vidsearch.video.memory import LIMIT_VARIABLE, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable
 from vidsearch.video.worker_process import WorkerProcess, ticks, worker_command
@@ -99,8 +99,8 @@ class CuttingProcess:
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone: then it gives nothing either
                 send(process.jobs, Job(work, arguments))
-            with _Waiting(process, self._silent_s) as waiting:
-                while isinstance(answer := self._answer(waiting, subject), Given):
+            with _Watch(process, self._silent_s) as watch:
+                while isinstance(answer := self._answer(watch, subject), Given):
                     yield answer.value
             ended = True
         finally:
@@ -117,11 +117,11 @@ class CuttingProcess:
         if process is not None:
             process.end()
 
-    def _answer(self, waiting: _Waiting, subject: str) -> object:
-        if (answer := waiting.answer()) is not None:
-            return answer
-        code, said = waiting.process.wait(), waiting.process.printed()
-        if waiting.too_long:
+    def _answer(self, watch: _Watch, subject: str) -> object:
+        if (message := watch.process.answer()) is not None:
+            return message[0]
+        code, said = watch.process.wait(), watch.process.printed()
+        if watch.too_long:
             raise VideoError(
                 "timeout",
                 f"{subject} kept the process that cuts busy for {self._silent_s:.0f} s without a result and was given "
@@ -140,15 +140,13 @@ class CuttingProcess:
         return self._process
 
 
-class _Waiting:
-    """Waits for what a process gives, and kills one that gives nothing for too long. A context manager."""
+class _Watch:
+    """Kills a process that gives nothing for too long. A context manager."""
 
     def __init__(self, process: WorkerProcess, silent_s: float) -> None:
         self.process = process
         self.too_long = False
         self._silent_s = silent_s
-        self._answers = 0
-        self._waiting_for: int | None = None  # the answer's number; None while whoever takes them is at work
         self._finished = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="cutting-watch", daemon=True)
 
@@ -160,20 +158,10 @@ class _Waiting:
         self._finished.set()
         self._watcher.join()
 
-    def answer(self) -> object | None:
-        """What it gives next; None if it ended."""
-        self._waiting_for = self._answers
-        message = receive(self.process.answers)
-        self._waiting_for = None
-        self._answers += 1
-        return None if message is None else message[0]
-
     def _watch(self) -> None:
-        waited_s, waited_for = 0.0, None
         for passed_s in ticks(self._finished):
-            before, waited_for = waited_for, self._waiting_for
-            waited_s = waited_s + passed_s if waited_for == before else 0.0
-            if waited_for is not None and waited_s > self._silent_s:
+            self.process.tick(passed_s)
+            if self.process.silent_s > self._silent_s:
                 self.too_long = True
                 self.process.kill()
                 return

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vidsearch.errors import ModelError, VideoError
 from vidsearch.extras import require
 from vidsearch.records import ClipFrames, ClipWindow, FrameSpec, Still, VideoFacts, VideoFile, WindowSpec
-from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, receive, send
+from vidsearch.video.ipc import Cut, Done, Failed, Job, Opened, send
 from vidsearch.video.memory import out_of_memory, says_out_of_memory, worker_limit
 from vidsearch.video.messages import printable, shown
 from vidsearch.video.worker_process import WorkerProcess, ticks, worker_command
@@ -305,8 +305,7 @@ class WorkerSlot:
         self._process: WorkerProcess | None = None
         self._lock = threading.Lock()
         self._allowed_s = self._silent_s = 0.0
-        self._waited_s = self._quiet_s = 0.0
-        self._waiting = False
+        self._waited_s = 0.0
         self.busy = False
         self.late = False
 
@@ -337,22 +336,20 @@ class WorkerSlot:
     def wait(self) -> tuple[Any, NDArray[np.uint8] | None] | None:
         """The worker's next message; None if it is gone. Only this time counts against the file."""
         process = self._process
-        if process is None:
-            return None
-        self._quiet_s, self._waiting = 0.0, True
-        try:
-            return receive(process.answers)
-        finally:
-            self._waiting = False
+        return None if process is None else process.answer()
 
     def tick(self, passed_s: float) -> None:
-        """So much time has passed, if it is spent on waiting."""
-        if self.busy and self._waiting:
-            self._waited_s += passed_s
-            self._quiet_s += passed_s
+        """So much time has passed; it counts if it is spent on waiting."""
+        process = self._process
+        if process is not None:
+            process.tick(passed_s)
+            self._waited_s += passed_s if process.is_awaited else 0.0
 
     def is_late(self) -> bool:
-        return self.busy and self._waiting and (self._quiet_s > self._silent_s or self._waited_s > self._allowed_s)
+        process = self._process
+        if process is None or not process.is_awaited:
+            return False
+        return process.silent_s > self._silent_s or self._waited_s > self._allowed_s
 
     def reap(self, file: VideoFile) -> VideoError:
         """The error for a worker that ended in the middle of `file`, whose process is cleared away."""

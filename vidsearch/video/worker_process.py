@@ -17,6 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidsearch.video.ipc import receive
 from vidsearch.video.messages import printable
 
@@ -39,10 +42,12 @@ def worker_environment() -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A worker that has started. `jobs` is its standard input, `answers` its standard output, both unbuffered."""
+    """A worker that has started. `jobs` is its unbuffered standard input; what it writes comes from `answer`.
+
+    `silent_s`: for how long its next answer has been awaited, which a second thread counts with `tick`.
+    """
 
     jobs: IO[bytes]
-    answers: IO[bytes]
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """`environment`: what it gets beside `worker_environment`."""
@@ -56,7 +61,26 @@ class WorkerProcess:
             env={**worker_environment(), **(environment or {})},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        self.jobs, self.answers = self._process.stdin, self._process.stdout
+        self.jobs, self._answers = self._process.stdin, self._process.stdout
+        self._asked = self._counted = 0  # numbers of answers: the one asked for last, and the one `silent_s` is of
+        self.is_awaited = False
+        self.silent_s = 0.0
+
+    def answer(self) -> tuple[Any, NDArray[np.uint8] | None] | None:
+        """Its next message, with pixels if it has some; None if it has ended."""
+        self._asked += 1
+        self.is_awaited = True
+        try:
+            return receive(self._answers)
+        finally:
+            self.is_awaited = False
+
+    def tick(self, passed_s: float) -> None:
+        """So much time has passed: it counts if one answer was awaited all the while."""
+        if self.is_awaited and self._asked == self._counted:
+            self.silent_s += passed_s
+        else:
+            self._counted, self.silent_s = self._asked, 0.0
 
     @property
     def pid(self) -> int:
@@ -84,7 +108,7 @@ class WorkerProcess:
         """End it and close all that is open."""
         self.kill()
         self.wait()
-        for file in (self.jobs, self.answers, self._printed):
+        for file in (self.jobs, self._answers, self._printed):
             file.close()
 
 
