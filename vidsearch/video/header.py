@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from vidsearch.errors import VideoError
 from vidsearch.video.boxes import Movie, Track, is_mp4_without_index, movie
 from vidsearch.video.ebml import has_encrypted_video
+from vidsearch.video.memory import has_room
 from vidsearch.video.messages import os_refusal, shown
 from vidsearch.video.orientation import Orientation, orientation
 from vidsearch.video.recorded import recorded_s
@@ -49,6 +50,7 @@ TRUSTED_CONTAINERS = frozenset({"mov", "matroska"})
 _REORDERING_CODECS = frozenset({"h264", "hevc", "mpeg4"})
 _SYSTEM_ERRORS = {errno.EIO, errno.EACCES, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EISDIR}
 _MOST_STORED_PIXELS = 150_000_000  # somewhat more than 16K
+_LARGEST_PACKET_BYTES = 8 * _MOST_STORED_PIXELS  # such a picture, not coded, of 16 bits a colour
 _ODDEST_PIXEL = 8.0  # width : height, or height : width
 
 
@@ -109,7 +111,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoStrea
 def packets_of(container: av.container.InputContainer, stream: VideoStream | None) -> Iterator[Packet]:
     """The packets of one stream, or of all. A packet of a stream that no header announced is left out.
 
-    Raises av.FFmpegError at damage that ends the reading.
+    Raises av.FFmpegError at damage that ends the reading, MemoryError if memory is refused.
     """
     while True:
         try:
@@ -117,6 +119,10 @@ def packets_of(container: av.container.InputContainer, stream: VideoStream | Non
             return
         except IndexError:  # PyAV looks such a stream up in a list; the demuxer stands behind the packet
             continue
+        except MemoryError as error:  # the demuxer's word for an absurd size, too
+            if has_room(min(container.size, _LARGEST_PACKET_BYTES)):
+                raise av.InvalidDataError(errno.EINVAL, "a packet of an absurd size") from error
+            raise MemoryError from error  # PyAV's is an FFmpegError, too
 
 
 def probe(path: Path) -> Header:

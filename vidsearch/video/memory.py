@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,15 @@ def limit_memory(limit_bytes: int, *, decord: bool = True) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = address_space_bytes() + limit_bytes
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def has_room(size_bytes: int) -> bool:
+    """Whether this process may take so much more now. It is not written to, so that it costs only address space."""
+    try:
+        mmap.mmap(-1, max(size_bytes, 1)).close()
+    except OSError:
+        return False
+    return True
 
 
 def out_of_memory(path: Path) -> VideoError:

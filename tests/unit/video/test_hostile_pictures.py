@@ -108,6 +108,24 @@ def test_a_worker_has_a_memory_limit(tmp_path: Path) -> None:
     assert isinstance(list(decoded(path))[-1], VideoDone)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no limit of address space that holds")
+def test_an_absurd_size_of_a_packet_is_damage_where_there_is_memory_for_any(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", even_times(60, 25))
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">I", data, data.index(b"stsz") + 16 + 4 * 30, 1 << 29)  # of packet 30: to FFmpeg below zero
+    path.write_bytes(data)
+    little = DecodeLimits(memory_bytes=500_000_000)
+    (*_, done) = decoded(path, little)
+    assert isinstance(done, VideoDone)
+    assert "ends too early: 1.2 s of it could be read" in (done.facts.damage or "")
+    os.truncate(path, 4 << 30)  # with a hole behind the video: such a file may have large packets
+    (*_, done) = decoded(path)
+    assert isinstance(done, VideoDone)
+    (failed,) = decoded(path, little)
+    assert isinstance(failed, DecodeFailed)
+    assert failed.error.kind == "memory"
+
+
 def test_more_pixels_than_any_camera_has_are_refused(tmp_path: Path) -> None:
     path = black_pictures(tmp_path / "black.mov", 100)
     data = path.read_bytes().replace(struct.pack(">II", 100, 100), struct.pack(">II", 32_000, 32_000))
