@@ -35,6 +35,7 @@ class Doubt:
 TRUSTED_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg", "prores", "dnxhd", "ffv1"})
 SHORT_S = 2.0
 SHORT_PACKETS = 24
+MOST_UNLISTED = 1_000_000  # decord takes 24 bytes for each
 
 # Measured on 170 files (docs/decoding.md); every line is the cause of a wrong picture, a refusal or an unnoticed loss.
 DOUBTS = (
@@ -49,6 +50,11 @@ DOUBTS = (
         "hidden packets",
         "an edit list hides packets, and decord counts them as pictures",
         lambda header: header.hidden_packets > 0,
+    ),
+    Doubt(
+        "count",
+        "decord makes room for as many pictures as an MP4 counts, however few its index lists",
+        lambda header: header.counted_packets > header.index_packets + MOST_UNLISTED,
     ),
     Doubt("fragmented", "decord's times in a fragmented MP4 are not the file's", lambda header: header.fragmented),
     Doubt(

@@ -73,6 +73,7 @@ class Header:
         float | None
     )  # the whole file's length after the header: its longest stream's, or what an MP4's index says
     index_packets: int  # that the index of an MP4 lists; 0 for other containers
+    counted_packets: int  # that the MP4 says to have
     hidden_packets: int  # entries that an edit list hides
     fragmented: bool
     video_streams: int
@@ -157,6 +158,7 @@ def probe(path: Path) -> Header:
             stated=_stated_lengths(path, container, stream, index),
             stated_s=_stated_length(index, container, start_s + (claimed_s or 0.0)),
             index_packets=len(entries),
+            counted_packets=stream.frames,
             hidden_packets=sum(1 for entry in entries if entry.is_discard),
             fragmented=kind == "mov" and (stream.frames == 0 or (index is not None and index.fragmented)),
             video_streams=sum(1 for other in container.streams.video if not _is_cover(other)),

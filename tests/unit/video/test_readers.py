@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,6 +122,16 @@ def test_packets_that_an_edit_list_hides_are_not_shown(tmp_path: Path) -> None:
         shown = [number_in(picture) for picture in reader.frames_at([0.0, 1.0, 2.0])]
     assert [number - shown[0] for number in shown] == [0, 25, 50]
     assert shown[0] in (37, 38)  # 1.5 s at 25 pictures a second
+
+
+def test_pictures_that_are_counted_and_not_there_take_no_memory(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", EVEN)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">I", data, data.index(b"stts") + 12, 1 << 30)
+    path.write_bytes(data)
+    assert [doubt.name for doubt in doubts(probe(path))] == ["count"]
+    with open_reader(path, SPEC) as reader:
+        assert [number_in(picture) for picture in reader.frames_at(EVEN)] == list(range(len(EVEN)))
 
 
 def test_a_stored_picture_is_turned_upright(tmp_path: Path) -> None:
