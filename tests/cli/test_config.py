@@ -88,6 +88,8 @@ def test_a_value_that_does_not_fit_names_the_file(command: RunVidsearch, own_hom
     ("arguments", "says"),
     [
         (("query.topp", "3"), "query.topp cannot be set: it is not known; did you mean query.top?"),
+        (("top", "3"), "top cannot be set: it is not known; did you mean query.top or similar.top or sheet.top?"),
+        (("foo", "3"), "foo cannot be set: it is not known; vidsearch config lists what can be set."),
         (("query.top", "many"), "valid integer"),
         (("query.top", "0"), "greater than or equal to 1"),
         (("query.all", "perhaps"), "query.all is a switch: true or false"),

@@ -109,12 +109,13 @@ def _text(value: Any) -> str:
 
 
 def _option(context: typer.Context, key: str) -> Option:
-    """The option that a key names. VidsearchError with the nearest known key where there is none."""
+    """The option that a key names. VidsearchError with the nearest known keys where there is none."""
     known = {option.name: option for option in options_of(context.find_root().command) if option.command[0] != "config"}
     if key in SHARED:
         return next(option for option in known.values() if option.shared_key == key)
     if key not in known:
-        raise VidsearchError(f"{key} cannot be set: {nearest(key, (*SHARED, *known))}")
+        listed = "it is not known; vidsearch config lists what can be set."
+        raise VidsearchError(f"{key} cannot be set: {nearest(key, (*SHARED, *known), listed)}")
     return known[key]
 
 

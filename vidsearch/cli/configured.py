@@ -112,10 +112,12 @@ def unknown(key: str, known: Collection[str], where: str, settings: Settings) ->
     return VidsearchError(f"The config file {settings.path} has {key!r} among {where}: {nearest(key, known)}")
 
 
-def nearest(key: str, known: Collection[str]) -> str:
-    """A clause: the nearest known one, or all that are known."""
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"it is not known; did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
+def nearest(key: str, known: Collection[str], otherwise: str = "") -> str:
+    """A clause: the known ones that are near; else `otherwise`, or all that are known."""
+    near = [name for name in known if name.endswith(f".{key}")][:3] or get_close_matches(key, known, n=1)
+    if near:
+        return f"it is not known; did you mean {' or '.join(near)}?"
+    return otherwise or f"known are {', '.join(sorted(known))}."
 
 
 def said_in_config(error: Any) -> str:
