@@ -93,7 +93,7 @@ def test_a_library_that_cannot_be_written_keeps_no_numbers_and_says_so(
     assert b"cannot be written, so it keeps no hits: name the file\n" in asked.stderr
 
 
-def test_a_narrow_terminal_breaks_no_time_and_paths_start_at_the_current_folder(
+def test_a_narrow_terminal_breaks_no_time_and_loses_no_path_and_paths_start_at_the_current_folder(
     clips_library: Path, tmp_path: Path
 ) -> None:
     command = ["sh", "-c", 'cd "$0" && stty cols 40 && exec "$@"', str(CLIPS.parent), *PROGRAM]
@@ -104,6 +104,11 @@ def test_a_narrow_terminal_breaks_no_time_and_paths_start_at_the_current_folder(
     wide = [*command[:2], 'cd "$0" && stty cols 100 && exec "$@"', *command[3:]]
     shown = run_on_terminal([*wide, "query", "a yellow star blinks", "-k", "1"], b"")[1]
     assert shown.splitlines()[1].split()[-1] == "clips/yellow-star-blinks.mp4"
+    narrow = [*command[:2], 'cd "$0" && stty cols 20 && exec "$@"', *command[3:]]
+    shown = run_on_terminal([*narrow, "query", "a yellow star blinks", "-k", "1"], b"")[1]
+    *_, best, times, path, rest = shown.replace("\r", "").splitlines()
+    assert (best.split()[::2], times.split()) == (["1", "high"], ["00:00.0", "00:04.0"])
+    assert path + rest == "clips/yellow-star-blinks.mp4"
 
 
 def paths(done: subprocess.CompletedProcess[bytes]) -> list[str]:

@@ -19,6 +19,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.query_text.mistakes import QueryMistake
 
 _NEVER_WRAPPED = 14  # signs of a cell: numbers, times, levels; what is longer gives way on a narrow terminal
+_LEAST_WRAPPED = 10  # cells of a terminal that such a column still gets
 
 
 def write(text: str) -> None:
@@ -173,7 +174,10 @@ def size_text(size_bytes: float) -> str:
 
 
 def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Mapping[str, bool] = {}) -> None:
-    """A table on a terminal, nothing where there is no row; in a pipe one tab-separated line a row, no header."""
+    """A table on a terminal, nothing where there is no row; in a pipe one tab-separated line a row, no header.
+
+    On a terminal too narrow for it, each row is a paragraph: its short cells, then each long one on a line of its own.
+    """
     if not sys.stdout.isatty():
         write("".join("\t".join(one_line(cell) for cell in row) + "\n" for row in rows))
         return
@@ -184,10 +188,21 @@ def table_or_lines(headers: Sequence[str], rows: Iterable[Sequence[str]], *, rig
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headers))
-    for column, header in enumerate(headers):
-        short = all(len(row[column]) <= _NEVER_WRAPPED for row in rows)
-        table.add_column(header, justify="right" if right.get(header) else "left", overflow="fold", no_wrap=short)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    heads = [Text(header, "bold") for header in headers]
+    cells = [[Text(printable(cell)) for cell in row] for row in rows]
+    short = [all(cell.cell_len <= _NEVER_WRAPPED for cell in column) for column in zip(*cells, strict=True)]
+    widths = [max(cell.cell_len for cell in column) for column in zip(heads, *cells, strict=True)]
+    least = [width if never else _LEAST_WRAPPED for width, never in zip(widths, short, strict=True)]
+    if sum(least) + 2 * len(least) - 2 > console.width:
+        for row in [heads, *cells] if any(headers) else cells:
+            first = Text("  ").join(cell for cell, never in zip(row, short, strict=True) if never)
+            others = [cell for cell, never in zip(row, short, strict=True) if not never]
+            console.print(*filter(None, [first, *others]), sep="\n", overflow="fold")
+        return
+    table = Table(box=None, pad_edge=False, show_header=any(headers))
+    for head, never in zip(heads, short, strict=True):
+        table.add_column(head, justify="right" if right.get(head.plain) else "left", overflow="fold", no_wrap=never)
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
