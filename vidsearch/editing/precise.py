@@ -134,9 +134,8 @@ class _Reading:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Every picture from the key frame on. A damaged packet costs its picture; pictures with made-up parts stay."""
         source = self._source
-        decoder = source.video.codec_context
-        decoder.thread_type = "AUTO"
-        decoder.flush_buffers()
+        source.video.codec_context.thread_type = "AUTO"
+        source.prepare_decoder()
         for packet in self._packets:
             if packet.stream_index == source.video.index:
                 yield from self._shown(packet)

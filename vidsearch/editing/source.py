@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,19 @@ class Source:
         last = self._last_key_before(start_s)
         self._rewind()
         yield from self._from_key(last)
+
+    def prepare_decoder(self) -> None:
+        """Makes the decoder ready for packets from the middle of the file.
+
+        4:4:4 that x264 wrote before 2018 is decoded rightly only by who knows so, and the first packet says it.
+        """
+        decoder = self.video.codec_context
+        if self.header.codec == "h264":
+            self._rewind()
+            first = next((packet for packet in packets_of(self.container, self.video) if packet.size), None)
+            with contextlib.suppress(av.error.InvalidDataError):
+                decoder.decode(first)
+        decoder.flush_buffers()
 
     def subtitles_before(self, start_s: float) -> list[Packet]:
         """The subtitle packets of the last seconds before a time: some of them are still read then."""

@@ -43,6 +43,8 @@ def convert(path: Path, start_s: float, height_px: int, out: IO[bytes]) -> None:
     with open_source(path, sound=True) as source, av.open(out, "w", format="mp4", options=options) as target:
         source.video.thread_type = "AUTO"
         later = start_s > (source.video.start_time or 0) * source.time_base
+        if later:
+            source.prepare_decoder()
         packets = source.packets_from_key_frame(start_s) if later else packets_of(source.container, None)
         _Converter(source, packets, target, start_s, height_px).run()
 

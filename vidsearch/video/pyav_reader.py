@@ -328,6 +328,8 @@ class PyavReader:
         positions = order[np.searchsorted(packets.shown_at[order], targets)]
         keys = np.flatnonzero(packets.is_key)
         needed = np.zeros(len(packets.shown_at), dtype=np.bool_)
+        # The first packet says which x264 wrote it: pictures in 4:4:4 of those before 2018 come out wrong without that.
+        needed[keys[0]] = self._header.codec == "h264"
         for position in np.unique(positions).tolist():
             group = max(int(np.searchsorted(keys, position, side="right")) - 1, 0)
             # A picture shown before the key frame that it follows in the file is built on the group before, too.

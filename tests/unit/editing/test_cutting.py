@@ -350,6 +350,15 @@ def test_real_files_keep_their_streams_and_shape(name: str, options: CutOptions,
     check_real_file(SHARED / "videos" / name, options, tmp_path)
 
 
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared test material is not beside the repository")
+def test_colours_of_an_old_encoder_are_kept_from_the_middle_on(tmp_path: Path) -> None:
+    """x264 of 2015 in 4:4:4: what was wrong about it is known from its first packet alone."""
+    [done] = cut([hit(SHARED / "videos" / "edge" / "h264_444_mouse.mp4", 31.4, 31.6)], tmp_path, PRECISE)
+    with av.open(str(done.clip.target)) as clip:
+        first = next(clip.decode(video=0)).to_ndarray(format="rgb24")
+    assert first.mean(axis=(0, 1)) == pytest.approx([176, 176, 176], abs=2)  # a grey film; it came out green
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared test material is not beside the repository")
 @pytest.mark.parametrize("options", [COPY, PRECISE])

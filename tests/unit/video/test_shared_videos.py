@@ -25,6 +25,7 @@ from vidsearch.records import FrameSpec, VideoFacts, VideoFile, WindowSpec
 from vidsearch.video.doubts import doubts
 from vidsearch.video.header import opened, probe
 from vidsearch.video.pool import DecodeFailed, DecodePool, VideoDone
+from vidsearch.video.pyav_reader import PyavReader
 from vidsearch.video.reader import open_reader
 from vidsearch.video.windows import cut_windows
 
@@ -110,6 +111,14 @@ def test_what_decord_shows_wrongly_is_not_left_to_it(entry: dict[str, Any]) -> N
             assert reader.facts.frames > 0
         return
     assert doubts(probe(path)) != []
+
+
+def test_pyav_alone_shows_the_colours_of_an_old_encoder() -> None:
+    """x264 of 2015 in 4:4:4: what was wrong about it is known from its first packet alone."""
+    path = VIDEOS / "edge" / "h264_444_mouse.mp4"
+    with PyavReader(path, probe(path), FrameSpec(SIDE_PX)) as reader:
+        [picture] = reader.frames_at([31.4])
+    assert picture.mean(axis=(0, 1)) == pytest.approx([176, 176, 176], abs=2)  # a grey film; it came out green
 
 
 @pytest.mark.parametrize("entry", sound(FILES), ids=by_name)
