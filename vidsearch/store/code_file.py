@@ -1,8 +1,8 @@
 """The codes of one model's vectors in a file beside the database: a cache that is searched without being loaded.
 
 A head (JSON, with a checksum) says what the file is; then come the arrays of `_Layout`, each from a multiple of
-64 bytes on, mapped into memory where they lie. What is read of them is checked: small arrays and signs when the file is
-opened, rows of codes when a search takes them. The file is written whole or not at all, and never changed.
+64 bytes on, mapped into memory where they lie. What is read of them is checked: the records of windows when a search
+takes them, all else when the file is opened. The file is written whole or not at all, and never changed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from vidsearch.files import replacing
 from vidsearch.frozen import dataclass
-from vidsearch.store.vector_codes import TAIL_WORDS, Codes, Space, is_balanced, plane_words, record_words
+from vidsearch.store.vector_codes import GROUP_BITS, Codes, Space, is_balanced, plane_words, record_words
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 HEAD_BYTES = 1024
 ALIGNMENT = 64
 BLOCK = 8192  # windows that are coded, copied or checked at a time
@@ -45,7 +45,7 @@ class CodeHead:
     runs: int
     built: int
     small_crc32: int  # of mean, rotation, firsts and counts
-    signs_sum: int  # of the words of starts, signs and sign_scales, modulo 2^64
+    groups_sum: int  # of the words of starts, planes and scales, modulo 2^64
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ class CodeFile:
             _crc32(small) == self.head.small_crc32
             and bool((self.counts >= 0).all())
             and int(self.counts.sum()) == self.head.rows
-            and _signs_sum(self.codes) == self.head.signs_sum
+            and _groups_sum(self.codes) == self.head.groups_sum
         )
 
     def is_sound(self) -> bool:
-        """Whether every row of codes is what was written; reads the whole file."""
-        tables = (self.codes.groups, self.codes.coarse, self.codes.fine)
-        return all(is_balanced(table[row : row + BLOCK]) for table in tables for row in range(0, len(table), BLOCK))
+        """Whether every record is what was written; reads the whole file."""
+        windows = self.codes.windows
+        return all(is_balanced(windows[row : row + BLOCK]) for row in range(0, len(windows), BLOCK))
 
     def id_sums(self) -> tuple[int, int, int, int]:
         """How many videos and windows, and the sums of the upper and the lower 32 bits of the first ids."""
@@ -152,13 +152,12 @@ def write(
         row = 0
         groups: list[_Groups] = []  # how many there are is known at the end
         for codes in encoded():
-            _write_at(opened, layout.coarse + 8 * record_words(dim) * row, codes.coarse)
-            _write_at(opened, layout.fine + 8 * record_words(dim) * row, codes.fine)
-            groups.append(_Groups(row + codes.starts[:-1], codes.sign_scales, codes.groups))
+            _write_at(opened, layout.windows + 8 * record_words(dim) * row, codes.windows)
+            groups.append(_Groups(row + codes.starts[:-1], codes.planes, codes.scales))
             row += codes.count
         layout = _Layout(dim, rows_in_all, len(firsts), sum(len(block.starts) for block in groups))
         opened.truncate(layout.size_bytes)
-        signs_sum = _write_groups(opened, layout, rows_in_all, groups)
+        groups_sum = _write_groups(opened, layout, rows_in_all, groups)
         for offset, small in zip(
             (layout.mean, layout.rotation, layout.firsts, layout.counts),
             (space.mean, space.rotation, firsts, counts),
@@ -176,7 +175,7 @@ def write(
                 runs=len(firsts),
                 built=kept.file.head.built if kept else rows_in_all,
                 small_crc32=_crc32((space.mean, space.rotation, firsts, counts)),
-                signs_sum=signs_sum,
+                groups_sum=groups_sum,
             ),
         )
 
@@ -213,12 +212,10 @@ class _Layout:
         self.rotation = self._place(4 * dim * dim)
         self.firsts = self._place(8 * runs)
         self.counts = self._place(8 * runs)
-        self.coarse = self._place(8 * record_words(dim) * rows)
-        self.fine = self._place(8 * record_words(dim) * rows)
+        self.windows = self._place(8 * record_words(dim) * rows)
         self.starts = self._place(4 * (groups + 1))
-        self.signs = self._place(8 * plane_words(dim) * groups)
-        self.sign_scales = self._place(4 * groups)
-        self.groups = self._place(8 * record_words(dim) * groups)
+        self.planes = self._place(8 * GROUP_BITS * plane_words(dim) * groups)
+        self.scales = self._place(4 * groups)
         self.size_bytes = self._end
 
     def _place(self, size_bytes: int) -> int:
@@ -244,11 +241,9 @@ def _mapped(head: CodeHead, layout: _Layout, content: mmap.mmap) -> CodeFile:
         Codes(
             head.dim,
             group_starts,
-            array(layout.signs, "<u8", plane_words(head.dim), head.groups),
-            array(layout.sign_scales, "<f4", head.groups),
-            array(layout.groups, "<u8", head.groups, record_words(head.dim)),
-            array(layout.coarse, "<u8", head.rows, record_words(head.dim)),
-            array(layout.fine, "<u8", head.rows, record_words(head.dim)),
+            array(layout.planes, "<u8", GROUP_BITS, plane_words(head.dim), head.groups),
+            array(layout.scales, "<f4", head.groups),
+            array(layout.windows, "<u8", head.rows, record_words(head.dim)),
         ),
     )
 
@@ -262,24 +257,23 @@ def _copied(kept: Kept) -> Iterator[Codes]:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """What there is of some groups; their signs are the first planes of `records`."""
+    """What there is of some groups."""
 
     starts: NDArray[np.integer]
-    sign_scales: NDArray[np.float32]
-    records: NDArray[np.uint64]
+    planes: NDArray[np.uint64]
+    scales: NDArray[np.float32]
 
 
 def _write_groups(opened: BinaryIO, layout: _Layout, rows: int, blocks: list[_Groups]) -> int:
     """Writes the arrays of all groups; the sum for the head."""
     group = total = 0
     for block in blocks:
-        starts, words = block.starts.astype("<u4"), (block.records.shape[1] - TAIL_WORDS) // 2
+        starts = block.starts.astype("<u4")
         _write_at(opened, layout.starts + 4 * group, starts)
-        for word in range(words):
-            _write_at(opened, layout.signs + 8 * (word * layout.groups_in_all + group), block.records[:, word])
-        _write_at(opened, layout.sign_scales + 4 * group, block.sign_scales)
-        _write_at(opened, layout.groups + 8 * block.records.shape[1] * group, block.records)
-        total += _sum(starts) + _sum(block.records[:, :words]) + _sum(block.sign_scales.view("<u4"))
+        for number, words in enumerate(block.planes.reshape(-1, len(starts))):
+            _write_at(opened, layout.planes + 8 * (number * layout.groups_in_all + group), words)
+        _write_at(opened, layout.scales + 4 * group, block.scales)
+        total += _sum(starts) + _sum(block.planes) + _sum(block.scales.view("<u4"))
         group += len(starts)
     _write_at(opened, layout.starts + 4 * group, np.array([rows], dtype="<u4"))
     return (total + rows) % 2**64
@@ -324,8 +318,8 @@ def _crc32(arrays: Iterable[NDArray[Any]]) -> int:
     return checksum
 
 
-def _signs_sum(codes: Codes) -> int:
-    return (_sum(codes.starts) + _sum(codes.signs) + _sum(codes.sign_scales.view("<u4"))) % 2**64
+def _groups_sum(codes: Codes) -> int:
+    return (_sum(codes.starts) + _sum(codes.planes) + _sum(codes.scales.view("<u4"))) % 2**64
 
 
 def _sum(values: NDArray[np.unsignedinteger]) -> int:

@@ -5,15 +5,12 @@ Neighbor Search" (arXiv 2405.12497), section 3: vectors are centred and turned b
 turned values are the code o', and <o', q> / <o', o> estimates the cosine <o, q> with an error that depends on the
 number of values alone, not on the vectors. Gao et al. (arXiv 2409.09913) do the same with several bits a value.
 
-Neighbouring windows of a video that are alike make a group. A search has four steps, each with finer codes of fewer:
+Neighbouring windows of a video that are alike make a group. A search compares the mean of every group, two bits a
+value, and then every window of the best groups, four bits a value.
 
-- The signs, one bit a value, of the mean of every group.
-- The upper two bits of each value of that mean, of the groups that are best by their signs.
-- The upper two bits of each value of the windows in the groups that are best by these.
-- All four bits of the best of these windows.
-
-Numbers of few bits are multiplied as bit planes: XOR and counted bits, 64 values at a time. Axes: E values of a
-vector, n windows, G groups, W = E / 64 words of a plane, P planes of a code, B of a query.
+Two bits are multiplied with a query of three bits a value as bit planes: XOR and counted bits, 64 values at a time.
+Four bits become floating point numbers first. Axes: E values of a vector, n windows, G groups, P planes of a code and B
+of a query, W = E / 64 words of a plane, R = E / 16 + 2 words of a record.
 """
 
 from __future__ import annotations
@@ -32,26 +29,24 @@ from vidsearch.machine import cores
 
 SEED = 20
 BITS_A_WORD = 64
-LEVELS = 16
-# The uniform step, in standard deviations, that loses least of normal values, by the number of bits (Max, 1960).
-STEPS = {3: 0.5860, 4: 0.3352, 6: 0.1041}
-SIGNS_QUERY_BITS, COARSE_QUERY_BITS, FINE_QUERY_BITS = 3, 3, 6
+VALUES_A_WORD = 16
+# The uniform step, in standard deviations, that loses least of normal values, by the number of bits, and the share of
+# their power that it keeps (Max, 1960).
+STEPS = {2: 0.9957, 3: 0.5860, 4: 0.3352}
+KEPT = {2: 0.8812, 3: 0.9626, 4: 0.9885}
+GROUP_BITS, QUERY_BITS, WINDOW_BITS = 2, 3, 4  # QUERY_BITS: of the query that groups are compared with
+HIGHEST = 2**WINDOW_BITS - 1
 # Windows become a group if the mean of their directions is at least so long: 1 if they are one direction. Groups have
 # 1, 2, 4, … windows, as halves are joined that are groups themselves.
 ALIKE = 0.9
 GROUP_AT_MOST = 16
 # What the groups hand on of all windows: a share, in smaller libraries at least so many. Where that is not enough, as
-# in a library of few long videos, whose directions are few, also what may belong to the best by the error of its
+# in a library of few long videos, whose directions are few, also what may belong to the best by the error of the
 # estimate, up to another share. docs/search.md has what was measured.
-SIGNS_SHARE, LEAST_BY_SIGNS, SIGNS_AT_MOST = 8, 16384, 4
-GROUPS_SHARE, LEAST_BY_GROUPS, GROUPS_AT_MOST = 64, 8192, 16
-# The error of an estimate (RaBitQ, section 3.2) is this / sqrt(E) times both lengths; so many of it are allowed for.
-SIGNS_ERROR, COARSE_ERROR = 0.795, 0.457
+SHARE, AT_LEAST, SHARE_AT_MOST = 64, 8192, 16
 ERRORS_ALLOWED = 3
-HEAD, LOOKED_AT = 10, 64  # groups that are the best for this purpose, of so many that have the best signs
-# What the upper bits of windows hand on, for each one wanted.
-COARSE_A_WANTED = 12
-SIGNS_BLOCK, ROWS_BLOCK = 8192, 2048  # what the processor's second cache holds with its planes
+HEAD = 10  # groups that are the best for this purpose
+GROUPS_BLOCK, WINDOWS_BLOCK = 8192, 1024  # smaller ones take longer to begin with, larger ones leave the caches
 BLOCKS_A_THREAD = 2  # with less, another thread costs more than it gives
 TAIL_WORDS = 2  # of a record: scale with checksum, balance
 
@@ -82,21 +77,15 @@ class Space:
         centred = (rows - self.mean) @ self.rotation.T
         lengths = np.linalg.norm(centred, axis=1)
         turned = centred / np.maximum(lengths, 1e-12)[:, None]
-        levels, planes = _levels(turned)
-        checksums = _checksums(rows)
         starts, means = alike(turned, counts)
         directness = np.linalg.norm(means, axis=1)  # 1 if all windows have one direction
         directions = means / np.maximum(directness, 1e-12)[:, None]
         group_lengths = directness * np.add.reduceat(lengths, starts[:-1]) / np.diff(starts)
-        group_levels, group_planes = _levels(directions)
         return Codes(
             rows.shape[1],
             starts.astype("<u4"),
-            np.ascontiguousarray(group_planes[0].T),
-            _share(group_lengths, np.abs(directions).sum(axis=1)),
-            _records(group_planes[:2], _share(group_lengths, _likeness(group_levels, 4, directions))),
-            _records(planes[:2], _share(lengths, _likeness(levels, 4, turned))),
-            _records(planes[2:], _share(lengths, _likeness(levels, 1, turned)), checksums),
+            *_planes(directions, group_lengths),
+            _records(turned, lengths, _checksums(rows)),
         )
 
 
@@ -104,24 +93,26 @@ class Space:
 class Codes:
     """Codes of n vectors of `dim` values.
 
-    starts: (G + 1,) uint32, the first window of each group, and n. signs: (W, G) uint64, of the mean of the directions
-    of its windows. sign_scales: (G,), length / <o', o>, where the length is that of the mean. groups: (G, 2 W + 2), the
-    upper two bit planes of these means. coarse, fine: (n, 2 W + 2), a window's upper two and lower two bit planes.
-    Each row ends with its scale (float32, in `fine` for all four planes), in `fine` also with the CRC-32 of the vector
-    as it is stored, and a word that brings the sum of the row to zero.
+    starts: (G + 1,) uint32, the first window of each group, and n. planes: (P, W, G) uint64, of the mean of the
+    directions of its windows, the highest bits first. scales: (G,), length / <o', o>, where the length is that of the
+    mean. windows: (n, R) uint64, a record of each window: a level of four bits for each value, byte i with that of
+    value i in its lower half and that of value i + 8 (R - 2) in its upper one; then its scale (float32), the CRC-32 of
+    the vector as it is stored, and a word that brings the sum of the record to zero.
     """
 
     dim: int
     starts: NDArray[np.uint32]
-    signs: Words
-    sign_scales: Float32s
-    groups: Words
-    coarse: Words
-    fine: Words
+    planes: Words
+    scales: Float32s
+    windows: Words
 
     @property
     def count(self) -> int:
-        return len(self.coarse)
+        return len(self.windows)
+
+    @property
+    def groups(self) -> int:
+        return len(self.scales)
 
     def sizes(self, groups: Positions) -> NDArray[np.int64]:
         """(len(groups),) windows of groups."""
@@ -133,16 +124,14 @@ class Codes:
         return Codes(
             self.dim,
             np.concatenate([[0], np.cumsum(self.sizes(groups))]).astype("<u4"),
-            self.signs[:, groups],
-            self.sign_scales[groups],
-            self.groups[groups],
-            self.coarse[rows],
-            self.fine[rows],
+            self.planes[..., groups],
+            self.scales[groups],
+            self.windows[rows],
         )
 
     def vector_checksums(self, positions: Positions) -> list[int]:
         """CRC-32 of the float16 rows at these positions."""
-        return (self.fine[positions, -TAIL_WORDS] >> np.uint64(32)).tolist()
+        return (self.windows[positions, -TAIL_WORDS] >> np.uint64(32)).tolist()
 
     def nearest(self, turned: Float32s, count: int, allowed: NDArray[np.bool_] | None = None) -> Positions:
         """About the `count` windows nearest to a rotated query (E,), in ascending order of position.
@@ -150,28 +139,20 @@ class Codes:
         `allowed`: (G,), the only groups to look at. Raises DamagedCodes.
         """
         kept = self._in_best_groups(turned, 4 * count, allowed)
-        few = COARSE_A_WANTED * count
-        if len(kept) > few:
-            kept = kept[_best(self._coarse_scores(turned, kept), few)]
-        return kept[_best(self._fine_scores(turned, kept), count)]
+        return kept[_best(self._window_scores(turned, kept), count)]
 
     def _in_best_groups(self, turned: Float32s, at_least: int, allowed: NDArray[np.bool_] | None) -> Positions:
-        """The windows of the best groups, in ascending order."""
-        kept = np.arange(len(self.groups)) if allowed is None else np.flatnonzero(allowed)
-        rows = self.count if allowed is None else int(self.sizes(kept).sum())
-        if rows > (few := max(LEAST_BY_SIGNS, rows // SIGNS_SHARE, at_least)):
-            scores = self._sign_scores(turned)
-            scores = scores if allowed is None else scores[kept]
+        """The windows of the best groups, one group after the other."""
+        kept = np.arange(self.groups) if allowed is None else np.flatnonzero(allowed)
+        rows = int(self.sizes(kept).sum())
+        few = max(AT_LEAST, rows // SHARE, at_least)
+        if rows > few:
+            scores = self._group_scores(turned)[kept]
             best = _best(scores, ceil(len(kept) * few / rows))
-            likely = best[_best(scores[best], LOOKED_AT)]
-            lowest = _at_place(self._group_scores(turned, kept[likely]), HEAD) - self._error(turned, SIGNS_ERROR)
-            kept = kept[_reaching(scores, best, lowest, len(kept) // SIGNS_AT_MOST)]
-        few, most = max(LEAST_BY_GROUPS, rows // GROUPS_SHARE, at_least), rows // GROUPS_AT_MOST
-        if (rows := int(self.sizes(kept).sum())) > few:
-            scores = self._group_scores(turned, kept)
-            lowest = _at_place(scores, HEAD) - self._error(turned, COARSE_ERROR)
-            best = _best(scores, ceil(len(kept) * few / rows))
-            kept = kept[_reaching(scores, best, lowest, len(kept) * most // rows)]
+            likely = int(np.count_nonzero(scores >= _at_place(scores[best], HEAD) - self._error(turned)))
+            if len(best) < (more := min(likely, len(kept) // SHARE_AT_MOST)):
+                best = _best(scores, more)
+            kept = kept[best]
         return self._rows_of(kept)
 
     def _rows_of(self, groups: Positions) -> Positions:
@@ -180,127 +161,98 @@ class Codes:
         before = np.cumsum(sizes) - sizes
         return np.repeat(self.starts[groups] - before, sizes) + np.arange(sizes.sum())
 
-    def _error(self, turned: Float32s, of_unit_length: float) -> float:
-        """How far the estimate of a group may be off: so many errors at a usual length.
+    def _error(self, turned: Float32s) -> float:
+        """How far the estimate of a group may be off: ERRORS_ALLOWED errors at a usual length (RaBitQ, section 3.2).
 
-        The length is known by its scale: <o', o> of signs is the mean of |values|, sqrt(2 / pi) for normal ones.
+        The length is known by its scale: values code as levels 2 / STEPS apart, of which <o', o> keeps a share.
         """
-        lengths = float(self.sign_scales.mean()) * np.sqrt(2 * self.dim / np.pi) * float(np.linalg.norm(turned))
-        return float(ERRORS_ALLOWED * of_unit_length * lengths / np.sqrt(self.dim))
+        likeness = 2 / STEPS[GROUP_BITS] * np.sqrt(self.dim) * KEPT[GROUP_BITS]
+        lengths = float(self.scales.mean()) * likeness * float(np.linalg.norm(turned))
+        of_unit_length = np.sqrt((1 / (KEPT[GROUP_BITS] * KEPT[QUERY_BITS]) - 1) / self.dim)
+        return float(ERRORS_ALLOWED * of_unit_length * lengths)
 
-    def _sign_scores(self, turned: Float32s) -> Float32s:
-        """(G,): what its signs say of the mean of a group."""
-        query = QueryPlanes.of(turned, SIGNS_QUERY_BITS)
-        scores = np.empty(len(self.sign_scales), dtype=np.float32)
+    def _group_scores(self, turned: Float32s) -> Float32s:
+        """(G,): what the codes of groups say of <mean - mean of all, query>."""
+        query = QueryPlanes.of(turned)
+        scores = np.empty(self.groups, dtype=np.float32)
 
         def work(blocks: Iterator[slice]) -> None:
-            product = _Product(query, SIGNS_BLOCK)
+            products = _Products(query)
             for block in blocks:
-                np.multiply(product.with_planes([self.signs[:, block]]), self.sign_scales[block], out=scores[block])
+                np.multiply(products.with_planes(self.planes[..., block]), self.scales[block], out=scores[block])
 
-        _in_threads(work, len(scores), SIGNS_BLOCK)
+        _in_threads(work, self.groups, GROUPS_BLOCK)
         return scores
 
-    def _group_scores(self, turned: Float32s, groups: Positions) -> Float32s:
-        """(len(groups),): what the upper two bits say of the mean of a group."""
-        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), groups, [self.groups])
-
-    def _coarse_scores(self, turned: Float32s, positions: Positions) -> Float32s:
-        """(len(positions),): what the upper two bits say."""
-        return self._scores(QueryPlanes.of(turned, COARSE_QUERY_BITS), positions, [self.coarse])
-
-    def _fine_scores(self, turned: Float32s, positions: Positions) -> Float32s:
-        """(len(positions),): what all four bits say."""
-        return self._scores(QueryPlanes.of(turned, FINE_QUERY_BITS), positions, [self.coarse, self.fine])
-
-    def _scores(self, query: QueryPlanes, positions: Positions, tables: Sequence[Words]) -> Float32s:
+    def _window_scores(self, turned: Float32s, positions: Positions) -> Float32s:
+        """(len(positions),): what the codes of windows say of <vector - mean of all, query>. Raises DamagedCodes."""
+        half = self.windows[:, :-TAIL_WORDS].shape[1] * BITS_A_WORD // 8
+        query = np.zeros(2 * half, dtype=np.float32)
+        query[: self.dim] = turned
+        total = query.sum()
         scores = np.empty(len(positions), dtype=np.float32)
-        damaged: list[int] = []
 
         def work(blocks: Iterator[slice]) -> None:
-            product = _Product(query, ROWS_BLOCK)
+            levels = np.empty((WINDOWS_BLOCK, 2 * half), dtype=np.float32)
             for block in blocks:
-                planes: list[Words] = []
-                for table in tables:
-                    records = table.take(positions[block], axis=0)
-                    if not is_balanced(records):
-                        damaged.append(block.start)
-                        return
-                    words = np.ascontiguousarray(records.T)
-                    planes += [words[: query.words], words[query.words : 2 * query.words]]
-                    scales = words[-TAIL_WORDS].view("<f4")[::2]
-                np.multiply(product.with_planes(planes), scales, out=scores[block])
+                records = self.windows.take(positions[block], axis=0)
+                if not is_balanced(records):
+                    raise DamagedCodes
+                packed, some = records[:, :-TAIL_WORDS].view(np.uint8), levels[: len(records)]
+                some[:, :half] = packed & HIGHEST
+                some[:, half:] = packed >> WINDOW_BITS
+                products = 2 * np.vecdot(some, query) - HIGHEST * total
+                scores[block] = products * records.view("<f4")[:, -2 * TAIL_WORDS]
 
-        _in_threads(work, len(positions), ROWS_BLOCK)
-        if damaged:
-            raise DamagedCodes
+        _in_threads(work, len(positions), WINDOWS_BLOCK)
         return scores
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPlanes:
-    """A query (E,) at B bits a value: value = step (2 level - 2^B + 1), level = the sum of 2^j planes[j]."""
+    """A query (E,) at QUERY_BITS a value: value = step (2 level - 7), level = 4 planes[0] + 2 planes[1] + planes[2]."""
 
     dim: int
-    planes: Words  # (B, W)
+    planes: Words  # (QUERY_BITS, W)
     step: float
 
     @classmethod
-    def of(cls, turned: Float32s, bits: int) -> QueryPlanes:
+    def of(cls, turned: Float32s) -> QueryPlanes:
         """The nearest levels of a rotated query."""
         spread = max(float(np.linalg.norm(turned)) / np.sqrt(len(turned)), 1e-30)
-        step = STEPS[bits] * spread
-        levels = np.clip(np.floor(turned / step) + 2 ** (bits - 1), 0, 2**bits - 1).astype(np.uint8)
-        return cls(len(turned), _row_words((levels >> np.arange(bits, dtype=np.uint8)[:, None]) & 1), step / 2)
-
-    @property
-    def words(self) -> int:
-        return self.planes.shape[1]
+        planes = _planes_of(_levels(turned[None] / spread, QUERY_BITS), QUERY_BITS)
+        return cls(len(turned), planes[:, 0], STEPS[QUERY_BITS] * spread / 2)
 
 
-class _Product:
+class _Products:
     """The products of a query with codes, some at a time, with the memory that this takes. For one thread."""
 
-    def __init__(self, query: QueryPlanes, most: int) -> None:
+    def __init__(self, query: QueryPlanes) -> None:
         self._query = query
-        self._differing = np.empty((query.words, most), dtype=np.uint64)
-        self._counts = np.empty((query.words, most), dtype=np.uint8)
+        self._differing = np.empty((*query.planes.shape, GROUPS_BLOCK), dtype=np.uint64)
+        self._counts = np.empty((*query.planes.shape, GROUPS_BLOCK), dtype=np.uint8)
 
-    def with_planes(self, planes: Sequence[Words]) -> Float32s:
-        """P planes (W, m) of codes, the highest first → (m,) <code, query>.
+    def with_planes(self, planes: Words) -> Float32s:
+        """(P, W, m) → (m,) <code, query>.
 
         A plane of bits b stands for values 2 b - 1, and for two of these <x, y> = E - 2 * differing bits.
         """
         query = self._query
-        bits, length = len(query.planes), planes[0].shape[1]
-        # The bits that differ, by the power of two that their planes have together: at most E * min(P, B) < 2^16.
-        by_power = np.zeros((len(planes) + bits - 1, length), dtype=np.uint16)
-        for power, words in enumerate(reversed(planes)):
-            for bit, plane in enumerate(query.planes):
-                self._add_differing(words, plane, by_power[power + bit])
-        total = by_power[-1].astype(np.float32)
-        for counts in by_power[-2::-1]:
+        differing, counts = (part[..., : planes.shape[2]] for part in (self._differing, self._counts))
+        total = np.zeros(planes.shape[2], dtype=np.float32)
+        for words in planes:
+            np.bitwise_xor(words, query.planes[..., None], out=differing)
+            np.bitwise_count(differing, out=counts)
             total *= 2
-            total += counts
-        highest = (2 ** len(planes) - 1) * (2**bits - 1)
-        np.subtract(np.float32(query.dim * highest / 2), total, out=total)
-        total *= np.float32(2 * query.step)
-        return total
-
-    def _add_differing(self, words: Words, plane: Words, total: NDArray[np.uint16]) -> None:
-        """Adds to (m,) the bits in which columns (W, m) differ from a plane (W,)."""
-        differing, counts = self._differing[:, : len(total)], self._counts[:, : len(total)]
-        np.bitwise_xor(words, plane[:, None], out=differing)
-        np.bitwise_count(differing, out=counts)
-        for first in range(0, len(counts), 3):  # three words have 192 bits, which a byte can count
-            for word in range(first + 1, min(first + 3, len(counts))):
-                np.add(counts[first], counts[word], out=counts[first])
-            np.add(total, counts[first], out=total)
+            for bit, count in enumerate(reversed(np.add.reduce(counts, axis=1, dtype=np.uint16))):
+                total += np.float32(2**bit) * count
+        highest = (2 ** len(planes) - 1) * (2**QUERY_BITS - 1)
+        return np.float32(query.step) * (np.float32(query.dim * highest) - 2 * total)
 
 
 def record_words(dim: int) -> int:
-    """The length of a record: two planes in whole words, and the tail."""
-    return 2 * plane_words(dim) + TAIL_WORDS
+    """The length of a record: four bits a value in whole words, and the tail."""
+    return -(-dim // VALUES_A_WORD) + TAIL_WORDS
 
 
 def plane_words(dim: int) -> int:
@@ -340,34 +292,41 @@ def alike(turned: Float32s, counts: Sequence[int]) -> tuple[NDArray[np.int64], F
     return np.append(starts, len(turned)), np.asarray(sums / sizes[:, None], dtype=np.float32)
 
 
-def _row_words(bits: NDArray[np.uint8]) -> Words:
-    """(n, E) → (n, W), the last word filled with zeros."""
-    missing = -bits.shape[1] % BITS_A_WORD
-    filled = np.pad(bits, ((0, 0), (0, missing))) if missing else bits
-    return np.packbits(filled, axis=1, bitorder="little").view("<u8")
+def _planes_of(levels: NDArray[np.uint8], bits: int) -> Words:
+    """(n, E) levels → (bits, n, W) planes, the highest bit first, the last word filled with zeros."""
+    missing = -levels.shape[1] % BITS_A_WORD
+    filled = np.pad(levels, ((0, 0), (0, missing))) if missing else levels
+    planes = [np.packbits(filled >> bit & 1, axis=1, bitorder="little") for bit in reversed(range(bits))]
+    return np.stack(planes).view("<u8")
 
 
-def _levels(turned: Float32s) -> tuple[NDArray[np.uint8], list[Words]]:
-    """(n, E) of unit length → levels of four bits, and their planes (n, W), the highest first."""
-    dim = turned.shape[1]
-    levels = np.clip(np.floor(turned * (np.sqrt(dim) / STEPS[4])) + LEVELS // 2, 0, LEVELS - 1).astype(np.uint8)
-    return levels, [_row_words((levels >> bit) & 1) for bit in (3, 2, 1, 0)]
+def _levels(values: Float32s, bits: int) -> NDArray[np.uint8]:
+    """The nearest levels of values, which are given in their standard deviations."""
+    return np.clip(np.floor(values / STEPS[bits]) + 2 ** (bits - 1), 0, 2**bits - 1).astype(np.uint8)
 
 
-def _likeness(levels: NDArray[np.uint8], step: int, turned: Float32s) -> Float32s:
-    """<o', o> where o' knows the levels to so many."""
-    known = 2 * (levels // step).astype(np.float32) - (LEVELS // step - 1)
-    return np.asarray(np.einsum("ij,ij->i", known, turned), dtype=np.float32)
+def _coded(directions: Float32s, lengths: Float32s, bits: int) -> tuple[NDArray[np.uint8], Float32s]:
+    """(n, E) of unit length, and how long the vectors are → (n, E) levels, (n,) scales."""
+    levels = _levels(directions * np.sqrt(directions.shape[1]), bits)
+    likeness = np.einsum("ij,ij->i", 2 * levels.astype(np.float32) - (2**bits - 1), directions)
+    return levels, np.where(lengths > 1e-6, lengths / np.maximum(likeness, 1e-12), 0).astype("<f4")
 
 
-def _records(planes: Sequence[Words], scales: Float32s, checksums: NDArray[np.uint32] | None = None) -> Words:
-    width = planes[0].shape[1]
-    records = np.zeros((len(scales), len(planes) * width + TAIL_WORDS), dtype="<u8")
-    for number, plane in enumerate(planes):
-        records[:, number * width : (number + 1) * width] = plane
-    records[:, -TAIL_WORDS] = scales.view("<u4")
-    if checksums is not None:
-        records[:, -TAIL_WORDS] |= checksums.astype("<u8") << np.uint64(32)
+def _planes(directions: Float32s, lengths: Float32s) -> tuple[Words, Float32s]:
+    """The same → (P, W, n), (n,) scales."""
+    levels, scales = _coded(directions, lengths, GROUP_BITS)
+    return np.ascontiguousarray(_planes_of(levels, GROUP_BITS).transpose(0, 2, 1)), scales
+
+
+def _records(directions: Float32s, lengths: Float32s, checksums: NDArray[np.uint32]) -> Words:
+    """The same, and the checksums of the vectors → (n, R)."""
+    levels, scales = _coded(directions, lengths, WINDOW_BITS)
+    records = np.zeros((len(levels), record_words(levels.shape[1])), dtype="<u8")
+    packed = records[:, :-TAIL_WORDS].view(np.uint8)
+    half = packed.shape[1]
+    packed[:, : min(half, levels.shape[1])] = levels[:, :half]
+    packed[:, : max(levels.shape[1] - half, 0)] |= levels[:, half:] << WINDOW_BITS
+    records[:, -TAIL_WORDS] = scales.view("<u4") | checksums.astype("<u8") << np.uint64(32)
     records[:, -1] = np.uint64(0) - records[:, :-1].sum(axis=1, dtype=np.uint64)
     return records
 
@@ -375,11 +334,6 @@ def _records(planes: Sequence[Words], scales: Float32s, checksums: NDArray[np.ui
 def _checksums(rows: Float32s) -> NDArray[np.uint32]:
     stored = rows.astype("<f2")
     return np.fromiter((zlib.crc32(row) for row in stored), dtype="<u4", count=len(stored))
-
-
-def _share(lengths: NDArray[np.floating], parts: NDArray[np.floating]) -> Float32s:
-    """lengths / parts, 0 where a vector lies on the mean."""
-    return np.where(lengths > 1e-6, lengths / np.maximum(parts, 1e-12), 0).astype("<f4")
 
 
 def _best(scores: Float32s, count: int) -> Positions:
@@ -390,13 +344,6 @@ def _best(scores: Float32s, count: int) -> Positions:
     above = np.flatnonzero(scores > edge)
     equal = np.flatnonzero(scores == edge)[: 2 * count - len(above)]
     return np.sort(np.concatenate([above, equal]), kind="stable")  # two ascending runs, which it merges
-
-
-def _reaching(scores: Float32s, best: Positions, lowest: float, most: int) -> Positions:
-    """The `best` positions, or, where more scores than theirs reach `lowest`, those of about `most` of them."""
-    if len(best) >= most or lowest >= scores[best].min():
-        return best
-    return _best(scores, min(most, int(np.count_nonzero(scores >= lowest))))
 
 
 def _at_place(scores: Float32s, count: int) -> float:

@@ -57,7 +57,7 @@ def queries_near(vectors: NDArray[np.float32], count: int) -> NDArray[np.float32
 def test_the_nearest_windows_are_among_those_named(kind: str) -> None:
     vectors = make_vectors(kind)
     space, codes = encoded(vectors)
-    allowed = np.random.default_rng(2).random(len(codes.groups)) < 0.6
+    allowed = np.random.default_rng(2).random(codes.groups) < 0.6
     some = np.repeat(allowed, np.diff(codes.starts))
     found, found_among_some = 0, 0
     for query in queries_near(vectors, 8):
@@ -73,8 +73,7 @@ def test_the_nearest_windows_are_among_those_named(kind: str) -> None:
 def test_shares_and_errors_alone_lose_the_best_window_at_most_as_often_as_stated(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vector_codes, "LEAST_BY_SIGNS", 0)
-    monkeypatch.setattr(vector_codes, "LEAST_BY_GROUPS", 0)
+    monkeypatch.setattr(vector_codes, "AT_LEAST", 0)
     vectors = make_vectors(kind, 16_000, 512, windows=10)  # videos enough: one may be like no other by chance
     space, codes = encoded(vectors, 10)
     lost_by_groups = lost_by_windows = 0
@@ -85,36 +84,44 @@ def test_shares_and_errors_alone_lose_the_best_window_at_most_as_often_as_stated
         assert len(kept) < 16_000 / 14  # 1 in 16 at most, in whole groups
         lost_by_groups += best not in kept
         kept = np.union1d(kept, [best])
-        for scores, few in ((codes._coarse_scores(turned, kept), 250), (codes._fine_scores(turned, kept), 40)):
-            lost_by_windows += int((scores > scores[kept == best]).sum() >= few)
-    assert lost_by_groups <= 1  # of 60: three in a thousand are expected of each step
+        scores = codes._window_scores(turned, kept)
+        lost_by_windows += int((scores > scores[kept == best]).sum() >= 40)
+    assert lost_by_groups <= 1  # of 60: three in a thousand are expected
     assert lost_by_windows <= 1
 
 
-def test_every_step_agrees_with_the_sums_that_it_stands_for() -> None:
+def test_both_steps_agree_with_the_sums_that_they_stand_for() -> None:
     vectors = make_vectors("random")[:500]
     space, codes = encoded(vectors)
     turned = space.rotation @ vectors[3]
     centred = (vectors - space.mean) @ space.rotation.T
+    lengths = np.linalg.norm(centred, axis=1)
     np.testing.assert_array_equal(np.diff(codes.starts), 1)
-    query = vector_codes.QueryPlanes.of(turned, vector_codes.SIGNS_QUERY_BITS)
-    bits = [np.unpackbits(plane.view(np.uint8), bitorder="little")[:DIM].astype(float) for plane in query.planes]
-    levels = sum(2.0**bit * values for bit, values in enumerate(bits))
-    rounded = query.step * (2 * levels - 2 ** len(bits) + 1)
-    signs = np.where(centred >= 0, 1.0, -1.0)
-    rough = (signs @ rounded) * np.linalg.norm(centred, axis=1) ** 2 / np.abs(centred).sum(axis=1)
-    np.testing.assert_allclose(codes._sign_scores(turned), rough, rtol=1e-4, atol=1e-4)
-    exact = (vectors - space.mean) @ vectors[3]
+
+    def stood_for(bits: int, query: NDArray[np.float32]) -> NDArray[np.float64]:
+        step = vector_codes.STEPS[bits] * (lengths / np.sqrt(DIM))[:, None]
+        most = 2 ** (bits - 1) - 0.5
+        rounded = np.clip(np.floor(centred / step) + 0.5, -most, most)
+        return np.asarray((rounded @ query) * lengths**2 / (rounded * centred).sum(axis=1))
+
+    planes = vector_codes.QueryPlanes.of(turned)
+    bits = [np.unpackbits(plane.view(np.uint8), bitorder="little")[:DIM].astype(float) for plane in planes.planes]
+    query = planes.step * (2 * (4 * bits[0] + 2 * bits[1] + bits[2]) - 7)
+    np.testing.assert_allclose(codes._group_scores(turned), stood_for(2, query), rtol=1e-4, atol=1e-4)
     every = np.arange(500)
+    np.testing.assert_allclose(codes._window_scores(turned, every), stood_for(4, turned), rtol=1e-4, atol=1e-4)
+    exact = (vectors - space.mean) @ vectors[3]
+    kept = vector_codes.KEPT
     # The error with codes of unit length is sqrt((1 - <o', o>^2) / <o', o>^2 / E) (RaBitQ, section 3.2).
     for scores, power_kept in (
-        (codes._sign_scores(turned), 2 / np.pi * 0.963),
-        (codes._group_scores(turned, every), 0.859 * 0.963),
-        (codes._coarse_scores(turned, every), 0.859 * 0.963),
-        (codes._fine_scores(turned, every), 0.9885 * 0.999),
+        (codes._group_scores(turned), kept[2] * kept[3]),
+        (codes._window_scores(turned, every), kept[4]),
     ):
         stated = np.sqrt((1 / power_kept - 1) / DIM)
         assert 0.8 * stated < np.sqrt(np.mean((scores - exact) ** 2)) < 1.2 * stated
+    # Lengths are those of the centred vectors, which the scales tell well enough.
+    stated = np.sqrt((1 / (kept[2] * kept[3]) - 1) / DIM) * lengths.mean() * np.linalg.norm(turned)
+    assert codes._error(turned) == pytest.approx(3 * stated, rel=0.05)
 
 
 def test_windows_that_are_alike_make_groups_within_a_video() -> None:
@@ -139,21 +146,17 @@ def test_more_are_named_where_scores_are_equal() -> None:
     assert len(codes.nearest(space.rotation @ vectors[0], 10)) == 20
 
 
-@pytest.mark.parametrize("table", ["groups", "coarse", "fine"])
-@pytest.mark.parametrize("byte", [0, 17, 33, 38, 43])  # planes, scale, checksum, balance
-def test_a_changed_row_is_noticed(table: str, byte: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("byte", [0, 55, 57, 61, 66])  # levels, their filling, scale, checksum, balance
+def test_a_changed_record_is_noticed(byte: int) -> None:
     vectors = make_vectors("random")[:100]
     space, codes = encoded(vectors)
-    monkeypatch.setattr(vector_codes, "LEAST_BY_SIGNS", 100)
-    monkeypatch.setattr(vector_codes, "LEAST_BY_GROUPS", 99)  # so that the codes of groups are looked at
     turned = space.rotation @ vectors[0]
     codes.nearest(turned, 10)
-    rows = getattr(codes, table)
-    assert is_balanced(rows)
-    rows[31].view(np.uint8)[byte] ^= 4
-    assert not is_balanced(rows)
+    assert is_balanced(codes.windows)
+    codes.windows[31].view(np.uint8)[byte] ^= 4
+    assert not is_balanced(codes.windows)
     with pytest.raises(DamagedCodes):
-        codes.nearest(turned, 10 if table != "fine" else 100)
+        codes.nearest(turned, 10)
 
 
 def test_the_codes_of_some_groups_are_those_of_their_windows_alone() -> None:
@@ -161,7 +164,7 @@ def test_the_codes_of_some_groups_are_those_of_their_windows_alone() -> None:
     space, codes = encoded(vectors)
     half = codes.of_groups(np.flatnonzero(codes.starts[:-1] >= 200))
     alone = space.encode(vectors[200:], [100, 100])
-    for name in ("starts", "signs", "coarse", "fine"):
+    for name in ("starts", "planes", "scales", "windows"):
         np.testing.assert_array_equal(getattr(half, name), getattr(alone, name))
 
 
@@ -171,7 +174,7 @@ def test_rows_in_several_threads_give_the_scores_of_one(monkeypatch: pytest.Monk
     turned, rows = space.rotation @ vectors[0], np.arange(ROWS)
 
     def scores() -> list[NDArray[np.float32]]:
-        return [codes._sign_scores(turned), codes._coarse_scores(turned, rows), codes._fine_scores(turned, rows)]
+        return [codes._group_scores(turned), codes._window_scores(turned, rows)]
 
     monkeypatch.setattr(vector_codes, "cores", lambda: 1)
     alone = scores()

@@ -19,8 +19,7 @@ from vidsearch.records import Filter
 from vidsearch.store.paths import sort_key
 from vidsearch.store.sqlite.recent import RecentVideos
 from vidsearch.store.sqlite.statements import vectors
-from vidsearch.store.sqlite.statements.vectors import Candidates, FoundWindows, ModelRow
-from vidsearch.store.sqlite.statements.videos import VECTOR_IDS_PER_VIDEO
+from vidsearch.store.sqlite.statements.vectors import VECTOR_IDS_PER_VIDEO, Candidates, FoundWindows, ModelRow
 from vidsearch.store.vectors import BYTES_PER_VALUE, IdRange, candidates, scores_of, unpack
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class Searcher:
         if len(scores) > limit:
             edge = np.partition(scores, len(scores) - limit)[len(scores) - limit]
             kept = np.flatnonzero(scores >= edge)  # all that are equal at the edge
-        windows = vectors.windows(connection, found.embeddings[kept], found.ordinals[kept], scores[kept], self._recent)
+        windows = vectors.windows(connection, found.embeddings[kept], found.ordinals[kept], scores[kept])
         by_path = sorted(range(len(windows.videos)), key=lambda place: sort_key(windows.videos[place].path))
         ranks = np.empty(len(by_path), dtype=np.intp)
         ranks[by_path] = np.arange(len(by_path))
@@ -266,8 +265,9 @@ class Searcher:
         vector_ids, rows = found
         ordinals = vector_ids % VECTOR_IDS_PER_VIDEO
         firsts = (vector_ids - ordinals).tolist()
-        embeddings = {first: vectors.embedding_at(connection, model, first) for first in set(firsts)}
-        if None in embeddings.values():  # the manifest names vectors that the graph does not hold
+        distinct = sorted(set(firsts))
+        embeddings = vectors.embeddings_at(connection, model, distinct)
+        if len(embeddings) < len(distinct):  # the manifest names vectors that the graph does not hold
             return None
         return Candidates(np.array([embeddings[first] for first in firsts]), ordinals, rows)
 

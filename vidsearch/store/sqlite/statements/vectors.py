@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A video's vectors have the ids `first + ordinal`; the first one is a random multiple of this, of 63 bits.
+VECTOR_IDS_PER_VIDEO = 1 << 20
 # Vectors read at a time in a pass over the whole library: large enough for BLAS, small enough for its cache.
 ROWS_AT_ONCE = 512
 
@@ -272,53 +274,47 @@ def windows(
     embeddings: NDArray[np.int64],
     ordinals: NDArray[np.int64],
     scores: NDArray[np.float64],
-    recent: RecentVideos,
 ) -> FoundWindows:
     """Where and when windows (n,) are, in any order; of damaged ones a warning alone."""
-    videos: list[FoundVideo] = []
-    owners = np.empty(len(scores), dtype=np.intp)
-    spans_s = np.empty((len(scores), 2))
-    for mine in _groups(embeddings):
-        embedding = int(embeddings[mine[0]])
-        video, vector_ids = _found_video(connection, embedding)
-        read = recent.get(*vector_ids)
-        wanted = ordinals[mine]
-        spans_s[mine] = _spans(connection, embedding, wanted) if read is None else read.spans_s[wanted]
-        owners[mine] = len(videos)
-        videos.append(video)
+    distinct, owners = np.unique(embeddings, return_inverse=True)
+    videos = _found_videos(connection, distinct.tolist())
+    spans_s = _spans(connection, embeddings, ordinals)
     sound = ~np.isnan(spans_s[:, 0])
-    for place in owners[~sound].tolist():
+    for place in np.unique(owners[~sound]).tolist():
         path = videos[place].path
-        log.warning("a window of %s not shown: its times are damaged; vidsearch index makes them again", path)
+        log.warning("windows of %s not shown: their times are damaged; vidsearch index makes them again", path)
     return FoundWindows(videos, owners[sound], spans_s[sound], scores[sound])
 
 
-def _found_video(connection: sqlite3.Connection, embedding: int) -> tuple[FoundVideo, tuple[int, int]]:
-    """What is told of the video, and the ids of the model and of the first vector of the embedding."""
-    model_id, first, video_id, stored, device, fingerprint, date_s, recorded = connection.execute(
-        f"""SELECT e.model_id, e.first_vector_id,
-            v.id, v.path, v.device, v.fingerprint, {RECORDED_SQL}, v.recorded_s IS NOT NULL
-        FROM embeddings e JOIN videos v ON v.id = e.video_id WHERE e.id = ?""",
-        (embedding,),
-    ).fetchone()
-    path = stored_values.path(stored)
-    date_s = stored_values.moment(date_s, f"the date of {path}")
-    return FoundVideo(video_id, path, device, fingerprint, date_s, bool(recorded)), (model_id, first)
-
-
-def _spans(connection: sqlite3.Connection, embedding: int, ordinals: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) ordinals of one embedding → (n, 2); NaN where they are not what was written."""
-    first, last = int(ordinals.min()), int(ordinals.max())
-    spans_s = np.full((last + 1 - first, 2), np.nan)
+def _found_videos(connection: sqlite3.Connection, embeddings: Sequence[int]) -> list[FoundVideo]:
+    """What is told of the videos of embeddings."""
     rows = connection.execute(
-        """SELECT ordinal, start_s, end_s FROM windows WHERE embedding_id = ? AND ordinal BETWEEN ? AND ?
-        AND typeof(ordinal) = 'integer'""",
-        (embedding, first, last),
+        f"""SELECT e.id, v.id, v.path, v.device, v.fingerprint, {RECORDED_SQL}, v.recorded_s IS NOT NULL
+        FROM embeddings e JOIN videos v ON v.id = e.video_id WHERE e.id IN (SELECT value FROM json_each(?))""",
+        (str(embeddings),),
     )
-    for ordinal, start_s, end_s in rows:
+    found = {}
+    for embedding, video_id, stored, device, fingerprint, date_s, recorded in rows:
+        path = stored_values.path(stored)
+        date_s = stored_values.moment(date_s, f"the date of {path}")
+        found[embedding] = FoundVideo(video_id, path, device, fingerprint, date_s, bool(recorded))
+    return [found[embedding] for embedding in embeddings]
+
+
+def _spans(
+    connection: sqlite3.Connection, embeddings: NDArray[np.int64], ordinals: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(n, 2) start and end of windows; NaN where they are not what was written."""
+    spans_s = np.full((len(embeddings), 2), np.nan)
+    rows = connection.execute(  # CROSS: the windows that are wanted are looked up, one after the other
+        """SELECT wanted.key, start_s, end_s FROM json_each(:wanted) wanted CROSS JOIN windows w
+        ON w.embedding_id = wanted.value / :most AND w.ordinal = wanted.value % :most""",
+        {"wanted": str((embeddings * VECTOR_IDS_PER_VIDEO + ordinals).tolist()), "most": VECTOR_IDS_PER_VIDEO},
+    )
+    for place, start_s, end_s in rows:
         if stored_values.is_span(start_s, end_s):
-            spans_s[ordinal - first] = start_s, end_s
-    return spans_s[ordinals - first]
+            spans_s[place] = start_s, end_s
+    return spans_s
 
 
 def of_video(connection: sqlite3.Connection, model_name: str, path: Path, recent: RecentVideos) -> WindowVectors | None:
@@ -404,9 +400,10 @@ def read_coded(
     ordinals: list[NDArray[np.int64]] = []
     rows: list[NDArray[np.float32]] = [np.empty((0, model.dim), dtype=np.float32)]
     damaged: list[Path] = []
-    for mine in _groups(coded.firsts):
-        first = int(coded.firsts[mine[0]])
-        embedding = embedding_at(connection, model, first)
+    by_video = [(int(coded.firsts[mine[0]]), mine) for mine in _groups(coded.firsts)]
+    embedding_of = embeddings_at(connection, model, [first for first, _ in by_video])
+    for first, mine in by_video:
+        embedding = embedding_of.get(first)
         if embedding is None:
             return None
         read = recent.get(model.id, first)
@@ -507,11 +504,15 @@ def read_range(connection: sqlite3.Connection, model: ModelRow, ids: IdRange) ->
     return unpack(blob, model.dim)
 
 
-def embedding_at(connection: sqlite3.Connection, model: ModelRow, first_vector_id: int) -> int | None:
-    """The embedding whose vectors have the ids from `first_vector_id` on; None if there is none."""
-    statement = "SELECT id FROM embeddings WHERE model_id = ? AND first_vector_id = ?"
-    row = connection.execute(statement, (model.id, first_vector_id)).fetchone()
-    return None if row is None else int(row[0])
+def embeddings_at(connection: sqlite3.Connection, model: ModelRow, firsts: Sequence[int]) -> dict[int, int]:
+    """First vector ids → embeddings, as far as there are any."""
+    return dict(
+        connection.execute(
+            """SELECT first_vector_id, id FROM embeddings
+            WHERE model_id = ? AND first_vector_id IN (SELECT value FROM json_each(?))""",
+            (model.id, str(firsts)),
+        )
+    )
 
 
 def damaged(

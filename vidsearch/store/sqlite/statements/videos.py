@@ -23,14 +23,12 @@ from vidsearch.store.contents import is_same_content
 from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.statements import vectors as vector_statements
 from vidsearch.store.sqlite.statements.filters import condition
+from vidsearch.store.sqlite.statements.vectors import VECTOR_IDS_PER_VIDEO
 from vidsearch.store.sqlite.stored_paths import to_stored, within_sql
 from vidsearch.store.vectors import checksum, pack
 
 if TYPE_CHECKING:
     from vidsearch.store.plan import IndexPlan, Known, Moved
-
-# A video's vectors have the ids `first + ordinal`; the first one is a random multiple of this, of 63 bits.
-VECTOR_IDS_PER_VIDEO = 1 << 20
 
 # The columns of `videos` that hold VideoFacts, under the names of its attributes. What the pictures fill and what the
 # container states make the length, which is kept.
