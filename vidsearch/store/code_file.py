@@ -102,9 +102,9 @@ class CodeFile:
         upper, lower = int((self.firsts >> 32).sum()), int((self.firsts & 0xFFFFFFFF).sum())
         return self.head.runs, self.head.rows, upper, lower
 
-    def mask(self, firsts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(groups,): those of the videos whose vectors have the ids from `firsts` on."""
-        return np.repeat(np.isin(self.firsts, firsts), self.group_counts)
+    def groups_of(self, runs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(runs,) → (groups,)"""
+        return np.repeat(runs, self.group_counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vidsearch.records import Filter
 from vidsearch.store import code_file
 from vidsearch.store.code_file import CodeFile, Kept
 from vidsearch.store.sqlite.recent import RecentVideos
-from vidsearch.store.sqlite.statements import vectors
+from vidsearch.store.sqlite.statements import vectors, videos
 from vidsearch.store.sqlite.statements.vectors import Candidates, CodedWindows, ModelRow
 from vidsearch.store.vector_codes import DamagedCodes, Space
 from vidsearch.store.vectors import IdRange, candidates
@@ -59,6 +59,7 @@ class CodedSearch:
         self._folder = folder
         self._recent = recent
         self._states: dict[int, _Coded] = {}
+        self._owners: dict[int, tuple[_Coded, NDArray[np.int64]]] = {}  # the video of each run, once a filter asks
         self._loading = threading.Lock()
 
     def forget(self, model: ModelRow) -> None:
@@ -83,14 +84,15 @@ class CodedSearch:
         state = self._ready(connection, model)
         if state is None or state.file is None:
             return None
-        passing = None
+        tail, runs = state.tail, None
         if filters:
-            firsts, counts = vectors.ids_passing(connection, model, filters).T
-            if counts.sum() < at_least:
+            runs = np.isin(self._videos_of_runs(connection, model, state), videos.passing(connection, filters))
+            if tail is not None:
+                tail = tail.where(np.isin(tail.embeddings, vectors.embeddings_passing(connection, model, filters)))
+            if int(state.file.counts[runs].sum()) + (0 if tail is None else len(tail.rows)) < at_least:
                 return None
-            passing = firsts
         try:
-            found = self._from_file(connection, model, query, limit, state, passing)
+            found = self._from_file(connection, model, query, limit, state, runs)
         except DamagedCodes:
             found = None
         if found is None:
@@ -98,10 +100,7 @@ class CodedSearch:
             with self._loading:
                 self._states[model.id] = _Coded(state.changes, state.identity, None)
             return None
-        if state.tail is None:
-            return found
-        passing_tail = vectors.embeddings_passing(connection, model, filters) if filters else None
-        return found.and_also(_best_of(state.tail, query, limit, passing_tail))
+        return found if tail is None else found.and_also(tail.where(candidates(tail.rows @ query, limit)))
 
     def _from_file(
         self,
@@ -110,17 +109,28 @@ class CodedSearch:
         query: NDArray[np.float32],
         limit: int,
         state: _Coded,
-        passing: NDArray[np.int64] | None,
+        runs: NDArray[np.bool_] | None,
     ) -> Candidates | None:
         file, allowed = state.file, state.alive
         assert file is not None
-        if passing is not None:
-            allowed = file.mask(passing) if allowed is None else file.mask(passing) & allowed
+        if runs is not None:
+            allowed = file.groups_of(runs) if allowed is None else file.groups_of(runs) & allowed
         rows = file.codes.nearest(file.space.rotation @ query, limit + limit // 4 + SPARE, allowed)
         run = np.searchsorted(file.starts, rows, side="right") - 1
         checksums = file.codes.vector_checksums(rows)
         windows = CodedWindows(file.firsts[run], rows - file.starts[run], np.array(checksums))
         return vectors.read_coded(connection, model, windows, self._recent)
+
+    def _videos_of_runs(self, connection: sqlite3.Connection, model: ModelRow, state: _Coded) -> NDArray[np.int64]:
+        """(runs,): the number of the video of each, -1 of those that have left."""
+        assert state.file is not None
+        with self._loading:
+            known, owners = self._owners.get(model.id, (None, None))
+            if known is not state or owners is None:
+                video_of = vectors.videos_by_first_id(connection, model)
+                owners = np.array([video_of.get(first, -1) for first in state.file.firsts.tolist()], dtype=np.int64)
+                self._owners[model.id] = state, owners
+        return owners
 
     def _ready(self, connection: sqlite3.Connection, model: ModelRow) -> _Coded | None:
         """The state of what this transaction sees; None if another thread's already holds more."""
@@ -142,6 +152,7 @@ class CodedSearch:
             return _Coded(model.changes, identity, file)
         ranges = vectors.id_ranges(connection, model)
         missing = _missing(file, ranges)
+        alive = file.groups_of(np.isin(file.firsts, _firsts(ranges)))
         if sum(ids.count for ids in missing) > TAIL_AT_MOST:
             return _Coded(model.changes, identity, None)
         firsts = frozenset(ids.first for ids in missing)
@@ -149,7 +160,7 @@ class CodedSearch:
         tail = vectors.read_videos(connection, model, sorted(firsts - kept.tail_firsts if kept else firsts))
         if kept is not None and kept.tail is not None:  # a writer is at work: the tail grows with each of its commits
             tail = kept.tail.and_also(tail)
-        return _Coded(model.changes, identity, file, file.mask(_firsts(ranges)), tail, firsts)
+        return _Coded(model.changes, identity, file, alive, tail, firsts)
 
     # -- the writer's part
 
@@ -189,12 +200,6 @@ class CodedSearch:
 
     def _path(self, model: ModelRow) -> Path:
         return code_file.file_of(self._folder, model.index_name)
-
-
-def _best_of(tail: Candidates, query: NDArray[np.float32], limit: int, passing: NDArray[np.int64] | None) -> Candidates:
-    searched = np.arange(len(tail.rows)) if passing is None else np.flatnonzero(np.isin(tail.embeddings, passing))
-    chosen = searched[candidates(tail.rows[searched] @ query, limit)]
-    return Candidates(tail.embeddings[chosen], tail.ordinals[chosen], tail.rows[chosen])
 
 
 def _firsts(ranges: Sequence[IdRange]) -> NDArray[np.int64]:

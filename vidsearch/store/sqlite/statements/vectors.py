@@ -75,6 +75,9 @@ class Candidates:
     ordinals: NDArray[np.int64]
     rows: NDArray[np.float32]
 
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        return Candidates(self.embeddings[chosen], self.ordinals[chosen], self.rows[chosen])
+
     def and_also(self, others: Candidates) -> Candidates:
         return Candidates(
             np.concatenate([self.embeddings, others.embeddings]),
@@ -241,20 +244,9 @@ def embeddings_passing(connection: sqlite3.Connection, model: ModelRow, filters:
     return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
 
-def ids_passing(connection: sqlite3.Connection, model: ModelRow, filters: Sequence[Filter]) -> NDArray[np.int64]:
-    """(n, 2): first id and number of the vectors of each video that passes the filters."""
-    passes, parameters = condition(filters)
-    rows = connection.execute(  # the videos alone are filtered, by their own indexes, before embeddings are looked up
-        f"""SELECT first_vector_id, windows FROM embeddings
-        WHERE model_id = :model AND video_id IN (SELECT v.id FROM videos v WHERE {passes})""",
-        parameters | {"model": model.id},
-    ).fetchall()
-    if not rows:
-        return np.empty((0, 2), dtype=np.int64)
-    ids = np.array(rows)
-    if ids.dtype != np.int64 or ids.min() < 0:
-        ids = np.array([(it.first, it.count) for it in map(_id_range, *zip(*rows, strict=True))])  # says which is wrong
-    return ids
+def videos_by_first_id(connection: sqlite3.Connection, model: ModelRow) -> dict[int, int]:
+    """First vector ids → numbers of videos."""
+    return dict(connection.execute("SELECT first_vector_id, video_id FROM embeddings WHERE model_id = ?", (model.id,)))
 
 
 def rows_of(

@@ -9,6 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidsearch.errors import LibraryError, VideoError
 from vidsearch.records import (
     Extractor,
@@ -139,6 +142,13 @@ def listed(connection: sqlite3.Connection, filters: Sequence[Filter], availabili
         parameters,
     )
     return [_video_row(row, availability) for row in rows]
+
+
+def passing(connection: sqlite3.Connection, filters: Sequence[Filter]) -> NDArray[np.int64]:
+    """The numbers of the videos that pass the filters."""
+    passes, parameters = condition(filters)
+    rows = connection.execute(f"SELECT v.id FROM videos v WHERE {passes}", parameters)
+    return np.fromiter((number for (number,) in rows), dtype=np.int64)
 
 
 def totals(connection: sqlite3.Connection, availability: Availability) -> dict[str, Any]:
