@@ -164,7 +164,7 @@ class Codes:
     def _error(self, turned: Float32s) -> float:
         """How far the estimate of a group may be off: ERRORS_ALLOWED errors at a usual length (RaBitQ, section 3.2).
 
-        The length is known by its scale: values code as levels 2 / STEPS apart, of which <o', o> keeps a share.
+        The length is known by its scale: a standard deviation of values is 2 / STEPS in o', and <o', o> a share of it.
         """
         likeness = 2 / STEPS[GROUP_BITS] * np.sqrt(self.dim) * KEPT[GROUP_BITS]
         lengths = float(self.scales.mean()) * likeness * float(np.linalg.norm(turned))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from store_shelf import DIM, FACTS, SPEC, Shelf, as_file, windows_of
 
-from vidsearch.records import IndexedVideo, Under
+from vidsearch.records import AnyOf, IndexedVideo, Named, Under
 from vidsearch.store import code_file
 from vidsearch.store.code_file import CodeFile
 from vidsearch.store.library import Library
@@ -187,6 +187,29 @@ def test_an_open_library_sees_what_another_process_wrote(coded: Shelf) -> None:
         assert reader.search(query, model="nano", limit=1)[0].path == path
         coded.library.rebuild()  # the file that the reader has open is replaced
         assert reader.search(query, model="nano", limit=1)[0].path == path
+
+
+def test_a_filter_in_an_open_library_sees_what_another_process_wrote(coded: Shelf) -> None:
+    query = np.random.default_rng(3).standard_normal(DIM).astype(np.float32)
+    even = (AnyOf(tuple(Named(f"*{digit}.mp4") for digit in (0, 2, 4, 6, 8))),)
+    with Library.open(coded.home, exact_below=100) as reader:
+
+        def best() -> str:
+            found, right = (
+                reader.search(query, model="nano", limit=30, filters=even, exact=exact) for exact in (False, True)
+            )
+            assert [(hit.path, hit.start_s) for hit in found] == [(hit.path, hit.start_s) for hit in right]
+            return found[0].path.name
+
+        first = best()
+        coded.library.remove(coded.root / first)
+        assert best() != first
+        for name in ("new 1.mp4", "new 2.mp4"):
+            file = as_file(coded.write(name, name))
+            coded.library.record_indexed(IndexedVideo(file, name, FACTS, windows_of(1), query[None], "nano", SPEC))
+        assert best() == "new 2.mp4"
+        coded.library.rebuild()  # the file that the reader has open is replaced
+        assert best() == "new 2.mp4"
 
 
 def test_an_open_library_counts_its_windows_again_after_a_change(
