@@ -161,17 +161,7 @@ def index_folders(
             found, problems, left_out = _walk(root, options, walked)
             for problem in problems:
                 yield VideoFailed(problem.path, problem.kind, problem.message, recorded=False)
-            plan = library.plan(
-                PlanRequest(
-                    root,
-                    found,
-                    frozenset({VectorExtractor(options.model, options.window_spec, options.still)}),
-                    fingerprint,
-                    retry_failed=options.retry_failed,
-                    unreadable=[problem.path for problem in problems],
-                    suffixes=VIDEO_SUFFIXES,
-                )
-            )
+            plan = library.plan(_request(root, found, problems, options))
             yield RootPlanned(root, plan, None if root == path else path, len(left_out))
             to_index.update((file.path, file) for file in plan.to_index)
             fingerprints.update(plan.fingerprints or {})
@@ -181,9 +171,8 @@ def index_folders(
                 library.apply(plan)
                 _date(library, root)
                 if root.is_dir():
-                    keep_walk(
-                        library.folder, root, {it: (at, names_digest(names)) for it, (at, names) in walked.items()}
-                    )
+                    digests = {folder: (at, names_digest(names)) for folder, (at, names) in walked.items()}
+                    keep_walk(library.folder, root, digests)
         files = tuple(sorted(to_index.values(), key=lambda file: (-file.mtime_ns, str(file.path))))
         if files and not options.dry_run:
             executor = open_executor(options.embed_spec, open_embedder, options.jobs)
@@ -192,6 +181,21 @@ def index_folders(
                 yield from _commit(events, library, fingerprints)
         if damaged := library.damaged_outside(roots):
             yield DamagedElsewhere(tuple(damaged))
+
+
+def _request(
+    root: Path, found: Sequence[VideoFile], problems: Sequence[FoundProblem], options: IndexOptions
+) -> PlanRequest:
+    """What the library needs to know of a walk to plan what is to be done."""
+    return PlanRequest(
+        root,
+        found,
+        frozenset({VectorExtractor(options.model, options.window_spec, options.still)}),
+        fingerprint,
+        retry_failed=options.retry_failed,
+        unreadable=[problem.path for problem in problems],
+        suffixes=VIDEO_SUFFIXES,
+    )
 
 
 def _date(library: Library, root: Path) -> None:
