@@ -46,6 +46,11 @@ def containers_of(source: Path, demuxer: str) -> tuple[Container, ...]:
     return (*own, MATROSKA)
 
 
+def _known_by_its_tag(stream: Stream) -> bool:
+    """Whether the tag of an AVI says which pixels these are: PyAV does not copy it."""
+    return stream.codec_context.name in ("rawvideo", "v410") and stream.codec_context.codec_tag.strip("\0") != ""
+
+
 def first_that_holds(streams: Sequence[Stream], candidates: Sequence[Container]) -> Container:
     """The first container that takes all the streams; the last one is taken as it is."""
     return next((container for container in candidates[:-1] if all(_holds(container, streams))), candidates[-1])
@@ -60,6 +65,9 @@ def _holds(container: Container, streams: Sequence[Stream]) -> list[bool]:
     """Asks the muxer itself, stream by stream; nothing is written."""
     held = []
     for stream in streams:
+        if container.muxer == "avi" and _known_by_its_tag(stream):
+            held.append(False)
+            continue
         with av.open(io.BytesIO(), "w", format=container.muxer) as trial:
             try:
                 trial.add_stream_from_template(stream, opaque=True)

@@ -14,6 +14,8 @@ from av.video.stream import VideoStream
 from vidsearch.editing.source import Source
 
 _QUALITY = {"libx264": "16", "libx265": "18"}  # constant rate factors at which a difference is hard to see
+# How RGB becomes what the encoder takes, and how its players are told: with the matrix of SMPTE 170M, in the video range.
+_FROM_RGB = {"colorspace": 6, "color_range": 1}
 _UNSPECIFIED = 2  # of a colour tag: H.273, tables 2 to 4
 
 
@@ -30,7 +32,8 @@ class Encoding:
         """The frame as the encoder takes it; a frame of another size, as damage makes them, is scaled."""
         if (frame.format.name, frame.width, frame.height) == (self.pixels, self.width_px, self.height_px):
             return frame
-        return frame.reformat(self.width_px, self.height_px, format=self.pixels)
+        ways = {f"dst_{name}": value for name, value in _FROM_RGB.items()} if frame.format.is_rgb else {}
+        return frame.reformat(self.width_px, self.height_px, format=self.pixels, **ways)
 
 
 def encoding_of(frame: VideoFrame) -> Encoding:
@@ -74,7 +77,7 @@ def add_video(
         context.sample_aspect_ratio = given.sample_aspect_ratio
     if first.rotation:
         stream.set_display_rotation(first.rotation)
-    for name, value in source.colours.items():
+    for name, value in (source.colours | (_FROM_RGB if first.format.is_rgb else {})).items():
         if value not in (None, _UNSPECIFIED):
             with contextlib.suppress(ValueError, TypeError):  # a value that this FFmpeg has no name for
                 setattr(context, name, value)

@@ -154,6 +154,31 @@ def test_variable_times_are_kept(tmp_path: Path) -> None:
     assert [time - shown[0][1] for _, time in shown] == pytest.approx([0.0, 0.05, 0.4, 0.5, 0.9], abs=0.002)
 
 
+@pytest.mark.parametrize(
+    ("codec", "pixels", "suffix"), [("png", "rgba", "mov"), ("libx264rgb", "rgb24", "mkv"), ("ffv1", "bgr0", "mkv")]
+)
+def test_colours_of_rgb_stay(tmp_path: Path, codec: str, pixels: str, suffix: str) -> None:
+    film = tmp_path / f"rgb.{suffix}"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), (200, 60, 30), np.uint8))))
+        container.mux(stream.encode(None))
+    [done] = cut([hit(film, 0.1, 0.3)], tmp_path / "clips", PRECISE)
+    with av.open(str(done.clip.target)) as clip:
+        first = next(clip.decode(video=0)).to_ndarray(format="rgb24")
+    assert first.mean(axis=(0, 1)) == pytest.approx([200, 60, 30], abs=3)
+
+
+def test_pixels_that_a_copy_would_mix_up_are_not_copied(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "raw.avi", even_times(20, 25), codec="rawvideo", own_rate=True)
+    with pytest.raises(VideoError, match="cut it with --precise"):
+        cut([hit(film, 0.2, 0.4)], tmp_path / "copies", COPY)
+    [done] = cut([hit(film, 0.2, 0.4)], tmp_path / "clips", PRECISE)
+    assert numbers(done.clip.target) == [5, 6, 7, 8, 9]
+
+
 def test_a_picture_that_comes_after_one_shown_far_later_is_found(tmp_path: Path) -> None:
     video = make_video(tmp_path / "slow.mp4", [0.0, 15.0, 30.0, 45.0, 60.0, 75.0], b_frames=3)
     [done] = cut([hit(video, 16.0, 17.0)], tmp_path / "clips", PRECISE)
