@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from vidsearch.editing.source import Source
 
 _QUALITY = {"libx264": "16", "libx265": "18"}  # constant rate factors at which a difference is hard to see
-# How RGB becomes what the encoder takes, and how its players are told: with the matrix of SMPTE 170M, in the video range.
+# How RGB becomes what the encoder takes, and how players are told: with the matrix of SMPTE 170M, in the video range.
 _FROM_RGB = {"colorspace": 6, "color_range": 1}
 _UNSPECIFIED = 2  # of a colour tag: H.273, tables 2 to 4
 
