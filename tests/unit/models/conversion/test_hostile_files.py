@@ -186,7 +186,8 @@ def test_no_such_file_installs(rule: Rule, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)  # where a payload that ran would leave its mark
     file, models = tmp_path / "mobileclip_s0.pt", tmp_path / "models"
     made = 0
-    for made, (what, content) in enumerate(rule(generator(rule.__name__)), start=1):
+    for what, content in rule(generator(rule.__name__)):
+        made += 1
         file.write_bytes(content)
         with pytest.raises(ModelError) as refused:
             install(NAME, file, models)
