@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import CLIPS, PROGRAM, RunVidsearch, environment, run_on_terminal
+from support import CLIPS, PROGRAM, REPOSITORY, RunVidsearch, environment, run_on_terminal
 
 
 def shell(command: str, **env: str) -> subprocess.CompletedProcess[bytes]:
@@ -53,6 +53,16 @@ def test_indexing_goes_on_where_nobody_listens(tmp_path: Path, command: RunVidse
     assert shell(f"vidsearch index '{tmp_path / 'videos'}' <&- >&- 2>&-").returncode == 0
     assert command("check").returncode == 0
     assert command("videos").stdout.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["query red", "index .", "index videos", "remove .", "query red --under x"])
+def test_a_folder_that_was_deleted_around_the_program_is_a_sentence(
+    command: str, tmp_path: Path, clips_library: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    done = shell(f"cd '{tmp_path}/here'; rmdir ../here; vidsearch {command}", PYTHONPATH=str(REPOSITORY))
+    assert done.returncode == 2
+    assert done.stderr == b"vidsearch: The folder that you are in was deleted; change into another one.\n"
 
 
 def test_a_closed_pipe_is_no_error_for_help_either() -> None:

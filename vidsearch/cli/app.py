@@ -10,6 +10,7 @@ import errno
 import gc
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from vidsearch import __version__
@@ -50,6 +51,9 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         return 0  # typer's answer to a reader of the help who left
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not _is_somewhere():
+            show.warn("vidsearch: The folder that you are in was deleted; change into another one.")
+            return VidsearchError.exit_code
         if error.errno not in _DISK_FULL:
             raise
         show.warn(f"vidsearch: The output cannot be written ({error.strerror}).")
@@ -61,6 +65,15 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         return _say_wrong_usage(error, given)
     return code if isinstance(code, int) else 0
+
+
+def _is_somewhere() -> bool:
+    """Whether the folder that the program was started in still exists."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _say_wrong_usage(error: Any, arguments: list[str]) -> int:
