@@ -35,7 +35,7 @@ class Distinct:
         for place, hit in enumerate(moments):
             first = next((kept_at[earlier] for earlier in alike.get(place, ()) if earlier in kept_at), None)
             if first is not None:
-                kept[first] = replace(kept[first], more=kept[first].more + 1)
+                kept[first] = replace(kept[first], more=kept[first].more + 1 + hit.more)
             elif len(kept) < top and of_video[content_of(hit)] < per_video:
                 of_video[content_of(hit)] += 1
                 kept_at[place] = len(kept)

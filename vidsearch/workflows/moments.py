@@ -24,20 +24,29 @@ class _Moment:
     start_s: float
     end_s: float
     best: ScoredWindow
+    copies: int  # files with the same bytes that have it as well
 
 
 def merge_windows(
-    windows: Iterable[ScoredWindow], *, model: str, top: int, per_video: int, min_score: float | None = None
+    windows: Iterable[ScoredWindow],
+    *,
+    model: str,
+    top: int,
+    per_video: int,
+    min_score: float | None = None,
+    copies: bool = False,
 ) -> list[Hit]:
     """The best `top` moments in descending order of score, at most `per_video` of one video.
 
     A moment grows from its best window over windows that touch or overlap it and score at least `JOIN_SHARE` of the
-    best one. Its score is that of the best window. Equal scores are ordered by path, then time.
+    best one. Its score is that of the best window. Equal scores are ordered by path, then time. Files with the same
+    bytes are one video, and `more` counts the others; with `copies` each is a video of its own.
     """
     by_content: dict[int | str, list[ScoredWindow]] = {}
     for window in windows:
         if min_score is None or window.score >= min_score:
-            by_content.setdefault(window.fingerprint or window.video_id, []).append(window)
+            content = None if copies else window.fingerprint
+            by_content.setdefault(content or window.video_id, []).append(window)
     moments = [moment for group in by_content.values() for moment in _moments_of_video(group, per_video)]
     moments.sort(key=lambda moment: (-moment.best.score, str(moment.path), moment.best.start_s))
     return [_hit(number, moment, model) for number, moment in enumerate(moments[:top], start=1)]
@@ -57,7 +66,8 @@ def _moments_of_video(windows: Sequence[ScoredWindow], limit: int) -> list[_Mome
     while left and len(moments) < limit:
         best = left[0]
         start_s, end_s = _grown(best, left)
-        moments.append(_Moment(best.path, start_s, end_s, best))
+        copies = len({window.video_id for window in left if window.start_s == best.start_s}) - 1
+        moments.append(_Moment(best.path, start_s, end_s, best, copies))
         left = [
             window
             for window in left
@@ -95,4 +105,5 @@ def _hit(number: int, moment: _Moment, model: str) -> Hit:
         date_s=best.date_s,
         date_recorded=best.date_recorded,
         judged=best.judged,
+        more=moment.copies,
     )

@@ -173,7 +173,12 @@ class _Search:
     def _merged(self, windows: Sequence[ScoredWindow]) -> list[Hit]:
         query = self.query
         return merge_windows(
-            windows, model=self.model, top=len(windows), per_video=self._per_video, min_score=query.min_score
+            windows,
+            model=self.model,
+            top=len(windows),
+            per_video=self._per_video,
+            min_score=query.min_score,
+            copies=query.duplicates,
         )
 
     def _shown(self, moments: Sequence[Hit]) -> list[Hit]:

@@ -26,7 +26,12 @@ def footage(windows: int) -> NDArray[np.uint8]:
 
 
 def put(
-    library: Library, name: str, pictures: NDArray[np.uint8] | None, colour: NDArray[np.float64] = RED, count: int = 1
+    library: Library,
+    name: str,
+    pictures: NDArray[np.uint8] | None,
+    colour: NDArray[np.float64] = RED,
+    count: int = 1,
+    content: str = "",
 ) -> None:
     count = count if pictures is None else len(pictures)
     windows = tuple(ClipWindow(4.0 * i, 4.0 * i + 8, (4.0 * i,)) for i in range(count))
@@ -35,7 +40,9 @@ def put(
     file = VideoFile(Path(f"/v/{name}"), 1000 + count, 1)
     spec = WindowSpec(8.0, 4.0, 8)
     library.record_indexed(
-        IndexedVideo(file, f"content of {name}", facts, windows, vectors, ColourEmbedder.model, spec, pictures)
+        IndexedVideo(
+            file, content or f"content of {name}", facts, windows, vectors, ColourEmbedder.model, spec, pictures
+        )
     )
 
 
@@ -64,6 +71,18 @@ def test_the_same_footage_in_two_files_is_one_hit_that_says_so(library: Library)
     assert len(hits) == 2 and sum(more for _, more in hits) == 1
     assert ("other.mp4", 0) in hits
     assert found(library, duplicates=True) == [("copy.mp4", 0), ("original.mp4", 0), ("other.mp4", 0)]
+
+
+def test_files_with_the_same_bytes_are_one_hit_that_says_so_or_listed_each(library: Library) -> None:
+    original = footage(2)
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        put(library, name, original, content="the same")
+    [(_, more)] = found(library)
+    assert more == 2
+    assert found(library, duplicates=True) == [("a.mp4", 0), ("b.mp4", 0), ("c.mp4", 0)]
+    for name in ("a.mp4", "b.mp4", "c.mp4"):  # of an earlier version, without pictures
+        put(library, name, None, count=2, content="the same")
+    assert [more for _, more in found(library)] == [2]
 
 
 def test_a_mirrored_copy_is_other_footage(library: Library) -> None:
