@@ -48,6 +48,17 @@ class ColourEmbedder:
         return not any(word in COLOURS for word in text.split())
 
 
+class CountingEmbedder(ColourEmbedder):
+    """Counts the clips that it embeds."""
+
+    def __init__(self) -> None:
+        self.clips = 0
+
+    def embed_clips(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.clips += len(clips)
+        return super().embed_clips(clips)
+
+
 class ScriptedAnswerer:
     """An `Answerer` that says what it was told to, a word a piece, and writes down what it was asked."""
 

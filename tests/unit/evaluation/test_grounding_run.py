@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import ColourEmbedder
+from fakes import ColourEmbedder, CountingEmbedder
 from test_retrieval_run import colour_video
 
 from vidsearch.errors import VidsearchError
@@ -22,15 +22,6 @@ from vidsearch.evaluation.run_grounding import (
 from vidsearch.evaluation.video_vectors import Progress
 
 VID = "abCdEfGhIjK_60.0_210.0"  # a name that ends like a file's
-
-
-class CountingEmbedder(ColourEmbedder):
-    def __init__(self) -> None:
-        self.clips = 0
-
-    def embed_clips(self, clips: np.ndarray) -> np.ndarray:
-        self.clips += len(clips)
-        return super().embed_clips(clips)
 
 
 @pytest.fixture

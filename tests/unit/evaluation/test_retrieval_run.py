@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fakes import ColourEmbedder
+from fakes import ColourEmbedder, CountingEmbedder
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.run_retrieval import RetrievalResult, evaluate_retrieval
@@ -31,17 +31,6 @@ def colour_video(path: Path, *colours: str, frames: int = 12) -> Path:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path
-
-
-class CountingEmbedder(ColourEmbedder):
-    """Counts the clips that it embeds."""
-
-    def __init__(self) -> None:
-        self.clips = 0
-
-    def embed_clips(self, clips: np.ndarray) -> np.ndarray:
-        self.clips += len(clips)
-        return super().embed_clips(clips)
 
 
 @pytest.fixture
