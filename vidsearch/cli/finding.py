@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vidsearch import dirs
 from vidsearch.cli import options, query_options, show
 from vidsearch.frozen import dataclass
-from vidsearch.records import Hit, Query, Term
+from vidsearch.records import Hit, Query, Term, VideoEntry
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
@@ -60,6 +60,8 @@ class Finder:
         hits = worth_showing(found, levels) if only_matching else found
         if keep and not self.library.save_hits(query.text, hits):
             show.say("vidsearch: The library cannot be written, so ask knows no numbers of these hits; name a file.")
+        if keep:
+            _say_what_was_written_to(self.library, hits)
         for hit in hits:
             log.info("%s", _dated(hit))
         return Found(query, self.embedder.model, hits, len(found) - len(hits), levels)
@@ -119,6 +121,31 @@ def _say_what_is_behind(library: Library) -> None:
     for root, folders in changed_folders(library.folder, _looks_like_video, library.roots()).items():
         what = "A folder has" if folders == 1 else f"{folders} folders have"
         show.say(f"{what} changed under {root} since the last run; vidsearch index {root} catches up.")
+
+
+def _say_what_was_written_to(library: Library, hits: Sequence[Hit]) -> None:
+    """That files of these hits are not those that were indexed, as far as their size and time tell."""
+    if show.is_quiet():
+        return
+    paths = list(dict.fromkeys(hit.path for hit in hits if not hit.offline))
+    changed = [path for path, entry in library.videos_at(paths).items() if _was_written_to(entry)]
+    if not changed:
+        return
+    whose = (
+        f"{changed[0]} has changed since it was"
+        if len(changed) == 1
+        else "Some of these files have changed since they were"
+    )
+    roots = [str(root) for root in library.roots() if any(path.is_relative_to(root) for path in changed)]
+    show.say(f"{whose} indexed, and may show something else now; vidsearch index {' '.join(roots)} catches up.")
+
+
+def _was_written_to(entry: VideoEntry) -> bool:
+    try:
+        status = entry.path.stat()
+    except OSError:
+        return False  # its folder has changed, which is told
+    return (status.st_size, status.st_mtime_ns) != (entry.size_bytes, entry.mtime_ns)
 
 
 def _looks_like_video(path: Path) -> bool:

@@ -55,6 +55,16 @@ def test_missing_videos_and_folders_are_told(command: RunVidsearch, footage: Pat
     assert f"2 folders have changed under {footage} since" in said(command)
 
 
+def test_a_hit_in_a_file_that_was_overwritten_says_so(command: RunVidsearch, footage: Path) -> None:
+    place = footage / "a.mp4"
+    shutil.copyfile(CLIPS / "blue-heart-grows.mp4", place)
+    line = f"{place} has changed since it was indexed, and may show something else now; vidsearch index {footage} "
+    assert line in said(command)
+    assert "changed" not in said(command, "-q")
+    assert command("index", footage).returncode == 0
+    assert "changed" not in said(command)
+
+
 def test_an_unplugged_folder_is_not_behind(command: RunVidsearch, footage: Path, tmp_path: Path) -> None:
     footage.rename(tmp_path / "elsewhere")
     assert "changed" not in said(command)

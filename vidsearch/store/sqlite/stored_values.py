@@ -81,6 +81,12 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
+def nanoseconds(value: Any, what: str) -> int:
+    """A moment in nanoseconds of Unix time; a float would round it."""
+    number(value, what)
+    return int(value)
+
+
 def moment(value: Any, what: str) -> float:
     """A moment in seconds of Unix time, of a year that a calendar has in any time zone."""
     moment_s = number(value, what)

@@ -67,7 +67,7 @@ def _entry(row: tuple[Any, ...], availability: Availability) -> VideoEntry:
         number=stored_values.count(number, "the number of a video"),
         path=path,
         size_bytes=stored_values.count(size_bytes, f"the size of {path}"),
-        mtime_ns=int(stored_values.number(mtime_ns, f"the time of {path}")),
+        mtime_ns=stored_values.nanoseconds(mtime_ns, f"the time of {path}"),
         fingerprint=stored_values.optional_text(fingerprint, f"the fingerprint of {path}"),
         state=known,
         error_kind=stored_values.optional_text(kind, f"the error of {path}"),
