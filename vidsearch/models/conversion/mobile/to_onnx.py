@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 
 from vidsearch.errors import ModelError
+from vidsearch.machine import cores
 from vidsearch.models.conversion.export import INPUT as IDS
 from vidsearch.models.conversion.export import export_text_encoder
 from vidsearch.models.conversion.graph import OPSET, OUTPUT, Stored
@@ -91,7 +92,7 @@ def _last_outputs(model: onnx.ModelProto, layers: list[str]) -> dict[str, str]:
 
 def _session(model: Path | bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = cores()
     options.log_severity_level = 3  # errors alone; they come as exceptions
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
