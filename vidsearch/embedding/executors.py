@@ -50,6 +50,8 @@ class Reconsidered:
     note: str
 
 
+IfLong = Callable[[EmbedSpec, ClipEmbedder], Reconsidered | None]  # the embedder of the run so far → that of the rest
+
 # Every file ends with its IndexedVideo or with DecodeFailed; what comes before them is progress.
 EmbedEvent = VideoStarted | WindowEmbedded | RuntimeChosen | IndexedVideo | DecodeFailed
 
@@ -92,7 +94,8 @@ class OneByOneExecutor:
 class PooledExecutor:
     """Several decoding workers and one network, which takes windows of neighbouring videos in common batches.
 
-    `if_long` is asked once, if the run turns out to be a long one, which embedder does the rest.
+    `if_long` is asked once, if the run turns out to be a long one, which embedder does the rest: the one that has run
+    until then, which it is given, or another.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ class PooledExecutor:
         open_embedder: Callable[[], ClipEmbedder],
         jobs: int = 1,
         *,
-        if_long: Callable[[EmbedSpec], Reconsidered | None] | None = None,
+        if_long: IfLong | None = None,
         long_run_windows: int = LONG_RUN_WINDOWS,
     ) -> None:
         self._spec = spec
@@ -158,9 +161,9 @@ class PooledExecutor:
             return False
         return self._opened_windows / self._opened_bytes * total_bytes >= self._long_run_windows
 
-    def _reconsider(self, if_long: Callable[[EmbedSpec], Reconsidered | None]) -> Iterator[EmbedEvent]:
+    def _reconsider(self, if_long: IfLong) -> Iterator[EmbedEvent]:
         self._if_long = None
-        found = if_long(self._spec)
+        found = if_long(self._spec, self._embedder)
         if found is not None:
             yield from self._embed()  # what was decoded before
             self._use(found.embedder)

@@ -1,9 +1,9 @@
 """How quick is a model's clip tower in each runtime, on the CPU? A second, or one run each where that takes longer.
 
-Only what gives the vectors of torch in float32 is a candidate. An export is a candidate where one is there, or where
-the processor has no fast bfloat16: elsewhere ONNX Runtime, which computes in float32, is no reason to write one. The
-second is that of the runs. Before them networks are opened, in float32 always, since it tells whether the vectors of
-the others are right, and an export is written, which with a wide model takes longer than all the rest.
+The second begins before the networks are opened. torch in float32 is always a candidate, and only what gives its
+vectors is another. ONNX Runtime is one where an export is there, or where the processor has no fast bfloat16: then a
+draft of the export is timed, which is not proved and not kept. Elsewhere ONNX Runtime, which computes in float32, is no
+reason to write one. A run is one clip of a wide model and eight of a narrow one, as torch takes them (`batch_clips`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from vidsearch.embedding.runtime_choice import CLEARLY, RuntimeTimes
-from vidsearch.embedding.torch_clips import AGREE_COSINE, DTYPES, PlacedEncoder, noise_clips
+from vidsearch.embedding.torch_clips import AGREE_COSINE, TorchClipEmbedder, noise_clips
 from vidsearch.errors import ModelError, VidsearchError
 from vidsearch.extras import installed
 from vidsearch.models.device import fast_dtype
 from vidsearch.models.folder import ModelFolder
-from vidsearch.records import Precision, Runtime
+from vidsearch.records import Runtime
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _CPU = torch.device("cpu")
@@ -34,21 +33,25 @@ _EXACT = Runtime("torch", "float32")
 log = logging.getLogger(__name__)
 
 
-def measure(folder: ModelFolder, exports: Path, *, write: bool | None = None) -> RuntimeTimes:
-    """Times of the model in each runtime. An export is looked for in the folder of models `exports`.
+def measure(
+    folder: ModelFolder, models_dir: Path, *, running: TorchClipEmbedder | None = None, draft: bool | None = None
+) -> RuntimeTimes:
+    """Times of the model in each runtime. An export is looked for in the folder of models.
 
-    `write` one there where it is missing; None: where the processor has no fast bfloat16.
+    `running` has embedded clips of the model already, in the form that is used unmeasured; None: it is opened.
+    `draft` an export where there is none; None: where the processor has no fast bfloat16.
     """
+    started_s = time.perf_counter()
     fast = fast_dtype(_CPU) is torch.bfloat16
-    precisions: list[Precision] = ["bfloat16", "float32"] if fast else ["float32"]
-    encoders = [PlacedEncoder(folder, _CPU, DTYPES[precision]) for precision in precisions]
-    ways: dict[Runtime, Encode] = {
-        Runtime("torch", precision): encoder.run for precision, encoder in zip(precisions, encoders, strict=True)
-    }
-    if (onnx := _in_onnx(folder, exports, write=not fast if write is None else write)) is not None:
+    first = running or TorchClipEmbedder(folder, device="cpu", precision="bfloat16" if fast else "float32")
+    usual = first.runtime
+    ways: dict[Runtime, Encode] = {usual: first.embed}
+    if usual != _EXACT:
+        ways[_EXACT] = TorchClipEmbedder(folder, device="cpu", precision="float32").embed
+    if (onnx := _in_onnx(folder, models_dir, draft=not fast if draft is None else draft)) is not None:
         ways[Runtime("onnx", "float32")] = onnx
-    usual = next(iter(ways))
-    vectors, ms = _timed(ways, usual, noise_clips(folder, encoders[0].batch_clips))
+    clips = noise_clips(folder, first.batch_clips)
+    vectors, ms = _timed(ways, clips, started_s, cold=running is None)
     wrong = [runtime for runtime in ms if not _agrees(runtime, vectors)]
     for runtime in wrong:
         log.warning("%s gives other vectors of %s than torch in float32 and is not used", runtime, folder.name)
@@ -56,32 +59,35 @@ def measure(folder: ModelFolder, exports: Path, *, write: bool | None = None) ->
     return RuntimeTimes(usual if usual in right else _EXACT, right)
 
 
-def _in_onnx(folder: ModelFolder, exports: Path, *, write: bool) -> Encode | None:
-    """The clip tower in ONNX Runtime; None where it cannot be had."""
+def _in_onnx(folder: ModelFolder, models_dir: Path, *, draft: bool) -> Encode | None:
+    """The clip tower in ONNX Runtime: an export, or a draft of one; None where it cannot be had."""
     if not installed("onnx"):
         return None
-    from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, find_export  # late: torch's side needs none of it
+    from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, find_export, open_draft  # late: torch needs none of it
 
     try:
-        return OnnxClipEmbedder(folder, exports).embed if write or find_export(folder, exports) is not None else None
+        if find_export(folder, models_dir) is not None:
+            return OnnxClipEmbedder(folder, models_dir).embed
+        return open_draft(folder).run if draft else None
     except (ModelError, VidsearchError) as error:  # a family without an export, a damaged one, a full disk
         log.info("ONNX Runtime is not tried: %s", error)
         return None
 
 
 def _timed(
-    ways: Mapping[Runtime, Encode], usual: Runtime, clips: NDArray[np.uint8]
+    ways: Mapping[Runtime, Encode], clips: NDArray[np.uint8], started_s: float, *, cold: bool
 ) -> tuple[dict[Runtime, NDArray[np.float32]], dict[Runtime, float]]:
-    """The vectors, and milliseconds a clip at the best of the runs of each way.
+    """The vectors, and milliseconds a clip at the best of the runs of each way. The first way is the usual one.
 
-    Each way runs once, however long that takes; then they take turns until the budget is spent, without those that are
-    far behind after two runs. What looks quicker than the usual way must do so when that one has run again: its first
-    run, the first of all, has also started the threads.
+    Each way runs once, however long that takes; then they take turns while the next run fits into what is left of the
+    budget, the usual one always and the others unless they are far behind after two runs: to leave the usual one takes
+    more than a bad moment of the machine. If the usual way is `cold`, what looks quicker must do so when that one has
+    run again: its first run, the first of all, has also started the threads.
     """
+    usual = next(iter(ways))
     vectors: dict[Runtime, NDArray[np.float32]] = {}
     best_s = dict.fromkeys(ways, float("inf"))
     runs = dict.fromkeys(ways, 0)
-    started = time.perf_counter()
 
     def run(runtime: Runtime) -> None:
         began = time.perf_counter()
@@ -91,14 +97,15 @@ def _timed(
 
     for runtime in ways:
         run(runtime)
-    if min(best_s.values()) < CLEARLY * best_s[usual]:
+    if cold and min(best_s.values()) < CLEARLY * best_s[usual]:
         run(usual)
-    for runtime in cycle(ways):
-        near = [one for one in ways if runs[one] < 2 or best_s[one] <= _FAR * min(best_s.values())]
-        if len(near) == 1 or time.perf_counter() - started >= _BUDGET_S:
+    while True:
+        far_s = _FAR * min(best_s.values())
+        near = [one for one in ways if one == usual or runs[one] < 2 or best_s[one] <= far_s]
+        turn = min(near, key=runs.__getitem__)
+        if len(near) == 1 or time.perf_counter() + best_s[turn] > started_s + _BUDGET_S:
             break
-        if runtime in near:
-            run(runtime)
+        run(turn)
     return vectors, {runtime: 1000 * seconds / len(clips) for runtime, seconds in best_s.items()}
 
 

@@ -8,6 +8,7 @@ holds: what it makes may stand in one library with vectors from torch.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime
@@ -32,6 +33,7 @@ from vidsearch.models.folder import WEIGHTS_FILE, ModelFolder
 from vidsearch.models.hashes import kept_hashes
 from vidsearch.models.interface import EmbeddingConfig
 from vidsearch.models.numpy_pixels import drawn_clips, normalised_clips
+from vidsearch.models.preprocessing import Preprocessing
 from vidsearch.records import Runtime
 
 BATCH_CLIPS = 4
@@ -52,14 +54,12 @@ class OnnxClipEmbedder:
         self.dim = config.embed_dim
         self.frame_spec = config.preprocessing.frame_spec
         self.frames = config.preprocessing.frames
-        self._preprocessing = config.preprocessing
         self.path = find_or_export(folder, models_dir)
         card = read_card(self.path)
         _check_file(self.path, card, folder)
         threads = threads or cores()
-        self._session = _open(self.path, threads)
-        self._input = self._session.get_inputs()[0].name
-        self.agreement = self._proved(card)
+        self._tower = OnnxTower(self.path, config.preprocessing, threads)
+        self.agreement = self._proved(card, config.preprocessing)
         self.device = (
             f"cpu (ONNX Runtime {onnxruntime.__version__}, {threads} thread{'s' if threads > 1 else ''}; "
             f"vectors as torch's: cosine {self.agreement:.6f})"
@@ -70,29 +70,62 @@ class OnnxClipEmbedder:
         wanted = (self.frames, self.frame_spec.side_px, self.frame_spec.side_px, 3)
         if clips.dtype != np.uint8 or clips.shape[1:] != wanted:
             raise ValueError(f"{self.model} takes uint8 clips (B, {wanted}), not {clips.dtype} {clips.shape}")
-        batches = [clips[first : first + BATCH_CLIPS] for first in range(0, len(clips), BATCH_CLIPS)]
-        vectors = np.concatenate([np.empty((0, self.dim), np.float32), *map(self._run, batches)])
+        vectors = self._tower.run(clips) if len(clips) else np.empty((0, self.dim), np.float32)
         if not np.isfinite(vectors).all():
             raise ModelError(f"{self.path} gives vectors that are not finite; export {self.model} again")
         return vectors
+
+    def _proved(self, card: Card, preprocessing: Preprocessing) -> float:
+        """The lowest cosine with torch's vectors. ModelError below the level."""
+        expected = np.array(card.expected[:_PROVED_CLIPS], np.float32)
+        found = fidelity(self._tower.run(drawn_clips(preprocessing, len(expected))), expected)
+        if not len(expected) or found.cosine < AGREE_COSINE:
+            raise ModelError(
+                f"{self.path} does not give torch's vectors (cosine {found.cosine:.6f}); export {self.model} again"
+            )
+        return found.cosine
+
+
+class OnnxTower:
+    """A clip tower in ONNX Runtime, whatever vectors it gives."""
+
+    def __init__(self, path: Path, preprocessing: Preprocessing, threads: int) -> None:
+        """ModelError where the runtime does not open the file, which is read whole."""
+        self._path = path
+        self._preprocessing = preprocessing
+        self._session = _open(path, threads)
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, T, H, W, 3) RGB → (B, E), B not 0. ModelError where the runtime fails."""
+        batches = [clips[first : first + BATCH_CLIPS] for first in range(0, len(clips), BATCH_CLIPS)]
+        return np.concatenate([self._run(batch) for batch in batches])
 
     def _run(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
             return np.asarray(self._session.run(None, {self._input: normalised_clips(clips, self._preprocessing)})[0])
         except Exception as error:  # the runtime has no base class of its own; the graph is at fault, or memory
             reason = str(error).partition("\n")[0][:200]
-            raise ModelError(f"the clip tower {self.path} fails ({reason}); export {self.model} again") from error
+            raise ModelError(f"the clip tower {self._path} fails ({reason}); export the model again") from error
 
-    def _proved(self, card: Card) -> float:
-        """The lowest cosine with torch's vectors. ModelError below the level."""
-        expected = np.array(card.expected[:_PROVED_CLIPS], np.float32)
-        clips = drawn_clips(self._preprocessing, len(expected))
-        found = fidelity(self._run(clips), expected)
-        if not len(expected) or found.cosine < AGREE_COSINE:
-            raise ModelError(
-                f"{self.path} does not give torch's vectors (cosine {found.cosine:.6f}); export {self.model} again"
-            )
-        return found.cosine
+
+def open_draft(folder: ModelFolder) -> OnnxTower:
+    """The clip tower as an export would run it, to be timed: written, opened and deleted, but not proved.
+
+    What takes the most time of an export that is kept is its proof: four clips, one by one, there and in torch.
+    VidsearchError for a model that cannot be exported.
+    """
+    from vidsearch.models.conversion.mobile.targets import target_named  # late: it needs torch
+    from vidsearch.models.conversion.mobile.tower import open_tower
+
+    tower, exporter = open_tower(folder, "clip"), target_named("onnx").open()
+    try:
+        with TemporaryDirectory(prefix="vidsearch-draft-") as place:
+            path = Path(place) / export_name(folder.name, "clip", "fp32", ".onnx")
+            exporter.write(tower, "fp32", path)
+            return OnnxTower(path, folder.embedding.preprocessing, cores())
+    except OSError as error:
+        raise VidsearchError(f"no draft of {folder.name} can be written ({error.strerror}); free some disk") from error
 
 
 def find_export(folder: ModelFolder, models_dir: Path) -> Path | None:
@@ -134,14 +167,6 @@ def is_exported(folder: ModelFolder, models_dir: Path) -> bool:
         return find_export(folder, models_dir) is not None
     except ModelError:
         return False
-
-
-def discard_export(folder: ModelFolder, models_dir: Path) -> None:
-    """Delete the exported clip tower, if there is one."""
-    path = find_export(folder, models_dir)
-    if path is not None:
-        path.unlink()
-        card_path(path).unlink()
 
 
 def _belongs(card: Card, folder: ModelFolder) -> bool:

@@ -25,6 +25,7 @@ from vidsearch.embedding.executors import (
     VideoStarted,
     WindowEmbedded,
 )
+from vidsearch.embedding.interface import ClipEmbedder
 from vidsearch.embedding.videos import EmbedSpec, VideoEmbedder, embed_video
 from vidsearch.errors import VideoError
 from vidsearch.records import FrameSpec, IndexedVideo, VideoFile, WindowSpec
@@ -126,15 +127,15 @@ class Counting(ColourEmbedder):
 
 def test_a_long_run_is_reconsidered_once(files: list[VideoFile]) -> None:
     first, then = Counting(), Counting()
-    asked: list[EmbedSpec] = []
+    asked: list[tuple[EmbedSpec, ClipEmbedder]] = []
 
-    def if_long(spec: EmbedSpec) -> Reconsidered:
-        asked.append(spec)
+    def if_long(spec: EmbedSpec, running: ClipEmbedder) -> Reconsidered:
+        asked.append((spec, running))
         return Reconsidered(then, "quicker")
 
     executor = PooledExecutor(SPEC, lambda: first, if_long=if_long, long_run_windows=5)
     events = list(executor.run(files))
-    assert asked == [SPEC]
+    assert asked == [(SPEC, first)]
     assert [event for event in events if isinstance(event, RuntimeChosen)] == [RuntimeChosen("none", "quicker")]
     total = sum(len(video.windows) for video in records(events).values())
     assert then.clips > 0 and first.clips + then.clips == total
@@ -146,7 +147,7 @@ def test_a_long_run_is_reconsidered_once(files: list[VideoFile]) -> None:
 def test_a_short_run_is_not_reconsidered(files: list[VideoFile]) -> None:
     total = sum(len(video.windows) for video in records(one_by_one(SPEC).run(files)).values())
 
-    def if_long(spec: EmbedSpec) -> Reconsidered:
+    def if_long(spec: EmbedSpec, running: ClipEmbedder) -> Reconsidered:
         raise AssertionError("it is not long")
 
     good = files[:-1]
@@ -156,7 +157,7 @@ def test_a_short_run_is_not_reconsidered(files: list[VideoFile]) -> None:
 
 
 def test_a_long_run_may_go_on_as_it_is(files: list[VideoFile]) -> None:
-    events = list(PooledExecutor(SPEC, ColourEmbedder, if_long=lambda _: None, long_run_windows=5).run(files))
+    events = list(PooledExecutor(SPEC, ColourEmbedder, if_long=lambda *_: None, long_run_windows=5).run(files))
     assert len(records(events)) == 3 and not any(isinstance(event, RuntimeChosen) for event in events)
 
 

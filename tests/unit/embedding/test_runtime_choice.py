@@ -17,7 +17,7 @@ from vidsearch.embedding import long_runs, measure_runtimes, runtime_choice
 from vidsearch.embedding.embedder import open_clip_embedder
 from vidsearch.embedding.long_runs import reconsider
 from vidsearch.embedding.measure_runtimes import measure
-from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, find_export, is_exported
+from vidsearch.embedding.onnx_clips import OnnxClipEmbedder, OnnxTower, find_export, is_exported
 from vidsearch.embedding.runtime_choice import RuntimeTimes, keep_times, kept_times
 from vidsearch.embedding.torch_clips import TorchClipEmbedder
 from vidsearch.embedding.videos import EmbedSpec
@@ -44,15 +44,16 @@ def clips() -> np.ndarray:
 
 
 def test_every_runtime_of_this_machine_is_measured(tmp_path: Path) -> None:
-    times = measure(NANO, tmp_path, write=True)
+    times = measure(NANO, tmp_path, draft=True)
     usual = BFLOAT16 if fast_dtype(torch.device("cpu")) is torch.bfloat16 else FLOAT32
     assert times.usual == usual
     assert set(times.ms) == {usual, FLOAT32, ONNX}
     assert all(0 < ms < 1000 for ms in times.ms.values())
+    assert not any(tmp_path.iterdir())  # the draft is gone
 
 
 @pytest.mark.parametrize("usual", [torch.float32, torch.bfloat16])
-def test_an_export_is_written_only_where_bfloat16_is_slow(
+def test_onnx_is_timed_where_bfloat16_is_slow_or_an_export_is_there(
     usual: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure_runtimes, "fast_dtype", lambda _: usual)
@@ -60,16 +61,17 @@ def test_an_export_is_written_only_where_bfloat16_is_slow(
     slow = usual is torch.float32
     assert times.usual == (FLOAT32 if slow else BFLOAT16)
     assert set(times.ms) == ({FLOAT32, ONNX} if slow else {BFLOAT16, FLOAT32})
-    assert is_exported(NANO, tmp_path) == slow
+    OnnxClipEmbedder(NANO, tmp_path)  # writes the export
+    assert ONNX in measure(NANO, tmp_path).ms
 
 
 def test_a_runtime_with_other_vectors_is_no_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def turned(self: OnnxClipEmbedder, given: np.ndarray) -> np.ndarray:
-        return -np.asarray(embed(self, given))
+    def turned(self: OnnxTower, given: np.ndarray) -> np.ndarray:
+        return -np.asarray(run(self, given))
 
-    embed = OnnxClipEmbedder.embed
-    monkeypatch.setattr(OnnxClipEmbedder, "embed", turned)
-    assert ONNX not in measure(NANO, tmp_path, write=True).ms
+    run = OnnxTower.run
+    monkeypatch.setattr(OnnxTower, "run", turned)
+    assert ONNX not in measure(NANO, tmp_path, draft=True).ms
 
 
 class Clock:
@@ -100,22 +102,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.parametrize(
-    ("usual_s", "other_s", "runs", "ms"),
+    ("opening_s", "cold", "usual_s", "other_s", "runs", "ms"),
     [
-        ([3.0], [4.0], (1, 1), (3000, 4000)),  # over a second: nothing runs again
-        ([3.0], [2.0], (2, 1), (3000, 2000)),  # but what looks quicker must be so when the usual one runs again
-        ([3.0, 1.0], [2.0], (2, 1), (1000, 2000)),
-        ([0.1], [0.25], (2, 2), (100, 250)),  # far behind: there is nothing left to compare
-        ([0.25], [0.1], (2, 1), (250, 100)),
-        ([0.1], [0.3, 0.1], (5, 4), (100, 100)),  # but by its first run alone nothing is far behind
-        ([0.2, 0.1], [0.14], (5, 3), (100, 140)),  # near each other: in turns for a second
+        (0.0, True, [3.0], [4.0], (1, 1), (3000, 4000)),  # over a second: nothing runs again
+        (0.0, True, [3.0], [2.0], (2, 1), (3000, 2000)),  # but what looks quicker must be so against a second run
+        (0.0, True, [3.0, 1.0], [2.0], (2, 1), (1000, 2000)),
+        (0.0, False, [3.0, 1.0], [2.0], (1, 1), (3000, 2000)),  # of a network that has not run before
+        (0.0, True, [0.125], [0.25], (2, 2), (125, 250)),  # far behind: there is nothing left to compare
+        (0.0, True, [0.25], [0.125], (3, 2), (250, 125)),  # but the usual one is not left before the second is over
+        (0.0, True, [0.125], [0.25, 0.125], (4, 3), (125, 125)),  # by its first run alone nothing is far behind
+        (0.0, True, [0.25, 0.125], [0.1875], (3, 2), (125, 187.5)),  # near each other: in turns while there is time
+        (0.5, True, [0.125], [0.125], (2, 2), (125, 125)),  # opening them counts
+        (0.75, False, [0.25], [0.25], (1, 1), (250, 250)),
     ],
 )
 def test_a_measurement_ends_when_its_second_is_over_or_one_is_far_ahead(
-    usual_s: list[float], other_s: list[float], runs: tuple[int, int], ms: tuple[float, float], clock: Clock
+    opening_s: float,
+    cold: bool,
+    usual_s: list[float],
+    other_s: list[float],
+    runs: tuple[int, int],
+    ms: tuple[float, float],
+    clock: Clock,
 ) -> None:
     ways: dict[Runtime, Mock] = {FLOAT32: clock.encoder(*usual_s), ONNX: clock.encoder(*other_s)}
-    _, found = measure_runtimes._timed(ways, FLOAT32, clips()[:1])
+    _, found = measure_runtimes._timed(ways, clips()[:1], started_s=-opening_s, cold=cold)
     assert tuple(way.call_count for way in ways.values()) == runs
     assert tuple(found.values()) == pytest.approx(ms)
 
@@ -206,40 +217,41 @@ def test_the_quickest_runtime_is_used_if_it_is_onnx(caplog: pytest.LogCaptureFix
 
 @cpu_only
 def test_a_long_run_measures_once() -> None:
-    found = reconsider(SPEC)
+    running = open_clip_embedder(NANO.name, device="cpu")
+    found = reconsider(SPEC, running)
     assert found is not None
     assert found.note.startswith(f"Measured once for {NANO.name} on this machine: torch ")
     times = kept_times(NANO)
     assert times is not None and str(times.quickest) in found.note
+    assert (found.embedder is running) == (times.quickest == times.usual)  # the usual form is not opened again
     assert is_exported(NANO, dirs.models_dir()) == (times.quickest.name == "onnx")
-    assert reconsider(SPEC) is None
+    assert reconsider(SPEC, found.embedder) is None
 
 
 @cpu_only
 def test_a_long_run_writes_the_export_that_was_found_to_be_quicker() -> None:
     keep(float32=2.0, onnx=1.0)
-    found = reconsider(SPEC)
+    running = open_clip_embedder(NANO.name, device="cpu")
+    found = reconsider(SPEC, running)
     assert found is not None and isinstance(found.embedder, OnnxClipEmbedder)
     assert (
         found.note
         == f"ONNX Runtime float32 is used from now on: it was measured to be the quickest for {NANO.name} here."
     )
-    assert reconsider(SPEC) is None  # the next run begins with it
+    assert reconsider(SPEC, open_clip_embedder(NANO.name, device="cpu")) is None  # the next run begins with it
 
 
 @cpu_only
-def test_a_measurement_leaves_no_export_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def torch_wins(folder: ModelFolder, exports: Path, *, write: bool | None = None) -> RuntimeTimes:
-        assert ONNX in measure(folder, exports, write=True).ms
-        return RuntimeTimes(FLOAT32, {FLOAT32: 1.0, ONNX: 2.0})
-
-    monkeypatch.setattr(measure_runtimes, "measure", torch_wins)
-    found = reconsider(SPEC)
-    assert found is not None and isinstance(found.embedder, TorchClipEmbedder)
-    assert not is_exported(NANO, dirs.models_dir())
+def test_a_run_goes_on_where_the_quicker_export_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
+    keep(float32=2.0, onnx=1.0)
+    dirs.models_dir().mkdir(parents=True, exist_ok=True)
+    (dirs.models_dir() / "exports").write_text("no folder")
+    assert reconsider(SPEC, open_clip_embedder(NANO.name, device="cpu")) is None
+    assert "set VIDSEARCH_MODEL_DIR to one that may be written" in caplog.text
 
 
 @pytest.mark.parametrize("wanted", [{"runtime": "torch"}, {"runtime": "onnx"}, {"device": "cuda"}])
 def test_what_was_asked_for_is_not_measured(wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_runs, "measured", lambda *_: pytest.fail("it was measured"))
-    assert reconsider(replace(SPEC, **wanted)) is None  # type: ignore[arg-type]
+    running = open_clip_embedder(NANO.name, device="cpu")
+    assert reconsider(replace(SPEC, **wanted), running) is None  # type: ignore[arg-type]
