@@ -87,6 +87,8 @@ ONE, IMG, MKV, ACUTE, LATIN = "a/one.mp4", "a/IMG_2.MOV", "b/three.mp4.mkv", "b/
         ((Named("caf?*.mp4"),), {ACUTE, LATIN}),
         ((Named("CAF\u00c9*"),), {ACUTE}),
         ((Named("*[[]4]*"),), {ACUTE}),
+        ((Named("caf\udce9*"),), {LATIN}),
+        ((Suffix("\udcff"),), set()),
         ((Named("a*"),), set()),
         ((Named("one*"), Named("*.mov")), {ONE, IMG}),
         ((Suffix("mp4"),), {ONE, ACUTE, LATIN}),

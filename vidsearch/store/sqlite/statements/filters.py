@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 import re
 import sqlite3
 import unicodedata
@@ -52,9 +51,9 @@ def _condition(name: str, filter: Filter) -> ParameterisedSql:
             sql, parameters = within_sql("v.path", path, prefix=f"{name}_")
             return f"NOT {sql}", parameters
         case Named(pattern):
-            return f"name_fits(v.path, :{name})", {name: pattern}
+            return f"name_fits(v.path, :{name})", {name: _stored(pattern)}
         case Suffix(suffix):
-            return f"name_fits(v.path, :{name})", {name: f"*.{_literal(suffix)}"}
+            return f"name_fits(v.path, :{name})", {name: _stored(f"*.{_literal(suffix)}")}
         case ReadBy(reader):
             return f"v.reader = :{name}", {name: reader}
         case Since(moment):
@@ -78,15 +77,27 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("name_fits", 2, _name_fits, deterministic=True)
 
 
-def _name_fits(stored: StoredPath, pattern: str) -> bool:
+def _name_fits(stored: StoredPath, pattern: StoredPath) -> bool:
     """Whether the name of a file fits a pattern: of any case, composed or not, as file systems disagree about both."""
-    path = stored if isinstance(stored, str) else os.fsdecode(stored)
-    return _compiled(pattern)(_folded(path.rpartition("/")[2])) is not None
+    return _compiled(pattern)(_folded(_text(stored).rpartition("/")[2])) is not None
 
 
 @lru_cache(maxsize=64)
-def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    return re.compile(fnmatch.translate(_folded(pattern))).fullmatch
+def _compiled(pattern: StoredPath) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(fnmatch.translate(_folded(_text(pattern)))).fullmatch
+
+
+def _stored(pattern: str) -> StoredPath:
+    """As names are stored: a pattern with bytes that are not UTF-8 is a BLOB."""
+    name = pattern.encode("utf-8", "surrogateescape")
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name
+
+
+def _text(stored: StoredPath) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")
 
 
 def _folded(name: str) -> str:
