@@ -205,6 +205,7 @@ class TestInThisProcess:
             ([CLIP, QUESTION, "--start", "noon"], 2, "'noon' is not a time"),
             ([f"{CLIP}@1-2", QUESTION, "--end", "3"], 2, "leave out --start and --end"),
             ([CLIP, QUESTION, "--pad", "1"], 2, "--pad goes with a range or a hit"),
+            ([f"{CLIP}@1-2", QUESTION, "--pad", "inf"], 2, "less than or equal to 1000000000"),
             ([CLIP, QUESTION, "--seed", "1"], 2, "--seed goes with a --temperature above 0"),
             ([CLIP, QUESTION, "--coverage", "half"], 2, "'half' is none of reference, full"),
             ([CLIP, QUESTION, "--dtype", "int4"], 2, "'int4' is none of auto, float32, bfloat16, int8"),

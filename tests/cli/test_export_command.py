@@ -108,6 +108,12 @@ def test_a_supercut_is_written_and_said(command: RunVidsearch, lines: bytes, tmp
     assert command("export", "-", "--join", tmp_path / "cut.avi", input=lines).returncode == 2
 
 
+def test_padding_beyond_any_video_is_wrong_usage(command: RunVidsearch, lines: bytes, tmp_path: Path) -> None:
+    for kind in (["--to", tmp_path / "out"], ["--timeline", tmp_path / "cut.edl"], ["--join", tmp_path / "cut.mp4"]):
+        done = command("export", "-", *kind, "--pad", "inf", input=lines)
+        assert (done.returncode, b"less than or equal to 1000000000" in done.stderr) == (2, True)
+
+
 def test_a_video_that_cannot_be_read_ends_with_3(command: RunVidsearch, tmp_path: Path) -> None:
     form = {"path": str(tmp_path / "gone.mp4"), "start_s": 0.0, "end_s": 1.0}
     done = command("export", "-", "--to", tmp_path / "out", input=json.dumps(form).encode())

@@ -39,7 +39,10 @@ def ask(
     start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="Look from here on.")] = None,
     end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Look no further than this.")] = None,
     pad: Annotated[
-        float | None, typer.Option("--pad", min=0, metavar="SECONDS", help="Look so much around the range, too.")
+        float | None,
+        typer.Option(
+            "--pad", min=0, max=timecode.FARTHEST_S, metavar="SECONDS", help="Look so much around the range, too."
+        ),
     ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Talk: questions go on from those before; they are read from stdin.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from vidsearch import json_forms
 from vidsearch.cli import chosen_hits, options, show
 from vidsearch.cli.late import typer
-from vidsearch.timecode import clock
+from vidsearch.timecode import FARTHEST_S, clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,10 @@ Join = Annotated[
     Path | None,
     typer.Option("--join", parser=options.given_path, metavar="FILE", help="Write all hits as one .mp4, .mov or .mkv."),
 ]
-Pad = Annotated[float, typer.Option("--pad", min=0, metavar="SECONDS", help="So much more before and after each hit.")]
+Pad = Annotated[
+    float,
+    typer.Option("--pad", min=0, max=FARTHEST_S, metavar="SECONDS", help="So much more before and after each hit."),
+]
 Copy = Annotated[
     bool,
     typer.Option(
