@@ -28,17 +28,32 @@ def windows_by_model(command: RunVidsearch) -> dict[str, int]:
 
 @contextmanager
 def stopped_half_way(*arguments: str | Path, home: Path) -> Iterator[None]:
-    """A run that has indexed some of its videos stands still, as one that takes hours; in the end it is killed."""
+    """A run that has indexed some of its videos stands still between two of them, as one that takes hours; in the end
+    it is killed.
+    """
     run = subprocess.Popen([*PROGRAM, *arguments], env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         deadline, before = time.monotonic() + 60, embeddings(home)
         while embeddings(home) == before and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(run.pid, signal.SIGSTOP)
+        while is_writing(home):  # a query would wait ten seconds for it, to keep its hits
+            os.killpg(run.pid, signal.SIGCONT)
+            time.sleep(0.01)
+            os.killpg(run.pid, signal.SIGSTOP)
         yield
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         assert run.wait(timeout=60) == -signal.SIGKILL
+
+
+def is_writing(home: Path) -> bool:
+    with closing(sqlite3.connect(home / "library.sqlite3", timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
 
 
 def embeddings(home: Path) -> int:
