@@ -16,7 +16,8 @@ from vidsearch.editing.source import Source
 _QUALITY = {"libx264": "16", "libx265": "18"}  # constant rate factors at which a difference is hard to see
 # How RGB becomes what the encoder takes, and how players are told: with the matrix of SMPTE 170M, in the video range.
 _FROM_RGB = {"colorspace": 6, "color_range": 1}
-_UNSPECIFIED = 2  # of a colour tag: H.273, tables 2 to 4
+# Of a colour tag: H.273, tables 2 to 4, and FFmpeg's number for a range.
+_UNSPECIFIED = {"color_primaries": 2, "color_trc": 2, "colorspace": 2, "color_range": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def add_video(
     if first.rotation:
         stream.set_display_rotation(first.rotation)
     for name, value in (source.colours | (_FROM_RGB if first.format.is_rgb else {})).items():
-        if value not in (None, _UNSPECIFIED):
+        if value not in (None, _UNSPECIFIED[name]):
             with contextlib.suppress(ValueError, TypeError):  # a value that this FFmpeg has no name for
                 setattr(context, name, value)
     return stream

@@ -60,6 +60,21 @@ def test_encoded_moments_follow_each_other_to_the_frame(film: Path, tmp_path: Pa
     assert clicks(tmp_path / "cut.mp4") == pytest.approx([0.4, 0.8 + 0.52], abs=0.07)
 
 
+def test_the_full_range_of_a_source_is_brought_to_that_of_the_supercut(tmp_path: Path) -> None:
+    for name, codec, pixels in (("full.avi", "mjpeg", "yuvj420p"), ("video.mkv", "libx264", "yuv420p")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
+            for _ in range(10):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), (200, 60, 30), np.uint8))))
+            container.mux(stream.encode(None))
+    joined([hit(tmp_path / name, 0.0, 0.2) for name in ("full.avi", "video.mkv")], tmp_path / "cut.mp4", "precise")
+    with av.open(str(tmp_path / "cut.mp4")) as container:
+        means = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in container.decode(video=0)]
+    assert means[0] == pytest.approx([200, 60, 30], abs=4)
+    assert means[-1] == pytest.approx([200, 60, 30], abs=4)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_copied_moments_begin_at_their_key_frames(film: Path, suffix: str, tmp_path: Path) -> None:
     done = joined([hit(film, 2.6, 3.4), hit(film, 0.2, 1.2, 2)], tmp_path / f"cut.{suffix}", "copy")
