@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import av
+import numpy as np
 import pytest
 from fakes import ScriptedAnswerer
 from serving import ANSWER, QUESTION, Served, served
@@ -123,6 +124,19 @@ def test_a_conversion_begins_between_key_frames_with_the_picture_shown_there(tmp
         with av.open(io.BytesIO(written.getvalue())) as converted:
             first = next(converted.decode(video=0))
         assert (number_in(first.to_ndarray(format="rgb24")), first.time) == (number, 0)
+
+
+def test_the_full_range_of_brightness_is_converted_to_the_usual_one(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "full.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), (200, 60, 30), np.uint8))))
+        container.mux(stream.encode(None))
+    written = io.BytesIO()
+    convert(tmp_path / "full.avi", 0.0, 64, written)
+    with av.open(io.BytesIO(written.getvalue())) as converted:
+        picture = next(converted.decode(video=0)).to_ndarray(format="rgb24")
+    assert picture.mean(axis=(0, 1)) == pytest.approx([200, 60, 30], abs=4)
 
 
 def test_what_lies_before_the_zero_of_a_file_is_shown_played_and_handed_on(tmp_path: Path, own_home: Path) -> None:
