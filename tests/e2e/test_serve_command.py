@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from support import PROGRAM, RunVidsearch, environment
+from support import CLIPS, PROGRAM, RunVidsearch, environment
 
 
 @contextmanager
@@ -47,6 +50,20 @@ def test_the_page_answers_until_ctrl_c(clips_library: Path, vidsearch: RunVidsea
         taken = vidsearch("serve", "--port", str(urlsplit(link).port))
         assert taken.returncode == 2
         assert taken.stderr.decode().startswith(f"vidsearch: Port {urlsplit(link).port} is taken")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err.decode()) == (0, b"", "Ctrl-C ends the server.\n")
+
+
+def test_ctrl_c_ends_it_in_the_middle_of_an_answer(tmp_path: Path, vidsearch: RunVidsearch) -> None:
+    """A browser that has paused a film reads no more of it."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes((CLIPS / "red-square-left.mp4").read_bytes() + struct.pack(">I4s", 64 << 20, b"free"))
+    os.truncate(film, film.stat().st_size + (64 << 20) - 8)
+    assert vidsearch("index", str(film)).returncode == 0
+    with serving() as (process, link), socket.create_connection(("127.0.0.1", urlsplit(link).port or 0), 30) as browser:
+        browser.sendall(f"GET /api/videos/1/file HTTP/1.1\r\nHost: {urlsplit(link).netloc}\r\n\r\n".encode())
+        assert browser.recv(12) == b"HTTP/1.1 200"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out, err.decode()) == (0, b"", "Ctrl-C ends the server.\n")

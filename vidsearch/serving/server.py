@@ -21,6 +21,7 @@ MOST_CONNECTIONS = 512
 HEADER_TIMEOUT_S = 10.0
 MOST_HEADER_BYTES = 16 * 1024
 KEEP_ALIVE_S = 30
+LAST_ANSWERS_S = 2.0  # for answers that are on their way when the server ends
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -74,7 +75,7 @@ def make_server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
         http=PatientProtocol,
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=10,
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
     )
@@ -96,3 +97,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """An answer that goes on and on is cut off: to it that looks as if its client had left."""
+        asyncio.get_running_loop().call_later(LAST_ANSWERS_S, self._leave)
+        await super().shutdown(sockets)
+
+    def _leave(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
