@@ -100,6 +100,7 @@ ONE, IMG, MKV, ACUTE, LATIN = "a/one.mp4", "a/IMG_2.MOV", "b/three.mp4.mkv", "b/
         ((Since(datetime(2025, 7, 1)), Before(datetime(2025, 8, 1))), {ONE, ACUTE}),
         ((Before(datetime(2025, 1, 1)),), {IMG, MKV}),
         ((Since(datetime(2025, 8, 1)),), {LATIN}),
+        ((Since(datetime(1, 1, 1)), Before(datetime.max)), {ONE, IMG, MKV, ACUTE, LATIN}),
         ((Suffix("mp4"), MinHeight(1080), Under(Path("/v/b"))), {ACUTE}),
     ],
 )

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -57,9 +58,9 @@ def _condition(name: str, filter: Filter) -> ParameterisedSql:
         case ReadBy(reader):
             return f"v.reader = :{name}", {name: reader}
         case Since(moment):
-            return f"{RECORDED_SQL} >= :{name}", {name: moment.timestamp()}
+            return f"{RECORDED_SQL} >= :{name}", {name: _since_1970_s(moment)}
         case Before(moment):
-            return f"{RECORDED_SQL} < :{name}", {name: moment.timestamp()}
+            return f"{RECORDED_SQL} < :{name}", {name: _since_1970_s(moment)}
         case MinDuration(seconds):
             return f"v.duration_s >= :{name}", {name: seconds}
         case MaxDuration(seconds):
@@ -70,6 +71,14 @@ def _condition(name: str, filter: Filter) -> ParameterisedSql:
             return _joined(" OR ", [_condition(f"{name}_{number}", it) for number, it in enumerate(alternatives)])
         case LeftOutVideos(ids):
             return f"v.id NOT IN ({', '.join(str(int(id_)) for id_ in sorted(ids))})", {}
+
+
+def _since_1970_s(moment: datetime) -> float:
+    """A day at an end of the calendar is taken as one of UTC: the local one may lie beyond."""
+    try:
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        return moment.replace(tzinfo=UTC).timestamp()
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
