@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import ScriptedAnswerer
+from fakes import ScriptedAnswerer, ScriptedSession
 from serving import ANSWER, QUESTION, Served, served
 from support import CLIPS, run_in_process
 from video_samples import even_times, make_video
+
+from vidsearch.answering.interface import Clip, GenerationOptions
 
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser: pip install -e '.[dev]'")
 from selenium import webdriver  # noqa: E402
@@ -324,6 +326,66 @@ def test_nothing_stands_in_the_way_of_who_sees_or_hears_the_page_otherwise(page:
     page.colours("light")
 
 
+def test_another_filter_leaves_the_spaces_in_a_folder_alone(page: Page) -> None:
+    page.js("sessionStorage.setItem('filters', 'open')")
+    page.open('/?q=a+red+square+since:2020+under:"/two++spaces"+-dog', "#filter-since")
+    page.js(
+        "const since = document.getElementById('filter-since'); "
+        "since.value = '2021-02-03'; since.dispatchEvent(new Event('change'))"
+    )
+    page.wait("return document.getElementById('words').value.includes('2021')")
+    written = page.js("return document.getElementById('words').value")
+    assert written == 'a red square under:"/two  spaces" -dog since:2021-02-03'
+    page.js("sessionStorage.clear()")
+
+
+def test_more_is_offered_while_there_is_more(page: Page) -> None:
+    button = "return [...document.querySelectorAll('main button')].some((it) => it.textContent === 'Show more')"
+    page.open("/?q=a+red+square&all=true&group=video&top=20", ".group")
+    assert page.js(button)
+    page.open("/?q=a+red+square&all=true&group=video&top=30", ".group")
+    assert page.js("return document.querySelectorAll('.card').length") > 30
+    assert page.js("return document.querySelectorAll('.group').length") < 30
+    assert not page.js(button)
+    page.open("/?q=a+red+square&all=true&top=504", ".card .level")  # more than the server gives at a time
+
+
+def test_back_leads_to_where_one_was(page: Page) -> None:
+    page.size(1280, 400)
+    page.open("/?q=a+red+square&all=true", ".card .level")
+    page.js("window.scrollTo(0, 700)")
+    page.js("[...document.querySelectorAll('.shot')].find((it) => it.getBoundingClientRect().top > 0).click()")
+    page.wait("return location.pathname.startsWith('/video/') && document.querySelector('.about-list')")
+    assert page.js("return window.scrollY") == 0
+    page.driver.back()
+    page.wait("return document.querySelector('.card .level') && window.scrollY === 700")
+    page.size(1280, 800)
+
+
+def test_skipping_to_the_content_leaves_it_as_it_is(page: Page) -> None:
+    page.open("/?q=a+red+square", ".card .level")
+    page.js("window.first = document.querySelector('.card'); document.querySelector('a.skip').click()")
+    page.wait("return location.hash === '#main' && document.activeElement.id === 'main'")
+    time.sleep(0.2)  # a view that is made anew would be on its way by now
+    assert page.js("return window.first.isConnected")
+
+
+@pytest.mark.parametrize(("times", "shown"), [("t=abc", "0:00.0 - 0:04.0"), ("t=1e9&end=2e9", "0:03.9 - 0:04.0")])
+def test_times_of_an_address_that_the_video_does_not_have(page: Page, times: str, shown: str) -> None:
+    videos = page.server.get("/api/videos?limit=100").json["videos"]
+    [number] = [it["video"] for it in videos if it["path"].endswith("clips/red-square-left.mp4")]
+    page.open(f"/video/{number}?{times}", ".about-list")
+    assert page.wait("return document.querySelector('.range-text').textContent") == shown
+
+
+def test_a_page_that_comes_into_a_run_of_indexing_shows_what_it_made(page: Page) -> None:
+    shutil.copy(CLIPS / "red-square-right.mp4", page.videos / "during.mp4")
+    page.open("/library", "#start-run")
+    assert page.server.post("/api/indexing/start", {}).status == 200
+    page.driver.refresh()
+    page.wait("return [...document.querySelectorAll('.card .name')].some((it) => it.textContent === 'during.mp4')")
+
+
 def test_nothing_was_asked_of_anybody_else(page: Page) -> None:
     """All requests of the tests above; and no error in the console but those that a test made."""
     asked = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
@@ -339,3 +401,28 @@ def test_nothing_was_asked_of_anybody_else(page: Page) -> None:
     )
     errors = [entry["message"] for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert [error for error in errors if "since" not in error] == []
+
+
+class TalkativeAnswerer(ScriptedAnswerer):
+    """Never comes to an end."""
+
+    def encode(self, clip: Clip) -> ScriptedSession:
+        return TalkativeSession(self, super().encode(clip).clip)
+
+
+class TalkativeSession(ScriptedSession):
+    def ask(self, question: str, options: GenerationOptions, *, keep_history: bool = False) -> Iterator[str]:
+        yield "On"
+        while True:
+            time.sleep(0.1)
+            yield " and on"
+
+
+def test_a_server_that_ends_in_the_middle_of_an_answer_is_told(page: Page) -> None:
+    with served(page.videos.parent / "home", TalkativeAnswerer({})) as other:
+        page.driver.get(f"{other.url}/video/1")
+        page.wait("return document.getElementById('question')")
+        page.driver.find_element("id", "question").send_keys(QUESTION + Keys.ENTER)
+        page.wait("return document.querySelector('.answer')?.textContent.includes('and on')")
+    told = page.wait("return document.querySelector('.answer .bad')?.textContent")
+    assert told == " The server does not answer. Is vidsearch serve still running?"

@@ -19,7 +19,7 @@ export async function* events(path, body = undefined, signal = undefined) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await unbroken(reader.read());
     if (done) return;
     waiting += value;
     const pieces = waiting.split("\n\n");
@@ -33,9 +33,9 @@ export async function* events(path, body = undefined, signal = undefined) {
 
 const known = new Map();
 
-/** What is known of one video; asked once. */
-export function facts(number) {
-  if (!known.has(number)) {
+/** What is known of one video; asked once, or `anew`. */
+export function facts(number, anew = false) {
+  if (anew || !known.has(number)) {
     const asked = get(`videos/${number}`);
     known.set(number, asked);
     asked.catch(() => known.delete(number));
@@ -58,9 +58,13 @@ function request(body) {
   return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
-async function reach(address, options) {
+function reach(address, options) {
+  return unbroken(fetch(address, options));
+}
+
+async function unbroken(connected) {
   try {
-    return await fetch(address, options);
+    return await connected;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Is vidsearch serve still running?");

@@ -45,7 +45,7 @@ export function askPanel(number, range, seek, leaving) {
         }
       }
     } catch (error) {
-      words.append(h("span", { class: "bad", text: error.name === "AbortError" ? " (stopped)" : error.message }));
+      words.append(h("span", { class: "bad", text: error.name === "AbortError" ? " (stopped)" : ` ${error.message}` }));
     } finally {
       talk.querySelectorAll(".spin").forEach((spin) => spin.remove());
       asking = null;

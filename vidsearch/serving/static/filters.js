@@ -15,14 +15,14 @@ export function filterIn(query, key) {
 
 /** The query with another value of a filter, or without it. */
 export function withFilter(query, key, value) {
-  const bare = query.replace(piece(key), "$1").replace(/ {2,}/g, " ").trim();
+  const bare = query.replace(piece(key), "").trim();
   if (!value) return bare;
   const written = /[\s"]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
   return `${bare} ${key}:${written}`;
 }
 
 function piece(key) {
-  return new RegExp(`(^|\\s)${key}:("(?:[^"\\\\]|\\\\.)*"|\\S+)`);
+  return new RegExp(`(^|\\s+)${key}:("(?:[^"\\\\]|\\\\.)*"|\\S+)`);
 }
 
 /** `search` is called with the query as it is with a changed filter. */

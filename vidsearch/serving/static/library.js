@@ -76,15 +76,21 @@ function runPanel(run, leaving, again) {
   async function begin() {
     try {
       show(await post("indexing/start", { retry_failed: retry.checked }));
-      await watch();
-      if (!leaving.aborted) again();
     } catch (error) {
-      if (error.name !== "AbortError") line.textContent = error.message;
+      line.textContent = error.message;
+      return;
     }
+    await watch();
   }
 
   async function watch() {
-    for await (const event of events("indexing/events", undefined, leaving)) show(event);
+    try {
+      for await (const event of events("indexing/events", undefined, leaving)) show(event);
+      if (!leaving.aborted) again();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      show({ ...run, state: "failed", error: error.message, current: [] });
+    }
   }
 
   function show(form) {

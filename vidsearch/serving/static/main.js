@@ -11,17 +11,30 @@ import { videoView } from "/static/video.js";
 const main = document.getElementById("main");
 const words = document.getElementById("words");
 let leave = () => {};
+let shown = ""; // the address without its fragment
+let scrolled = 0; // a timer
+history.scrollRestoration = "manual"; // a view is there later than the browser would scroll
 
 /** Goes to an address of this page without loading it again. */
 export function go(address, { replace = false } = {}) {
+  keepPlace();
   history[replace ? "replaceState" : "pushState"]({}, "", address);
   show();
+}
+
+/** Writes down how far the page is scrolled, for who comes back to it. */
+function keepPlace() {
+  clearTimeout(scrolled);
+  history.replaceState({ scroll_px: window.scrollY }, "");
 }
 
 async function show() {
   leave();
   stopPreview();
+  clearTimeout(scrolled);
   const address = new URL(location.href);
+  const { scroll_px = 0 } = history.state ?? {};
+  shown = `${address.pathname}${address.search}`;
   const [, kind, number] = address.pathname.split("/");
   const query = address.searchParams.get("q") ?? "";
   words.value = query;
@@ -32,6 +45,7 @@ async function show() {
   leave = () => leaving.abort();
   try {
     await view(main, { address, query, number: Number(number), leaving: leaving.signal, go });
+    if (scroll_px && !leaving.signal.aborted) window.scrollTo(0, scroll_px);
   } catch (error) {
     if (error.name === "AbortError" || leaving.signal.aborted) return;
     main.replaceChildren(h("p", { class: "notice bad", role: "alert", text: error.message }));
@@ -61,7 +75,13 @@ document.addEventListener("click", (event) => {
   go(link.getAttribute("href"));
   if (!link.classList.contains("skip")) window.scrollTo(0, 0);
 });
-window.addEventListener("popstate", show);
+window.addEventListener("popstate", () => {
+  if (shown !== `${location.pathname}${location.search}`) show(); // else only the fragment is another
+});
+window.addEventListener("scroll", () => {
+  clearTimeout(scrolled);
+  scrolled = setTimeout(keepPlace, 100);
+});
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=checkbox]), textarea, select");

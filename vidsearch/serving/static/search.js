@@ -6,6 +6,7 @@ import { filterPanel } from "/static/filters.js";
 import { bytes, clock, folderOf, h, nameOf, plural, readable, say, span } from "/static/dom.js";
 
 const PAGE = 24;
+const MOST = 500; // hits that the server gives
 
 export async function searchView(main, { address, query, leaving, go }) {
   const like = address.searchParams.get("like");
@@ -13,7 +14,7 @@ export async function searchView(main, { address, query, leaving, go }) {
   if (!query) return startView(main, leaving);
   document.title = `${query} - vidsearch`;
   const fields = address.searchParams;
-  const top = Number(fields.get("top")) || PAGE;
+  const top = Math.min(MOST, Number(fields.get("top")) || PAGE);
   const grouped = fields.get("group") === "video";
   const set = (name, value) => {
     const next = new URL(location.href);
@@ -42,7 +43,9 @@ export async function searchView(main, { address, query, leaving, go }) {
   results.replaceChildren(...notes(found, query, set, all));
   if (!found.hits.length) return;
   results.append(grouped ? groups(found.hits, query) : grid(found.hits.map((hit) => card(hit, { query })), "Moments"));
-  if (found.hits.length >= top) {
+  const count = grouped ? new Set(found.hits.map((hit) => hit.video)).size : found.hits.length;
+  if (count >= MOST) results.append(h("p", { class: "on soft", text: `These are the first ${MOST}; filters or more words find others.` }));
+  else if (count >= top) {
     results.append(h("p", { class: "on" }, h("button", { type: "button", text: "Show more", onclick: () => set("top", top + PAGE) })));
   }
 }

@@ -11,14 +11,14 @@ import { isSelected, onSelection, toggle } from "/static/selection.js";
 const WHOLE_S = 8; // a range that nobody set is as long as a usual window
 
 export async function videoView(main, { address, query, number, leaving, go }) {
-  const [video, library] = await Promise.all([factsOf(number), get("library", {}, leaving)]);
+  const [video, library] = await Promise.all([factsOf(number, true), get("library", {}, leaving)]);
   const name = nameOf(video.path);
   document.title = `${name} - vidsearch`;
   const begin = video.start_s ?? 0;
   const end = begin + (video.duration_s ?? 0);
-  const from = address.searchParams.get("t");
-  const to = address.searchParams.get("end");
-  let range = from === null ? [begin, Math.min(end, begin + WHOLE_S)] : [Number(from), to === null ? Math.min(end, Number(from) + WHOLE_S) : Number(to)];
+  const from = seconds(address.searchParams.get("t"));
+  const to = seconds(address.searchParams.get("end"));
+  let range = [from ?? begin, to ?? (from ?? begin) + WHOLE_S];
 
   const screen = h("video", { id: "player", playsinline: true, preload: "metadata", "aria-label": name, tabindex: "-1" });
   const player = new Player(screen, number);
@@ -48,7 +48,7 @@ export async function videoView(main, { address, query, number, leaving, go }) {
     stage.lastChild.textContent = video.state === "offline" ? "Its folder is not there now; plug the disk in." : video.error;
   } else {
     if (video.width_px) screen.style.aspectRatio = `${video.width_px} / ${video.height_px}`;
-    await player.open(from === null ? begin : Number(from)).catch((error) => failed(error.message));
+    await player.open(Math.max(begin, Math.min(from ?? begin, end > begin ? end - 0.05 : Infinity))).catch((error) => failed(error.message));
     stage.classList.toggle("converted", !player.direct);
   }
   player.addEventListener("timeupdate", () => (curve.at(player.time), controls.refresh()));
@@ -102,7 +102,9 @@ export async function videoView(main, { address, query, number, leaving, go }) {
   }
 
   function setRange([first, last]) {
-    range = last > first ? [Math.max(begin, first), Math.min(end || last, last)] : [first, Math.min(end, first + 1)];
+    const close = end > begin ? end : Infinity; // how long it is may not be known
+    const start = Math.max(begin, Math.min(first, close - 0.1));
+    range = [start, Math.min(close, last > start ? last : start + 1)];
     curve.select(range);
     rangeRow.refresh();
     ask.refresh();
@@ -206,6 +208,11 @@ function about(video) {
   ];
   if (video.error) rows.push(["Note", readable(video.error)]);
   return h("section", { class: "panel" }, h("h2", { text: "About" }), h("dl", { class: "about-list" }, rows.map(([term, text]) => [h("dt", { text: term }), h("dd", { text })])));
+}
+
+/** A time of the address; null where there is none. */
+function seconds(text) {
+  return text !== null && Number.isFinite(Number(text)) ? Number(text) : null;
 }
 
 function round(seconds) {
