@@ -91,6 +91,12 @@ DOUBTS = (
         "the header claims a length that no track has, which PyAV reports",
         lambda header: header.stated.overstated_s is not None,
     ),
+    Doubt(
+        "4:4:4",
+        "decord starts in the middle, where its FFmpeg has not learned which x264 wrote the file; pictures in 4:4:4 of"
+        " those before 2018 come out grey or green then",
+        lambda header: header.codec == "h264" and header.full_colour,
+    ),
     Doubt("mirrored", "decord turns pictures and mirrors none", lambda header: header.orientation.mirrored),
     Doubt("name", "decord opens names in UTF-8 alone", lambda header: not header.utf8_name),
 )

@@ -65,6 +65,7 @@ class Header:
     pixel_aspect: float  # width : height of one stored pixel
     orientation: Orientation  # to show the stored picture upright
     interlaced: bool
+    full_colour: bool  # 4:4:4: as much colour as brightness
     starts_clean: bool  # a picture comes out of the first packets
     start_s: float  # of the video stream
     claimed_s: float | None  # the video stream's length after the header, not to be trusted
@@ -152,6 +153,7 @@ def probe(path: Path) -> Header:
             pixel_aspect=_pixel_aspect(stream),
             orientation=orientation(first) if first is not None else Orientation(),
             interlaced=first is not None and first.interlaced_frame,
+            full_colour=first is not None and first.format.name.startswith(("yuv444", "yuvj444")),
             starts_clean=first is not None and not first.is_corrupt,
             start_s=start_s,
             claimed_s=claimed_s,
