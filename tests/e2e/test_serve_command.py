@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from support import CLIPS, PROGRAM, RunVidsearch, environment
 
 
@@ -78,6 +79,15 @@ def test_another_address_takes_a_token(clips_library: Path) -> None:
         assert status(link, "/api/library", Authorization=f"Bearer {token}") == 200
         name = f"evil.example:{urlsplit(link).port}"
         assert status(link, "/api/library", Host=name, Authorization=f"Bearer {token}") == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "said"), [("", "is empty"), ("\udcff", "is not text"), ("a..b", "cannot listen on a..b")]
+)
+def test_an_address_that_is_none_is_told(vidsearch: RunVidsearch, clips_library: Path, host: str, said: str) -> None:
+    done = vidsearch("serve", "--port", "0", "--host", host)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, b"", 1)
+    assert said in done.stderr.decode()
 
 
 def test_no_library_and_no_packages_are_told(vidsearch: RunVidsearch, clips_library: Path, tmp_path: Path) -> None:

@@ -26,15 +26,19 @@ LAST_ANSWERS_S = 2.0  # for answers that are on their way when the server ends
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 is a free one. VidsearchError if it cannot."""
+    if not host:  # to the system that would be every address of the machine
+        raise VidsearchError("The address to listen on is empty; leave it out, and this machine alone is answered.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(256)
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that is no text
         listening.close()
-        if error.errno == errno.EADDRINUSE:
+        if isinstance(error, TypeError):
+            message = "The address to listen on is not text; name one as in 192.168.1.5."
+        elif error.errno == errno.EADDRINUSE:
             message = f"Port {port} is taken, perhaps by another vidsearch serve; choose one with --port, or 0 for any."
         else:
             message = f"The server cannot listen on {host}, port {port} ({error.strerror}); choose others."
