@@ -205,7 +205,10 @@ class Source:
             try:
                 self.container.seek(start or 0)
             except av.FFmpegError as error:
-                raise VideoError("unreadable", f"{shown(self.path)} cannot be read from a place in it.") from error
+                message = (
+                    f"{shown(self.path)} cannot be read from a place in it; put it into an MP4 or Matroska file first."
+                )
+                raise VideoError("unreadable", message) from error
 
 
 @contextmanager

@@ -190,6 +190,13 @@ def test_pixels_that_a_copy_would_mix_up_are_not_copied(tmp_path: Path) -> None:
     assert numbers(done.clip.target) == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("options", [COPY, PRECISE])
+def test_a_bare_stream_is_told_with_a_way_out(options: CutOptions, tmp_path: Path) -> None:
+    film = make_video(tmp_path / "bare.h264", even_times(50, 25))
+    with pytest.raises(VideoError, match="put it into an MP4 or Matroska file first"):
+        cut([hit(film, 0.5, 1.0)], tmp_path / "clips", options)
+
+
 def test_a_picture_that_comes_after_one_shown_far_later_is_found(tmp_path: Path) -> None:
     video = make_video(tmp_path / "slow.mp4", [0.0, 15.0, 30.0, 45.0, 60.0, 75.0], b_frames=3)
     [done] = cut([hit(video, 16.0, 17.0)], tmp_path / "clips", PRECISE)
