@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import CLIPS, RunVidsearch
-from video_samples import make_film
+from video_samples import make_film, make_video
 
 
 @pytest.fixture
@@ -106,6 +106,13 @@ def test_a_supercut_is_written_and_said(command: RunVidsearch, lines: bytes, tmp
     done = command("export", "-", "--join", tmp_path / "copy.mp4", input=lines)
     assert b"0.4 s of them more, before key frames.\n" in done.stderr
     assert command("export", "-", "--join", tmp_path / "cut.avi", input=lines).returncode == 2
+
+
+def test_a_picture_that_stands_long_is_not_taken_for_a_key_frame(command: RunVidsearch, tmp_path: Path) -> None:
+    film = make_video(tmp_path / "slides.mp4", [0.0, 2.0, 4.0, 6.0])
+    form = {"path": str(film), "start_s": 3.0, "end_s": 5.0}
+    done = command("export", "-", "--to", tmp_path / "out", "--precise", input=json.dumps(form).encode())
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_padding_beyond_any_video_is_wrong_usage(command: RunVidsearch, lines: bytes, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def _export_clips(hits: list[Hit], folder: Path, wanted: CutOptions, *, as_json:
             advance(before_s + (0.0 if isinstance(outcome, ClipWritten) else outcome.done_s))
     if as_json:
         show.write_json({"version": json_forms.VERSION, "clips": [_form(it) for it in written]})
-    _say_what_is_more(written)
+    _say_what_is_more(written, encoded=wanted.mode == "precise")
 
 
 def _show(done: ClipWritten, *, first: bool) -> None:
@@ -164,9 +164,9 @@ def _form(done: ClipWritten) -> dict[str, Any]:
     }
 
 
-def _say_what_is_more(written: list[ClipWritten]) -> None:
+def _say_what_is_more(written: list[ClipWritten], *, encoded: bool) -> None:
     leads = [it.lead_s for it in written if it.lead_s >= 0.05]
-    if leads:
+    if leads and not encoded:  # what is encoded begins with the picture shown there, however long it stands
         clips = "1 clip begins" if len(leads) == 1 else f"{len(leads)} clips begin"
         show.say(
             f"{clips} up to {max(leads):.1f} s early, at a key frame; --precise cuts to the frame and encodes anew."
