@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.files import files_of, find_file, read_text
+from vidsearch.evaluation.files import files_of, find_file, json_value, read_text
 from vidsearch.video.discover import VIDEO_SUFFIXES
 
 
@@ -86,7 +85,7 @@ def _test(rows: list[tuple[str, str, int]], files: Mapping[str, Path | None]) ->
 def _internvideo2(data: Path, annotations: Path | None) -> Iterable[tuple[str, str, int]]:
     """[{"video": file, "caption": class}]: the classes are those that it names."""
     assert annotations is not None  # it is read only if it is given
-    for record in json.loads(read_text(annotations)):
+    for record in json_value(read_text(annotations)):
         yield str(record["video"]), str(record["caption"]), 1
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VidsearchError
+from vidsearch.evaluation.files import json_value
 
 CAPTION_FILES = ("captions.jsonl", "captions.csv")
 
@@ -70,11 +70,11 @@ def _rows(source: Path) -> Iterator[tuple[str, str]]:
 
 
 def _json_records(source: Path, text: str) -> Iterator[dict[str, object]]:
-    for line, content in enumerate(text.splitlines(), start=1):
+    for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
         try:
-            record = json.loads(content)
+            record = json_value(content)
         except ValueError as error:
             raise VidsearchError(f"{source}, line {line} is not JSON ({error}); write one object a line.") from error
         if not isinstance(record, dict):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vidsearch.errors import VidsearchError
 from vidsearch.video.discover import VIDEO_SUFFIXES
@@ -44,6 +45,24 @@ def read_text(source: Path) -> str:
         return source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise VidsearchError(f"{source} cannot be read as text ({error}).") from error
+
+
+def json_value(text: str) -> Any:
+    """The value of a JSON text; ValueError if it is none, also where it is nested beyond all measure."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists and objects are nested too deeply") from None
+
+
+def json_lines(text: str) -> Iterator[tuple[int, Any]]:
+    """The number and the value of each line that is not empty; ValueError where it is no JSON.
+
+    Texts in JSON may hold what Python's `splitlines` takes for an end of line as well, as U+2028.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, json_value(line)
 
 
 def version_of(path: Path) -> str:

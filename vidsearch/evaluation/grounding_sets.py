@@ -9,7 +9,7 @@ Annotations and videos may lie anywhere below the data folder.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.files import FilesBelow, read_text
+from vidsearch.evaluation.files import FilesBelow, json_lines, read_text
 from vidsearch.evaluation.grounding import Window
 
 CLIP_S = 2.0  # of the clips that people rated
@@ -61,14 +61,22 @@ def read_grounding(name: str, data: Path, annotations: Path | None = None) -> li
         raise VidsearchError(f"There is no folder {data}; give the folder of the videos of {name} with --data.")
     source = annotations or _annotations(data, known)
     try:
-        queries = list(known.read(source))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        queries = [_checked(query) for query in known.read(source)]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise VidsearchError(f"{source} is not as the authors of {name} hand it out ({reason}).") from error
     if not queries:
         raise VidsearchError(f"{source} lists no queries.")
     files = FilesBelow(data)
     return [replace(own, path=files.find(own.video)) for own in queries]
+
+
+def _checked(query: GroundingQuery) -> GroundingQuery:
+    if not (isinstance(query.video, str) and query.video and isinstance(query.text, str) and query.text.strip()):
+        raise ValueError(f"query {query.id} has no video or no text")
+    if not all(math.isfinite(time) for window in query.windows for time in window):
+        raise ValueError(f"a window of query {query.id} has no times")
+    return query
 
 
 def _annotations(data: Path, known: GroundingSet) -> Path:
@@ -81,11 +89,9 @@ def _annotations(data: Path, known: GroundingSet) -> Path:
 
 
 def _qvhighlights(source: Path) -> Iterator[GroundingQuery]:
-    for line in read_text(source).splitlines():
-        if line.strip():
-            record = json.loads(line)
-            windows = _windows(record["relevant_windows"])
-            yield GroundingQuery(str(record["qid"]), record["query"], record["vid"], windows, _saliency(record))
+    for _, record in json_lines(read_text(source)):
+        windows = _windows(record["relevant_windows"])
+        yield GroundingQuery(str(record["qid"]), record["query"], record["vid"], windows, _saliency(record))
 
 
 def _saliency(record: Mapping[str, Any]) -> NDArray[np.int64] | None:

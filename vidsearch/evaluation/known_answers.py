@@ -7,6 +7,7 @@ absolute, or nothing where no video of the library does.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,10 @@ class JudgedQuery:
 def read_queries(source: Path) -> list[JudgedQuery]:
     """The rows of a CSV. VidsearchError, with the row, for what is not such a file."""
     try:
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
+        text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise VidsearchError(f"{source} cannot be read as text ({error}); it must be a CSV in UTF-8.") from error
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     if not {"file", "text"} <= set(rows.fieldnames or ()):
         raise VidsearchError(f"{source} lacks the columns file and text in its first line; add them.")
     return [_query(row, number, source) for number, row in enumerate(rows, start=2)]

@@ -114,7 +114,7 @@ def read_questions(name: str, data: Path, annotations: Path | None = None) -> li
         raise VidsearchError(f"There is no folder {data}; give the folder of the videos of {name} with --data.")
     try:
         read = list(known.read(data, annotations))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, SyntaxError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise VidsearchError(f"The records of {name} are not as its authors hand them out ({reason}).") from error
     return read

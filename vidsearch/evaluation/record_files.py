@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.files import read_text
+from vidsearch.evaluation.files import json_lines, json_value, read_text
 from vidsearch.extras import needing
 
 Record = Mapping[str, Any]
@@ -37,7 +36,7 @@ def records_of(source: Path) -> list[Record]:
 def json_of(source: Path) -> Any:
     """The value in a JSON file; VidsearchError if it cannot be read."""
     try:
-        return json.loads(read_text(source))
+        return json_value(read_text(source))
     except ValueError as error:
         raise VidsearchError(f"{source} is not readable as json ({error}).") from error
 
@@ -97,9 +96,9 @@ def _read(source: Path) -> list[Record]:
         case ".csv":
             return list(csv.DictReader(io.StringIO(read_text(source), newline="")))
         case ".jsonl":
-            return _objects([json.loads(line) for line in read_text(source).splitlines() if line.strip()])
+            return _objects([record for _, record in json_lines(read_text(source))])
         case _:
-            return _objects(json.loads(read_text(source)))
+            return _objects(json_value(read_text(source)))
 
 
 def _objects(content: Any) -> list[Record]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.captions import read_captions
-from vidsearch.evaluation.files import files_of, find_file, read_text
+from vidsearch.evaluation.files import files_of, find_file, json_value, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def _listed(pairs: Iterable[tuple[str, str]], known: RetrievalSet, files: Mappin
 def _read(source: Path, known: RetrievalSet) -> list[tuple[str, str]]:
     """Names of videos and their texts; VidsearchError if the file cannot be read or is not in a known form."""
     try:
-        if source.suffix == ".json" and _is_internvideo2(content := json.loads(read_text(source))):
+        if source.suffix == ".json" and _is_internvideo2(content := json_value(read_text(source))):
             return _checked(_internvideo2(content))
         return _checked(known.read(source))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -119,12 +118,12 @@ def _msrvtt(source: Path) -> Iterable[tuple[str, str]]:
 
 
 def _didemo(source: Path) -> Iterable[tuple[str, str]]:
-    for record in json.loads(read_text(source)):
+    for record in json_value(read_text(source)):
         yield record["video"], record["description"].strip()
 
 
 def _activitynet(source: Path) -> Iterable[tuple[str, str]]:
-    for video, record in json.loads(read_text(source)).items():
+    for video, record in json_value(read_text(source)).items():
         for sentence in record["sentences"]:
             yield video, sentence.strip()
 

@@ -141,6 +141,14 @@ def test_features_of_a_longer_video_are_cut(tmp_path: Path, weights: Path) -> No
         ("charades-sta", "charades_sta_test.txt", "\n", "lists no queries"),
         ("charades-sta", "other.txt", "", "holds no charades_sta_test.txt"),
         ("qvhighlights", "highlight_val_release.jsonl", '{"qid": 1, "query": "a"}\n', "is not as the authors of qvh"),
+        ("qvhighlights", "highlight_val_release.jsonl", "[" * 99_999, "lists and objects are nested too deeply"),
+        (
+            "qvhighlights",
+            "highlight_val_release.jsonl",
+            '{"qid": 7, "query": null, "vid": "a", "relevant_windows": [[0, 1]]}',
+            "query 7 has no video or no text",
+        ),
+        ("charades-sta", "charades_sta_test.txt", "AB1CD nan 4.0##red\n", "a window of query 0 has no times"),
         ("tacos", "a", "", "No grounding set is called 'tacos'; choose one of qvhighlights, charades-sta"),
     ],
 )

@@ -55,11 +55,11 @@ def test_a_video_that_is_not_indexed_is_named(library: Library, tmp_path: Path) 
 
 def test_rows_of_a_file(tmp_path: Path) -> None:
     source = tmp_path / "queries.csv"
-    source.write_text('file,text\nwarm.mp4,"red, then green"\n/videos/cold.mp4,blue\n,a zebra\n')
+    source.write_text('file,text\nwarm.mp4,"red, then green"\n/videos/cold.mp4,blue\u2028sky\n,"a\nzebra"\n', "utf-8")
     assert read_queries(source) == [
         JudgedQuery("red, then green", tmp_path / "warm.mp4"),
-        JudgedQuery("blue", Path("/videos/cold.mp4")),
-        JudgedQuery("a zebra", None),
+        JudgedQuery("blue\u2028sky", Path("/videos/cold.mp4")),
+        JudgedQuery("a\nzebra", None),
     ]
 
 

@@ -165,6 +165,12 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
             [{"video": "v", "question": "q", "candidates": 3, "answer": "a"}],
             "are not as its author",
         ),
+        (
+            "mvbench",
+            "a.json",
+            [{"video": "v", "question": "q", "candidates": "", "answer": "a"}],
+            "are not as its author",
+        ),
         ("nextqa-mc", "a.txt", [], "holds no JSON, CSV or Parquet file"),
         ("activitynet-qa", "test_q.json", [{"video_name": "v", "question": "q", "question_id": "1"}], "no test_a.json"),
         ("vqa2", "a.json", [], "No question set is called 'vqa2'; choose one of mvbench"),
@@ -174,6 +180,13 @@ def test_data_in_another_form_are_named(tmp_path: Path, name: str, file: str, co
     write(tmp_path / file, content)
     with pytest.raises(VidsearchError, match=message):
         read_questions(name, tmp_path)
+
+
+def test_texts_of_json_lines_hold_any_character(tmp_path: Path) -> None:
+    record = {"video": "v", "question": "one\u2028two\x85three", "candidates": ["a", "b"], "answer": "a"}
+    (tmp_path / "state_change.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    [question] = read_questions("mvbench", tmp_path)
+    assert question.asked == record["question"]
 
 
 def test_a_record_that_lacks_something_is_named(tmp_path: Path) -> None:

@@ -70,12 +70,12 @@ def test_lsmdc_has_tabs_and_no_header(tmp_path: Path) -> None:
 
 def test_a_folder_keeps_captions_apart(tmp_path: Path) -> None:
     video = touch(tmp_path / "day 1" / "a.mp4")
-    rows = [{"file": "day 1/a.mp4", "caption": text} for text in ("one", "two")] + [
+    rows = [{"file": "day 1/a.mp4", "caption": text} for text in ("one", "two\u2028lines")] + [
         {"file": "b.mp4", "caption": "three"}
     ]
-    (tmp_path / "captions.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "captions.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
     assert read_set("folder", tmp_path) == [
-        Listed("day 1/a.mp4", ("one", "two"), video),
+        Listed("day 1/a.mp4", ("one", "two\u2028lines"), video),
         Listed("b.mp4", ("three",), None),
     ]
 
@@ -97,6 +97,7 @@ def test_internvideo2s_list_serves_every_set(tmp_path: Path) -> None:
         ("didemo", "test_data.json", '{"video": "a"}'),
         ("didemo", "test_data.json", "[1, 2]"),
         ("activitynet", "val_1.json", "not json"),
+        ("activitynet", "val_1.json", "[" * 99_999),
         ("lsmdc", "LSMDC16_challenge_1000_publictect.csv", "name,with,commas\n"),
     ],
 )
