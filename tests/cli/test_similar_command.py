@@ -11,6 +11,8 @@ from typing import Any
 from json_schemas import follows
 from support import CLIPS, RunVidsearch, run_on_terminal
 
+from vidsearch.cli.show import size_text
+
 
 def hits(command: RunVidsearch, *arguments: str | Path) -> list[dict[str, Any]]:
     done = command(*arguments, "--json")
@@ -75,7 +77,7 @@ def test_copies_are_listed_with_their_sizes_and_left_alone(
         ("1", str(size), "100", str(videos / "one.mp4")),
         ("1", str(size), "bytes", str(videos / "two.mp4")),
     ]
-    assert b"Nothing was deleted." in done.stderr
+    assert f"each take {size_text(size)}. Nothing was deleted." in done.stderr.decode()
     done = command("duplicates", "--json")
     [group] = follows("duplicates", done.stdout)["groups"]
     files = group["files"]
@@ -83,6 +85,11 @@ def test_copies_are_listed_with_their_sizes_and_left_alone(
         (str(videos / "one.mp4"), False, 1.0),
         (str(videos / "two.mp4"), True, 1.0),
     ]
+    (videos / "two.mp4").unlink()
+    (videos / "two.mp4").hardlink_to(videos / "one.mp4")
+    done = command("duplicates")
+    assert len(done.stdout.splitlines()) == 2
+    assert b"all but the first file of each take 0 B." in done.stderr
     words = (sys.executable, "-m", "vidsearch", "duplicates")
     code, shown = run_on_terminal(words, b"", {"TERM": "xterm-256color", "COLUMNS": "200"})
     assert code == 0 and "videos compared" in shown and "3/3" in shown

@@ -70,6 +70,8 @@ def _say(groups: list[list[SameFile]]) -> None:
     if not groups:
         show.say("No two files show the same.")
         return
-    spare = sum(file.entry.size_bytes for group in groups for file in group[1:])
+    from vidsearch.workflows.duplicates import spare_bytes
+
+    spare = sum(map(spare_bytes, groups))
     what = show.counted(len(groups), "group")
     show.say(f"{what}; all but the first file of each take {show.size_text(spare)}. Nothing was deleted.")

@@ -113,7 +113,22 @@ def _groups(library: Library, links: dict[Path, dict[Path, float]]) -> list[list
                 waiting += links[path]
         left -= members
         groups.append(_group(list(library.videos_at(sorted(members)).values()), links))
-    return sorted(groups, key=lambda group: (-sum(file.entry.size_bytes for file in group[1:]), group[0].entry.path))
+    return sorted(groups, key=lambda group: (-spare_bytes(group), group[0].entry.path))
+
+
+def spare_bytes(group: Sequence[SameFile]) -> int:
+    """What all files but the first take on disk: another name of the same file (a hard link) takes nothing."""
+    taking = {_on_disk(file.entry): file.entry.size_bytes for file in group}
+    return sum(taking.values()) - taking[_on_disk(group[0].entry)]
+
+
+def _on_disk(entry: VideoEntry) -> object:
+    """Equal for two names of one file; a file out of reach is like no other."""
+    try:
+        status = entry.path.stat()
+    except OSError:
+        return entry.path
+    return status.st_dev, status.st_ino
 
 
 def _group(entries: Sequence[VideoEntry], links: dict[Path, dict[Path, float]]) -> list[SameFile]:
