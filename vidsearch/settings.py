@@ -78,7 +78,7 @@ def _load(path: Path, mark: tuple[int, int] | None) -> Settings:
     import tomllib  # late: most people have no config file
 
     try:
-        return Settings(path, tomllib.loads(path.read_text(encoding="utf-8")))
+        return Settings(path, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise VidsearchError(f"The config file {path} cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -92,7 +92,8 @@ class TestInThisProcess:
         assert answers.splitlines()[0] == run(CLIP, QUESTION, *FEW)[1].strip("\n")
 
     def test_questions_come_from_stdin(self) -> None:
-        code, answers, _ = run(CLIP, "-", *FEW, input=f"{QUESTION}\n\nwho sings?\n")
+        code, answers, said = run(CLIP, "-", *FEW, input=f"\ufeff{QUESTION}\r\n\nwho sings?\n")
+        assert [line for line in said.splitlines() if line.startswith(">")] == [f"> {QUESTION}", "> who sings?"]
         assert (code, answers) == (0, run(CLIP, QUESTION, "who sings?", *FEW)[1])
 
     def test_stdin_without_a_question_is_a_mistake(self) -> None:

@@ -31,6 +31,15 @@ def test_a_value_is_set_shown_and_taken_back(command: RunVidsearch, own_home: Pa
     assert value_of(command, "query.top") == (10, "default")
 
 
+def test_a_file_with_a_byte_order_mark_is_read_and_changed(command: RunVidsearch, own_home: Path) -> None:
+    file = own_home / "config.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("[query]\ntop = 2\n", "utf-8-sig")
+    assert value_of(command, "query.top") == (2, "config file")
+    assert command("config", "set", "query.top", "3").returncode == 0
+    assert value_of(command, "query.top") == (3, "config file")
+
+
 def test_the_environment_counts_more_and_the_command_line_most(
     command: RunVidsearch, own_home: Path, clips_library: Path
 ) -> None:

@@ -55,7 +55,7 @@ def test_what_a_list_names_is_indexed(command: RunVidsearch, tmp_path: Path, end
     (tmp_path / "list").write_bytes(listed)
     found = command("query", "a square", "--all", "--under-from", tmp_path / "list", "--format", "{path}")
     assert set(found.stdout.decode().split()) == {str(STAR), str(SQUARE)}
-    (tmp_path / "list").write_text(str(STAR))
+    (tmp_path / "list").write_text(str(STAR), "utf-8-sig")  # as editors of Windows write it
     found = command("query", "a square", "--all", "--under-from", tmp_path / "list", "--format", "{path}")
     assert found.stdout.decode().split() == [str(STAR)]
 
@@ -78,6 +78,11 @@ def test_a_list_that_says_nothing_is_told(
     told = command(*arguments, input=b"\n\n")
     assert told.returncode == code
     assert says in told.stderr.decode()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_query_on_stdin(command: RunVidsearch, env: dict[str, str]) -> None:
+    told = command("query", "-", "--json", "-k", "1", env=env, input="\ufeffa star\r\n".encode())
+    assert json.loads(told.stdout)["query"] == "a star", told.stderr
 
 
 def test_many_queries_are_answered_in_their_order(command: RunVidsearch, env: dict[str, str]) -> None:

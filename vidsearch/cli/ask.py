@@ -145,6 +145,7 @@ def _at_least_one(questions: Iterator[str]) -> Iterator[str]:
 
 def _typed_questions() -> Iterator[str]:
     """Lines of stdin as they come; blank ones are passed over. On a terminal a sign says that one is awaited."""
+    mark = "\ufeff"  # a byte order mark, before the first line
     while sys.stdin is not None:  # as it is where the shell closed it
         if _stdin_is_a_terminal():
             sys.stderr.write("? ")
@@ -152,8 +153,9 @@ def _typed_questions() -> Iterator[str]:
         line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")  # as the arguments are decoded
         if not line:
             return
-        if line.strip():
-            yield line.strip()
+        question, mark = line.removeprefix(mark).strip(), ""
+        if question:
+            yield question
 
 
 def _stdin_is_a_terminal() -> bool:

@@ -143,7 +143,7 @@ def _edited() -> Iterator[MutableMapping[str, Any]]:
 
     path = load().path  # says what is wrong with a file that is no TOML
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        document = tomlkit.parse(path.read_text(encoding="utf-8-sig") if path.exists() else "")
         yield document
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from pathlib import Path
@@ -14,10 +15,14 @@ _LARGEST_BYTES = 1 << 28  # a million paths
 def listed_paths(place: Path, *, null: bool = False) -> list[Path]:
     """The paths in a file, or on stdin for -: one a line, or each ended by a NUL byte, as `find -print0` writes them.
 
-    `null`: NUL bytes it is, whatever is in there. Bytes that are not UTF-8 stay. VidsearchError if it cannot be read.
+    `null`: NUL bytes it is, whatever is in there. A byte order mark before lines is no part of the first path. Bytes
+    that are not UTF-8 stay. VidsearchError if it cannot be read.
     """
     data = _read(place)
-    names = data.split(b"\0") if null or b"\0" in data else [line.rstrip(b"\r") for line in data.split(b"\n")]
+    if null or b"\0" in data:
+        names = data.split(b"\0")
+    else:
+        names = [line.rstrip(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n")]
     return [Path(os.fsdecode(name)) for name in names if name]
 
 

@@ -198,7 +198,7 @@ def changed(**fields_: Any) -> dict[str, Any]:
 def piece_text(piece: str) -> str:
     """A piece as UTF-8 text, read from stdin for -."""
     if piece == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").strip()
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
     return options.typed_text(piece)
 
 
