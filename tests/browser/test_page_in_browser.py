@@ -311,6 +311,7 @@ def test_nothing_stands_in_the_way_of_who_sees_or_hears_the_page_otherwise(page:
         page.open(address, ready)
         if "red" in address:
             page.js("document.querySelector('.pick input').click()")
+        page.js("document.querySelector('.card img')?.dispatchEvent(new Event('error'))")  # a picture that is missing
         page.js(AXE.read_text(encoding="utf-8"))
         found = page.driver.execute_async_script(
             "const done = arguments[1]; axe.run(document, arguments[0]).then((it) => done(it.violations))", rules

@@ -186,7 +186,7 @@ async def ask(request: Request) -> Response:
     if not question.strip():
         raise RefusedError(400, "The question is empty; ask it in words.")
     parts = parts_of(request)
-    entry = await _off_loop(parts.looking_up, parts.catalogue.entry, number)
+    entry = await _off_loop(parts.looking_up, parts.catalogue.entry_at_hand, number)
     return events(parts.asking.stream(Clip(entry.path, TimeRange(start_s, end_s)), question))
 
 

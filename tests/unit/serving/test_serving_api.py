@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -189,3 +190,17 @@ def test_a_range_is_read_as_the_standard_has_it() -> None:
     for asked, size in (("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0)):
         with pytest.raises(ValueError):
             byte_range(asked, size)
+
+
+def test_a_question_about_a_video_that_is_not_at_hand_is_answered_with_what_to_do(tmp_path: Path) -> None:
+    home, disk = tmp_path / "home", tmp_path / "disk"
+    disk.mkdir()
+    shutil.copy(CLIPS / "red-square-left.mp4", disk)
+    assert run_in_process("index", disk, env={"VIDSEARCH_HOME": str(home)}).returncode == 0
+    with served(home, ScriptedAnswerer({QUESTION: ANSWER})) as server:
+        asked = {"video": 1, "start_s": 0, "end_s": 4, "question": QUESTION}
+        assert server.post("/api/ask", asked).status == 200
+        disk.rename(tmp_path / "away")
+        refused = server.post("/api/ask", asked)
+    text = f"{disk / 'red-square-left.mp4'} is not there now; plug its disk in, or index where it is now."
+    assert (refused.status, refused.json) == (404, {"error": text})
