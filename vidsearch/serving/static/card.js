@@ -28,7 +28,7 @@ export function card(moment, { query = "", more = 0, onmore = null } = {}) {
     image,
     h("span", { class: "when", text: when }),
   );
-  image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", "aria-hidden": "true", text: moment.offline ? "offline" : "no picture" })));
+  image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", "data-why": moment.offline ? "offline" : "no picture" })));
   if (moment.width_px && moment.width_px / moment.height_px > 1.5) image.classList.add("fills");
   const box = h("input", { type: "checkbox", "aria-label": `Select ${spoken}`, onchange: () => toggle(moment) });
   const item = h(

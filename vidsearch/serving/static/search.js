@@ -180,7 +180,7 @@ async function startView(main, leaving) {
 export function videoCard(video) {
   const middle = (video.start_s ?? 0) + (video.duration_s ?? 0) / 3;
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: picture({ video: video.video, start_s: middle }) });
-  image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", "aria-hidden": "true", text: "no picture" })));
+  image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", "data-why": "no picture" })));
   if (video.width_px && video.width_px / video.height_px > 1.5) image.classList.add("fills");
   return h(
     "li",
