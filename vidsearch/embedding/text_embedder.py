@@ -26,7 +26,9 @@ class ModelTextEmbedder:
         self.encoder = encoder
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """→ (B, E), rows of unit length."""
+        """→ (B, E), rows of unit length. TypeError for one text without a list, whose letters would be the texts."""
+        if isinstance(texts, str):
+            raise TypeError(f"texts are a list: embed([{texts!r}])")
         vectors = [np.empty((0, self.dim), np.float32)]
         for batch in _batches(texts, BATCH_TEXTS):
             vectors.append(self._checked(self.encoder.encode(self._tokenizer(batch)), len(batch)))

@@ -85,6 +85,11 @@ def test_no_text_and_more_texts_than_a_batch(
     np.testing.assert_allclose(embedder.embed(texts), one_by_one, rtol=0, atol=1e-6)
 
 
+def test_a_text_in_the_place_of_a_list_is_a_mistake(folder: ModelFolder) -> None:
+    with pytest.raises(TypeError, match=r"texts are a list: embed\(\['red'\]\)"):
+        ModelTextEmbedder(folder, OnnxTextEncoder(folder)).embed("red")
+
+
 def test_words_that_the_model_does_not_know_are_named(folder: ModelFolder) -> None:
     embedder = ModelTextEmbedder(folder, OnnxTextEncoder(folder))
     assert embedder.unknown_words("A red elephant moves, quickly!") == ["a", "elephant", "quickly"]
