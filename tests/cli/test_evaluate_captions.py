@@ -27,13 +27,15 @@ def test_captions_of_a_folder(tmp_path: Path, command: RunVidsearch) -> None:
 
 def test_captions_made_elsewhere_need_no_model(tmp_path: Path, command: RunVidsearch) -> None:
     content = {
-        "videos": [{"video_id": "video7", "split": "test"}],
-        "sentences": [{"video_id": "video7", "caption": "a dog runs"}],
+        "videos": [{"video_id": "video7", "split": "test"}, {"video_id": "video8", "split": "test"}],
+        "sentences": [{"video_id": name, "caption": "a dog runs"} for name in ("video7", "video8")],
     }
     (tmp_path / "test_videodatainfo.json").write_text(json.dumps(content))
     candidates = tmp_path / "candidates.jsonl"
     candidates.write_text(json.dumps({"video_id": "video7", "caption": "a dog sleeps"}) + "\n")
     words = ("evaluate", "captions", "msrvtt", "--data", tmp_path, "--candidates", candidates)
-    lines = command(*words, env=WITHOUT_JAVA).stdout.decode().splitlines()
+    done = command(*words, env=WITHOUT_JAVA)
+    assert f"Left out: 1 videos that have no caption in {candidates}: video8." in done.stderr.decode().splitlines()
+    lines = done.stdout.decode().splitlines()
     assert lines[0] == f"{candidates} on msrvtt: 1 videos" and lines[1] == "BLEU-1\t66.7"
     assert any(line.startswith("MobileViCLIP-Small\t48.9\t") for line in lines)

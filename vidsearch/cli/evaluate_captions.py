@@ -69,7 +69,7 @@ def captions(
     if not has_java():
         show.say(f"{NO_JAVA}.")
     show.write_json(result.as_dict()) if as_json else _show(result)
-    end(result)
+    end(result, f"have no caption in {candidates}" if candidates else "are not there")
 
 
 def _show(result: CaptionResult) -> None:

@@ -134,10 +134,10 @@ def watched(events: Iterator[Progress | Result], what: str = "videos") -> Result
     raise RuntimeError("an evaluation ends with its result")
 
 
-def end(result: LeavesOut) -> None:
-    """Say what the figures leave out; exit code 3 if some videos could not be read."""
+def end(result: LeavesOut, lack: str = "are not there") -> None:
+    """Say what the figures leave out; exit code 3 if some videos could not be read. `lack`: of those left out."""
     if result.missing:
-        show.say(f"Left out: {len(result.missing)} videos that are not there: {_some(result.missing)}.")
+        show.say(f"Left out: {len(result.missing)} videos that {lack}: {_some(result.missing)}.")
     if result.unreadable:
         show.say(f"Left out: {len(result.unreadable)} videos that cannot be read:")
         for name, reason in result.unreadable.items():
