@@ -22,6 +22,7 @@ from vidsearch.records import (
     Query,
     ReadBy,
     ScoredWindow,
+    SortBy,
     Suffix,
     Term,
     Under,
@@ -250,6 +251,8 @@ def _shown_in_order(hits: Sequence[Hit], query: Query) -> list[Hit]:
             ordered = sorted(hits, key=lambda hit: (str(hit.path), hit.start_s))
         case "date":
             ordered = sorted(hits, key=lambda hit: (-(hit.date_s or 0.0), str(hit.path), hit.start_s))
+        case other:
+            raise ValueError(f"hits are sorted by {', '.join(get_args(SortBy))}, not by {other!r}")
     return [replace(hit, number=number) for number, hit in enumerate(ordered, start=1)]
 
 

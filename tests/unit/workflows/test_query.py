@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vidsearch.errors import LibraryError, VidsearchError
 from vidsearch.records import ClipWindow, IndexedVideo, Query, Term, Under, VideoFacts, VideoFile, WindowSpec
-from vidsearch.store.library import Library
+from vidsearch.store.library import Library, open_library
 from vidsearch.workflows.aim import Aim, aim_of
 from vidsearch.workflows.query import QueryOptions, find_moments
 
@@ -50,6 +50,22 @@ def test_an_empty_query_is_refused(terms: tuple[Term, ...]) -> None:
 
 def test_a_query_is_shown_by_its_terms() -> None:
     assert Query((Term("a dog"), Term("snow", 0.5))).text == "a dog + snow"
+
+
+def test_an_order_that_there_is_not_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    with Library.open(tmp_path / "home") as library:
+        put(library, Path("/videos/a.mp4"), RED)
+        with pytest.raises(ValueError, match="sorted by score, time, date, name, not by 'size'"):
+            find_moments(library, ColourEmbedder(), Query((Term("red"),), sort="size"))  # type: ignore[arg-type]
+
+
+def test_an_address_that_is_no_folder_is_refused_and_nothing_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LibraryError, match="postgres://host/videos is none: give the path"):
+        open_library("postgres://host/videos")
+    assert list(tmp_path.iterdir()) == []
 
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
