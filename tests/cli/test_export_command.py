@@ -121,12 +121,15 @@ def test_padding_beyond_any_video_is_wrong_usage(command: RunVidsearch, lines: b
         assert (done.returncode, b"less than or equal to 1000000000" in done.stderr) == (2, True)
 
 
-def test_a_video_that_cannot_be_read_ends_with_3(command: RunVidsearch, tmp_path: Path) -> None:
-    form = {"path": str(tmp_path / "gone.mp4"), "start_s": 0.0, "end_s": 1.0}
-    done = command("export", "-", "--to", tmp_path / "out", input=json.dumps(form).encode())
+@pytest.mark.parametrize("target", [("--to", "out"), ("--join", "out.mp4"), ("--timeline", "out.edl")])
+def test_a_video_whose_disk_is_away_ends_with_3_and_what_to_do(
+    target: tuple[str, str], command: RunVidsearch, lines: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").rename(tmp_path / "away.mp4")
+    done = command("export", "-", target[0], tmp_path / target[1], input=lines)
     assert (done.returncode, done.stdout) == (3, b"")
-    assert len(done.stderr.splitlines()) == 1
-    assert b"is no longer there" in done.stderr
+    text = f"{tmp_path / 'film.mp4'} is not there now; plug its disk in, or index where it is now."
+    assert done.stderr.decode() == f"vidsearch: {text}\n"
 
 
 def test_names_that_are_not_text_reach_the_file(command: RunVidsearch, tmp_path: Path) -> None:

@@ -23,6 +23,6 @@ def printable(text: str) -> str:
 def os_refusal(path: Path, error: OSError) -> VideoError:
     """The VideoError that says why the system gave no bytes of `path`."""
     if isinstance(error, FileNotFoundError):
-        return VideoError("vanished", f"{shown(path)} is no longer there; index the folder again.")
+        return VideoError("vanished", f"{shown(path)} is not there now; plug its disk in, or index where it is now.")
     reason = os.strerror(error.errno) if error.errno else str(error)
     return VideoError("unreadable", f"{shown(path)} cannot be read ({reason.lower()}); check its permissions and disk.")

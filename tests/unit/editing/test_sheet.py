@@ -53,7 +53,7 @@ def test_a_pdf_has_as_many_pages_as_it_needs(colours: Path, tmp_path: Path) -> N
 def test_what_has_no_picture_is_said_and_keeps_its_place(colours: Path, tmp_path: Path) -> None:
     gone = Hit(9, tmp_path / "gone.mp4", 0.0, 1.0, 0.5, 0.5, "model")
     [problem] = make_sheet([gone, *hits_of(colours, 1)], "t", tmp_path / "s.png", columns=2)
-    assert "gone.mp4 is no longer there" in problem
+    assert "gone.mp4 is not there now; plug its disk in" in problem
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.convert("RGB").getpixel((600, 500)) == (225, 225, 225)
 
