@@ -99,14 +99,16 @@ def test_a_narrow_terminal_breaks_no_time_and_loses_no_path_and_paths_start_at_t
     command = ["sh", "-c", 'cd "$0" && stty cols 40 && exec "$@"', str(CLIPS.parent), *PROGRAM]
     code, shown = run_on_terminal([*command, "query", "a yellow star blinks", "-k", "1"], b"")
     assert code == 0
-    lines = [line.split() for line in shown.replace("\r", "").splitlines() if line.startswith("1 ")]
-    assert lines[0][1:5] == [lines[0][1], "high", "00:00.0", "00:04.0"]
+    row = next(line.split() for line in shown.replace("\r", "").splitlines() if line.startswith("1 "))
+    assert row[2:5] == ["high", "00:00.0", "00:04.0"]
     wide = [*command[:2], 'cd "$0" && stty cols 100 && exec "$@"', *command[3:]]
     shown = run_on_terminal([*wide, "query", "a yellow star blinks", "-k", "1"], b"")[1]
     assert shown.splitlines()[1].split()[-1] == "clips/yellow-star-blinks.mp4"
     narrow = [*command[:2], 'cd "$0" && stty cols 20 && exec "$@"', *command[3:]]
-    shown = run_on_terminal([*narrow, "query", "a yellow star blinks", "-k", "1"], b"")[1]
-    *_, best, times, path, rest = shown.replace("\r", "").splitlines()
+    code, shown = run_on_terminal([*narrow, "query", "a yellow star blinks", "-k", "1"], b"")
+    lines = shown.replace("\r", "").splitlines()
+    assert code == 0 and len(lines) >= 4, shown
+    best, times, path, rest = lines[-4:]
     assert (best.split()[::2], times.split()) == (["1", "high"], ["00:00.0", "00:04.0"])
     assert path + rest == "clips/yellow-star-blinks.mp4"
 

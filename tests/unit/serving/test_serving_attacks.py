@@ -175,7 +175,7 @@ def test_bodies_that_say_nothing_are_refused(server: Served, body: bytes) -> Non
         "/api/videos/1.0",
         "/api/videos/99999999999999999999",
         "/api/videos/9007199254740991",
-        "/api/videos/1/picture?time_s=-1",
+        "/api/videos/1/picture?time_s=-1e9",
         "/api/videos/1/picture?time_s=1e9",
         "/api/videos/1/picture?start_s=5&end_s=5",
         "/api/videos/1/picture?side=10000",
