@@ -62,7 +62,7 @@ class FolderSource:
         with open_reader(path, FrameSpec(side)) as reader:
             facts = reader.facts
             parts = (np.arange(frames) + rng.uniform(0, 1, frames)) / frames
-            times = [float(facts.start_s + facts.duration_s * part) for part in parts]
+            times = [float(facts.start_s + facts.picture_s * part) for part in parts]
             pictures = np.stack(list(reader.frames_at(times)))
         clip = pixels(pictures[None], spec)[0]
         clip = self._crop(clip, rng)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from video_samples import even_times, make_video
 
 from vidsearch.errors import VidsearchError
 from vidsearch.evaluation.captions import read_captions
@@ -217,6 +218,16 @@ def test_a_folder_of_clips_gives_batches(clips: Path) -> None:
     assert torch.equal(batch.clips, again.clips) and torch.equal(batch.ids, again.ids)
     assert int(batch.positives.sum()) == 5 + 2  # both captions of left.mp4 are true of it
     assert not torch.equal(batch.clips, source.batch(4).clips)
+
+
+def test_the_pictures_of_a_clip_are_spread_over_a_video_that_begins_late(tmp_path: Path) -> None:
+    make_video(tmp_path / "late.mkv", even_times(256, fps=25, start_s=30))
+    (tmp_path / "captions.csv").write_text("file,caption\nlate.mkv,a number\n")
+    source = FolderSource(read_captions(tmp_path), TINY.preprocessing, TrainSettings("any", batch=1))
+    [clip] = source.batch(0).clips
+    assert len({picture.numpy().tobytes() for picture in clip}) == len(
+        clip
+    )  # behind the end they would be all the last
 
 
 def test_a_folder_trains_the_small_model_from_the_command(clips: Path, tmp_path: Path) -> None:
