@@ -92,7 +92,10 @@ class VideoFacts:
 
     @property
     def duration_s(self) -> float:
-        """The length as players tell it: what the container states of a whole file, else what the pictures fill."""
+        """The length as players tell it: what the container states of a whole file, else what the pictures fill.
+
+        Many containers count it from 0, and sound may be longer: the pictures end at start_s + picture_s.
+        """
         return self.picture_s if self.stated_s is None or self.damage else self.stated_s
 
 
@@ -396,7 +399,8 @@ class VideoEntry:
     error_kind: str | None
     error: str | None  # for an indexed video: the damage reported, if any
     start_s: float | None  # presentation time of the first frame
-    duration_s: float | None
+    end_s: float | None  # presentation time of the end of the last frame
+    duration_s: float | None  # see VideoFacts: not end_s - start_s
     fps: float | None
     width_px: int | None
     height_px: int | None

@@ -427,3 +427,19 @@ def test_a_server_that_ends_in_the_middle_of_an_answer_is_told(page: Page) -> No
         page.wait("return document.querySelector('.answer')?.textContent.includes('and on')")
     told = page.wait("return document.querySelector('.answer .bad')?.textContent")
     assert told == " The server does not answer. Is vidsearch serve still running?"
+
+
+def test_the_end_of_a_video_that_begins_late_is_jumped_to(page: Page) -> None:
+    make_video(page.videos / "late.mkv", even_times(300, 25.0, start_s=10))
+    home = page.videos.parent / "home"
+    assert run_in_process("index", page.videos, env={"VIDSEARCH_HOME": str(home)}).returncode == 0
+    [number] = [
+        it["video"] for it in page.server.get("/api/videos?limit=100").json["videos"] if it["path"].endswith("late.mkv")
+    ]
+    page.open(f"/video/{number}", "#curve")
+    page.driver.find_element("id", "curve").send_keys(Keys.END)
+    page.wait(
+        "const video = document.getElementById('player'); "
+        "return video.currentSrc.includes('start_s=21.9') && video.readyState > 1"
+    )
+    assert page.js("return document.getElementById('time').textContent").endswith(" / 0:12")

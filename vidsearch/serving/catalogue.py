@@ -52,7 +52,7 @@ class Catalogue:
     def similar(self, number: int, start_s: float, end_s: float, top: int) -> dict[str, Any]:
         """Moments that look like a range of a video, which itself is left out. A short range is widened to a window."""
         entry = self.entry(number)
-        query = Query((LikeFile(entry.path, *self._as_window(entry, start_s, end_s)),), top=top, per_video=1)
+        query = Query((LikeFile(entry.path, *self.widened(entry, start_s, end_s)),), top=top, per_video=1)
         found = find_moments(self.library, self.embedder, query, open_clips=_not_indexed)
         return {
             "video": number,
@@ -75,13 +75,13 @@ class Catalogue:
         entries = self.library.videos_at(list(dict.fromkeys(hit.path for hit in hits)))
         return [json_forms.hit(hit, levels) | _shape(entries[hit.path]) for hit in hits if hit.path in entries]
 
-    def _as_window(self, entry: VideoEntry, start_s: float, end_s: float) -> tuple[float, float]:
+    def widened(self, entry: VideoEntry, start_s: float, end_s: float) -> tuple[float, float]:
         """A range at least as long as a window of the model: the library holds vectors of windows."""
         models = self.library.info().models
         specs = next((held.window_specs for held in models if held.name == self.embedder.model), ())
         length_s = max(end_s - start_s, *(spec.length_s for spec in specs), 0.0)
         first = entry.start_s or 0.0
-        last = first + (entry.duration_s or 0.0)
+        last = first if entry.end_s is None else entry.end_s
         start_s = max(first, min((start_s + end_s - length_s) / 2, last - length_s))
         return start_s, start_s + length_s
 
@@ -165,6 +165,7 @@ def video_form(entry: VideoEntry) -> dict[str, Any]:
         "error": entry.error,
         "error_kind": entry.error_kind,
         "start_s": _rounded(entry.start_s),
+        "end_s": _rounded(entry.end_s),
         "duration_s": _rounded(entry.duration_s),
         "fps": _rounded(entry.fps),
         "width_px": entry.width_px,
@@ -180,6 +181,7 @@ def _shape(entry: VideoEntry) -> dict[str, Any]:
     return {
         "video": entry.number,
         "video_start_s": _rounded(entry.start_s),
+        "video_end_s": _rounded(entry.end_s),
         "video_duration_s": _rounded(entry.duration_s),
         "width_px": entry.width_px,
         "height_px": entry.height_px,

@@ -62,6 +62,7 @@ _HIT = {
     "date": _maybe(_TEXT),
     "video": _VIDEO,
     "video_start_s": _maybe(_NUMBER),
+    "video_end_s": _maybe(_NUMBER),
     "video_duration_s": _maybe(_NUMBER),
     **_SHAPE,
 }
@@ -72,6 +73,7 @@ _VIDEO_FIELDS = {
     "error": _maybe(_TEXT),
     "error_kind": _maybe(_TEXT),
     "start_s": _maybe(_NUMBER),
+    "end_s": _maybe(_NUMBER),
     "duration_s": _maybe(_NUMBER),
     "fps": _maybe(_NUMBER),
     **_SHAPE,

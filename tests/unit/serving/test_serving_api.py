@@ -114,6 +114,23 @@ def test_a_converted_video_begins_where_it_was_asked_to(server: Served, square: 
     assert (late.status, late.json) == (422, {"error": "The video has no picture at that time."})
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_video_that_begins_late_ends_with_its_pictures(tmp_path: Path, suffix: str) -> None:
+    home, videos = tmp_path / "home", tmp_path / "videos"
+    videos.mkdir()
+    make_video(videos / f"late{suffix}", even_times(300, fps=25, start_s=10))
+    assert run_in_process("index", videos, env={"VIDSEARCH_HOME": str(home)}).returncode == 0
+    with served(home, ScriptedAnswerer({QUESTION: ANSWER})) as server:
+        facts = server.get("/api/videos/1").json
+        last = server.get("/api/videos/1/converted?start_s=21.8")
+        [hit] = server.get("/api/search?q=a+red+square&top=1&all=true").json["hits"]
+        window = server.parts.catalogue.widened(server.parts.catalogue.entry(1), 21.0, 22.0)
+    assert (facts["start_s"], facts["end_s"], facts["duration_s"]) == pytest.approx((10, 22, 22), abs=0.001)
+    assert (hit["video_start_s"], hit["video_end_s"]) == (facts["start_s"], facts["end_s"])
+    assert (last.status, last.headers["content-type"]) == (200, "video/mp4")
+    assert window == pytest.approx((14, 22), abs=0.001)
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".mkv"])
 def test_a_conversion_begins_between_key_frames_with_the_picture_shown_there(tmp_path: Path, suffix: str) -> None:
     source = make_video(tmp_path / f"long_groups{suffix}", even_times(100, 25), key_every=90)

@@ -12,7 +12,7 @@ export class Curve extends EventTarget {
     super();
     this.number = facts.video;
     this.start = facts.start_s ?? 0;
-    this.length = Math.max(0.1, facts.duration_s ?? 0.1);
+    this.length = Math.max(0.1, (facts.end_s ?? this.start) - this.start); // of the pictures
     this.points = [];
     this.range = null;
     this.svg = h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });

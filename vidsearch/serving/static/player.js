@@ -28,7 +28,7 @@ export class Player extends EventTarget {
   async open(time = undefined) {
     this.facts = await facts(this.number);
     this.start = this.facts.start_s ?? 0;
-    this.end = this.start + (this.facts.duration_s ?? 0);
+    this.end = this.facts.end_s ?? this.start;
     this.direct = Boolean(this.facts.type) && this.video.canPlayType(this.facts.type) === "probably";
     this.load(time ?? this.start);
     return this;

@@ -128,8 +128,9 @@ function groups(hits, query) {
 }
 
 /** Where in its video the moments of a group lie; decoration, the pictures below say the same. */
-function strip(moments, { video_start_s: start = 0, video_duration_s: length }) {
-  if (!length) return null;
+function strip(moments, { video_start_s: start, video_end_s: end }) {
+  const length = end - start;
+  if (!(length > 0)) return null;
   const svg = h("svg", { class: "where", viewBox: "0 0 1000 8", preserveAspectRatio: "none", "aria-hidden": "true" });
   for (const moment of moments) {
     const left = ((moment.start_s - start) / length) * 1000;
@@ -178,8 +179,9 @@ async function startView(main, leaving) {
 
 /** A whole video as a picture. */
 export function videoCard(video) {
-  const middle = (video.start_s ?? 0) + (video.duration_s ?? 0) / 3;
-  const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: picture({ video: video.video, start_s: middle }) });
+  const start = video.start_s ?? 0;
+  const early = start + ((video.end_s ?? start) - start) / 3;
+  const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: picture({ video: video.video, start_s: early }) });
   image.addEventListener("error", () => image.replaceWith(h("span", { class: "missing", "data-why": "no picture" })));
   if (video.width_px && video.width_px / video.height_px > 1.5) image.classList.add("fills");
   return h(

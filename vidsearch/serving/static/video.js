@@ -15,7 +15,7 @@ export async function videoView(main, { address, query, number, leaving, go }) {
   const name = nameOf(video.path);
   document.title = `${name} - vidsearch`;
   const begin = video.start_s ?? 0;
-  const end = begin + (video.duration_s ?? 0);
+  const end = video.end_s ?? begin; // of the pictures: sound may go on
   const from = seconds(address.searchParams.get("t"));
   const to = seconds(address.searchParams.get("end"));
   let range = [from ?? begin, to ?? (from ?? begin) + WHOLE_S];
@@ -192,7 +192,7 @@ function playerControls(player, screen, begin, end) {
     play.setAttribute("aria-label", screen.paused ? "Play" : "Pause");
     sound.replaceChildren(sign(screen.muted ? SIGNS.mute : SIGNS.sound));
     sound.setAttribute("aria-label", screen.muted ? "Sound on" : "Sound off");
-    time.textContent = `${clock(player.time - begin, true)} / ${clock(end - begin)}`;
+    time.textContent = `${clock(Math.min(player.time, Math.max(begin, end)) - begin, true)} / ${clock(end - begin)}`;
   };
   const note = h("span", { class: "soft note-converted", text: "converted on the fly" });
   return { root: h("div", { class: "player-row" }, play, time, note, h("span", { class: "push" }), speed, sound, wide), refresh, full };

@@ -13,8 +13,8 @@ from vidsearch.store.sqlite import stored_values
 from vidsearch.store.sqlite.stored_paths import to_stored
 
 _COLUMNS = (
-    "id, path, size_bytes, mtime_ns, device, fingerprint, state, error_kind, error, damage, start_s, duration_s, fps, "
-    "width_px, height_px, codec, container"
+    "id, path, size_bytes, mtime_ns, device, fingerprint, state, error_kind, error, damage, start_s, frames, fps, "
+    "duration_s, width_px, height_px, codec, container"
 )
 _PATHS_AT_ONCE = 500  # SQLite takes at least 999 parameters
 
@@ -59,7 +59,7 @@ def _entries(rows: Iterable[tuple[Any, ...]], availability: Availability) -> Ite
 
 def _entry(row: tuple[Any, ...], availability: Availability) -> VideoEntry:
     number, stored, size_bytes, mtime_ns, device, fingerprint, state, kind, error, damage, *facts = row
-    start_s, duration_s, fps, width_px, height_px, codec, container = facts
+    start_s, frames, fps, duration_s, width_px, height_px, codec, container = facts
     path = stored_values.path(stored)
     offline = availability.where_is(path, device) == "offline"
     known: VideoState = "offline" if offline else "failed" if state == "failed" else "indexed"
@@ -73,6 +73,7 @@ def _entry(row: tuple[Any, ...], availability: Availability) -> VideoEntry:
         error_kind=stored_values.optional_text(kind, f"the error of {path}"),
         error=stored_values.optional_text(error or damage, f"the note of {path}"),
         start_s=None if start_s is None else stored_values.number(start_s, f"the start of {path}"),
+        end_s=_end(start_s, frames, fps, path),
         duration_s=stored_values.seconds(duration_s, f"the length of {path}"),
         fps=stored_values.seconds(fps, f"the frame rate of {path}"),
         width_px=None if width_px is None else stored_values.count(width_px, f"the width of {path}"),
@@ -80,3 +81,13 @@ def _entry(row: tuple[Any, ...], availability: Availability) -> VideoEntry:
         codec=stored_values.optional_text(codec, f"the codec of {path}"),
         container=stored_values.optional_text(container, f"the container of {path}"),
     )
+
+
+def _end(start_s: Any, frames: Any, fps: Any, path: Path) -> float | None:
+    """Where the pictures end: the frame rate that is kept is frames shown / seconds that they fill (VideoFacts)."""
+    if start_s is None or frames is None or not fps:
+        return None
+    filled_s = stored_values.count(frames, f"the frames of {path}") / stored_values.number(
+        fps, f"the frame rate of {path}"
+    )
+    return stored_values.number(start_s + filled_s, f"the end of {path}")
