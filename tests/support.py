@@ -94,9 +94,13 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 def run_on_terminal(
     command: Sequence[str | Path], typed: bytes, env: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Runs a command on a terminal of its own, types at once, and gives (exit code, what the screen shows)."""
+    """Runs a command on a terminal of its own, types at once, and gives (exit code, what the screen shows).
+
+    How wide that is, the terminal says, unless `env` does: where tests run in parallel, COLUMNS is always 80.
+    """
+    known = {name: value for name, value in environment(env).items() if name != "COLUMNS" or name in (env or {})}
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment(env))
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=known)
     os.close(terminal)
     os.write(controller, typed)
     shown = b""
