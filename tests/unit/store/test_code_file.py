@@ -212,6 +212,22 @@ def test_a_filter_in_an_open_library_sees_what_another_process_wrote(coded: Shel
         assert best() == "new 2.mp4"
 
 
+def test_windows_of_a_video_that_is_not_there_are_left_out(coded: Shelf, ask: Ask) -> None:
+    coded.library.close()
+    import sqlite3
+
+    with sqlite3.connect(coded.home / "library.sqlite3") as connection:
+        connection.execute("UPDATE embeddings SET video_id = 'none' WHERE id = 1")
+    connection.close()
+    below = (Under(coded.root),)
+    assert ask(coded, filters=below) == (exact(ask, coded), True)
+    query = np.random.default_rng(3).standard_normal(DIM).astype(np.float32)
+    with Library.open(coded.home, exact_below=100) as library:
+        every, right = (library.search(query, model="nano", limit=400, exact=exact) for exact in (False, True))
+    assert every == right
+    assert len(every) == (VIDEOS - 1) * WINDOWS
+
+
 def test_an_open_library_counts_its_windows_again_after_a_change(
     coded: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,6 +66,7 @@ class CodedSearch:
         """The file of a model changes."""
         with self._loading:
             self._states.pop(model.id, None)
+            self._owners.pop(model.id, None)
 
     def search(
         self,

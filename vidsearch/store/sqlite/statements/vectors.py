@@ -245,8 +245,9 @@ def embeddings_passing(connection: sqlite3.Connection, model: ModelRow, filters:
 
 
 def videos_by_first_id(connection: sqlite3.Connection, model: ModelRow) -> dict[int, int]:
-    """First vector ids → numbers of videos."""
-    return dict(connection.execute("SELECT first_vector_id, video_id FROM embeddings WHERE model_id = ?", (model.id,)))
+    """First vector ids → numbers of videos; a damaged one is none of any video."""
+    statement = "SELECT first_vector_id, cast(video_id AS INTEGER) FROM embeddings WHERE model_id = ?"
+    return dict(connection.execute(statement, (model.id,)))
 
 
 def rows_of(
@@ -497,11 +498,11 @@ def read_range(connection: sqlite3.Connection, model: ModelRow, ids: IdRange) ->
 
 
 def embeddings_at(connection: sqlite3.Connection, model: ModelRow, firsts: Sequence[int]) -> dict[int, int]:
-    """First vector ids → embeddings, as far as there are any."""
+    """First vector ids → embeddings, as far as there are any of videos that the library knows."""
     return dict(
         connection.execute(
-            """SELECT first_vector_id, id FROM embeddings
-            WHERE model_id = ? AND first_vector_id IN (SELECT value FROM json_each(?))""",
+            """SELECT e.first_vector_id, e.id FROM embeddings e JOIN videos v ON v.id = e.video_id
+            WHERE e.model_id = ? AND e.first_vector_id IN (SELECT value FROM json_each(?))""",
             (model.id, str(firsts)),
         )
     )
