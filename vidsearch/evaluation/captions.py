@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsearch.errors import VidsearchError
-from vidsearch.evaluation.files import json_value
+from vidsearch.evaluation.files import filled_lines, json_value
 
 CAPTION_FILES = ("captions.jsonl", "captions.csv")
 
@@ -70,9 +70,7 @@ def _rows(source: Path) -> Iterator[tuple[str, str]]:
 
 
 def _json_records(source: Path, text: str) -> Iterator[dict[str, object]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
+    for line, content in filled_lines(text):
         try:
             record = json_value(content)
         except ValueError as error:

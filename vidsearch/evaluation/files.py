@@ -55,14 +55,17 @@ def json_value(text: str) -> Any:
         raise ValueError("lists and objects are nested too deeply") from None
 
 
-def json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    """The number and the value of each line that is not empty; ValueError where it is no JSON.
+def filled_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The number and the text of each line that is not empty.
 
     Texts in JSON may hold what Python's `splitlines` takes for an end of line as well, as U+2028.
     """
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, json_value(line)
+    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+
+
+def json_lines(text: str) -> Iterator[Any]:
+    """The value of each line that is not empty; ValueError where it is no JSON."""
+    return (json_value(line) for _, line in filled_lines(text))
 
 
 def version_of(path: Path) -> str:

@@ -89,7 +89,7 @@ def _annotations(data: Path, known: GroundingSet) -> Path:
 
 
 def _qvhighlights(source: Path) -> Iterator[GroundingQuery]:
-    for _, record in json_lines(read_text(source)):
+    for record in json_lines(read_text(source)):
         windows = _windows(record["relevant_windows"])
         yield GroundingQuery(str(record["qid"]), record["query"], record["vid"], windows, _saliency(record))
 

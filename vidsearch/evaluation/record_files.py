@@ -96,7 +96,7 @@ def _read(source: Path) -> list[Record]:
         case ".csv":
             return list(csv.DictReader(io.StringIO(read_text(source), newline="")))
         case ".jsonl":
-            return _objects([record for _, record in json_lines(read_text(source))])
+            return _objects(list(json_lines(read_text(source))))
         case _:
             return _objects(json_value(read_text(source)))
 
