@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vidsearch import dirs
 from vidsearch.cli import options, query_options, show
 from vidsearch.frozen import dataclass
-from vidsearch.records import Hit, Query, Term, VideoEntry
+from vidsearch.records import Hit, Query, Term, VideoFile
 
 if TYPE_CHECKING:
     from vidsearch.embedding.interface import TextEmbedder
@@ -125,10 +125,13 @@ def _say_what_is_behind(library: Library) -> None:
 
 def _say_what_was_written_to(library: Library, hits: Sequence[Hit]) -> None:
     """That files of these hits are not those that were indexed, as far as their size and time tell."""
+    from vidsearch.workflows.likeness import is_as_indexed  # late, as the search itself
+
     if show.is_quiet():
         return
     paths = list(dict.fromkeys(hit.path for hit in hits if not hit.offline))
-    changed = [path for path, entry in library.videos_at(paths).items() if _was_written_to(entry)]
+    files = [VideoFile(it.path, it.size_bytes, it.mtime_ns) for it in library.videos_at(paths).values()]
+    changed = [file.path for file in files if not is_as_indexed(file)]
     if not changed:
         return
     whose = (
@@ -138,14 +141,6 @@ def _say_what_was_written_to(library: Library, hits: Sequence[Hit]) -> None:
     )
     roots = [str(root) for root in library.roots() if any(path.is_relative_to(root) for path in changed)]
     show.say(f"{whose} indexed, and may show something else now; vidsearch index {' '.join(roots)} catches up.")
-
-
-def _was_written_to(entry: VideoEntry) -> bool:
-    try:
-        status = entry.path.stat()
-    except OSError:
-        return False  # its folder has changed, which is told
-    return (status.st_size, status.st_mtime_ns) != (entry.size_bytes, entry.mtime_ns)
 
 
 def _looks_like_video(path: Path) -> bool:

@@ -73,7 +73,7 @@ class TermVectors:
         path = within_known(absolute(path.expanduser()), self._library.roots())
         indexed = self._library.window_vectors(path, model=self._embedder.model)
         self.sources.append(Source(path, indexed.fingerprint if indexed else None, start_s, end_s))
-        if indexed is not None and is_as_indexed(indexed):
+        if indexed is not None and is_as_indexed(indexed.file):
             rows = rows_of_range(indexed, start_s, end_s)
             if rows is not None:
                 return rows
@@ -93,13 +93,13 @@ class TermVectors:
         return _mean(clips.embed(_frames(path, start_s, end_s, clips)))
 
 
-def is_as_indexed(indexed: WindowVectors) -> bool:
-    """Whether the file is what it was when it was indexed, after its size and time, or is out of reach."""
+def is_as_indexed(file: VideoFile) -> bool:
+    """Whether a file is what it was when it was indexed, after its size and time, or is out of reach."""
     try:
-        status = indexed.file.path.stat()
+        status = file.path.stat()
     except OSError:
         return True
-    return VideoFile.of(indexed.file.path, status) == indexed.file
+    return VideoFile.of(file.path, status) == file
 
 
 def rows_of_range(indexed: WindowVectors, start_s: float | None, end_s: float | None) -> NDArray[np.float32] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def test_a_hit_in_a_file_that_was_overwritten_says_so(command: RunVidsearch, foo
     line = f"{place} has changed since it was indexed, and may show something else now; vidsearch index {footage} "
     assert line in said(command)
     assert "changed" not in said(command, "-q")
+    assert command("index", footage).returncode == 0
+    assert "changed" not in said(command)
+
+
+def test_a_file_with_a_time_beyond_what_a_database_keeps_has_not_changed(command: RunVidsearch, footage: Path) -> None:
+    later_ns = 10**19  # the year 2286, behind 64 bits
+    try:
+        os.utime(footage / "a.mp4", ns=(later_ns, later_ns))
+    except (OSError, OverflowError):
+        pytest.skip("the file system keeps no such time")
+    if (footage / "a.mp4").stat().st_mtime_ns != later_ns:
+        pytest.skip("the file system keeps no such time")
     assert command("index", footage).returncode == 0
     assert "changed" not in said(command)
 
