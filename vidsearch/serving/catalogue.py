@@ -10,7 +10,7 @@ from vidsearch import json_forms
 from vidsearch.query_text.reading import parse_query
 from vidsearch.records import Hit, LikeFile, Query, Term, Under
 from vidsearch.serving.refusals import bad_request, not_found
-from vidsearch.video.messages import shown
+from vidsearch.video.messages import not_there
 from vidsearch.workflows.moments import merge_windows
 from vidsearch.workflows.query import find_moments, query_aim
 from vidsearch.workflows.relevance import levels_for, match_level, worth_showing
@@ -96,7 +96,7 @@ class Catalogue:
         """The video with a number, whose file is there now."""
         entry = self.entry(number)
         if not entry.path.is_file():
-            raise not_found(f"{shown(entry.path)} is not there now; plug its disk in, or index where it is now.")
+            raise not_found(not_there(entry.path))
         return entry
 
     def videos(self, limit: int, offset: int, failed: bool | None) -> dict[str, Any]:

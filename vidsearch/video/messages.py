@@ -20,9 +20,14 @@ def printable(text: str) -> str:
     )
 
 
+def not_there(path: Path) -> str:
+    """The sentence about a video that the library knows and the system does not find."""
+    return f"{shown(path)} is not there now; plug its disk in, or index where it is now."
+
+
 def os_refusal(path: Path, error: OSError) -> VideoError:
     """The VideoError that says why the system gave no bytes of `path`."""
     if isinstance(error, FileNotFoundError):
-        return VideoError("vanished", f"{shown(path)} is not there now; plug its disk in, or index where it is now.")
+        return VideoError("vanished", not_there(path))
     reason = os.strerror(error.errno) if error.errno else str(error)
     return VideoError("unreadable", f"{shown(path)} cannot be read ({reason.lower()}); check its permissions and disk.")
