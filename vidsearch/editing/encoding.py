@@ -9,15 +9,16 @@ from typing import cast
 
 import av.container
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidsearch.editing.source import Source
 
 _QUALITY = {"libx264": "16", "libx265": "18"}  # constant rate factors at which a difference is hard to see
 # How RGB becomes what the encoder takes, and how players are told: with the matrix of SMPTE 170M, in the video range.
-_FROM_RGB = {"colorspace": 6, "color_range": 1}
-# Of a colour tag: H.273, tables 2 to 4, and FFmpeg's number for a range.
-_UNSPECIFIED = {"color_primaries": 2, "color_trc": 2, "colorspace": 2, "color_range": 0}
+_FROM_RGB = {"colorspace": 6, "color_range": ColorRange.MPEG}
+# Of a colour tag: H.273, tables 2 to 4.
+_UNSPECIFIED = {"color_primaries": 2, "color_trc": 2, "colorspace": 2, "color_range": ColorRange.UNSPECIFIED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -31,7 +32,6 @@ from vidsearch.video.orientation import Orientation
 
 _KINDS = {".mp4": MP4, ".mov": MOV, ".mkv": MATROSKA}
 _TICK = Fraction(1, 90_000)
-_VIDEO_RANGE = 1  # FFmpeg's number for brightness from 16 to 235, to which the full range of some sources is brought
 _SOUND_HZ, _CHANNELS, _PIECE = 48_000, 2, 1024
 _QUALITY = {"crf": "16", "preset": "medium"}
 
@@ -181,7 +181,7 @@ def _streams(
     video = clip.output.add_stream("libx264", rate=rate, options=_QUALITY)
     video.width, video.height, video.pix_fmt = *size, "yuv420p"
     video.time_base = video.codec_context.time_base = _TICK
-    video.codec_context.color_range = _VIDEO_RANGE
+    video.codec_context.color_range = ColorRange.MPEG
     track = clip.output.add_stream("aac", rate=_SOUND_HZ) if sound else None
     if track is not None:
         track.codec_context.layout = "stereo"
@@ -191,10 +191,10 @@ def _streams(
 
 
 def _on_canvas(frame: VideoFrame, source: Source, size: tuple[int, int]) -> VideoFrame:
-    """The frame upright and whole in the middle of a black picture."""
+    """The frame upright and whole in the middle of a black picture, with brightness from 16 to 235."""
     turned = source.header.orientation
     if turned == Orientation() and source.header.pixel_aspect == 1.0 and (frame.width, frame.height) == size:
-        return frame.reformat(format="yuv420p", dst_color_range=_VIDEO_RANGE)
+        return frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
     picture = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     wide = picture.shape[1] * source.header.pixel_aspect
     high = float(picture.shape[0])
@@ -207,7 +207,7 @@ def _on_canvas(frame: VideoFrame, source: Source, size: tuple[int, int]) -> Vide
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     top, left = (size[1] - height) // 2, (size[0] - width) // 2
     canvas[top : top + height, left : left + width] = scaled[: size[1], : size[0]]
-    return VideoFrame.from_ndarray(canvas, format="rgb24").reformat(format="yuv420p", dst_color_range=_VIDEO_RANGE)
+    return VideoFrame.from_ndarray(canvas, format="rgb24").reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
 
 
 def _add_sound(clip: ClipFile, track: AudioStream, path: Path, span: Span, at_s: float) -> None:

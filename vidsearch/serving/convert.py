@@ -20,6 +20,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidsearch.editing.source import Source, open_source
@@ -29,7 +30,6 @@ from vidsearch.video.orientation import orientation
 TICKS = 90_000  # of the converted video, in a second
 KEY_EVERY_S = 1.0  # a fragment is this long: what a viewer waits for at least
 SOUND_RATE = 48_000
-_FULL_RANGE = 2  # FFmpeg's number for brightness from 0 to 255; what is made has the usual one, from 16 to 235
 _SAME_S = 1e-4  # times of two clocks that mean the same
 _TURNS = {90: [("transpose", "clock")], 180: [("hflip", ""), ("vflip", "")], 270: [("transpose", "cclock")]}
 
@@ -137,7 +137,8 @@ def _shaping(frame: VideoFrame, stream: VideoStream, height_px: int) -> av.filte
     """Upright, with square pixels, at most `height_px` high, both sides even."""
     steps = [("yadif", "deint=interlaced")] if frame.interlaced_frame else []
     # The pixels' shape first: after a turn it is the other way round, of which nobody keeps account.
-    ranges = ":in_range=full:out_range=limited" if frame.color_range == _FULL_RANGE else ""
+    # JPEG: brightness from 0 to 255; what is made has the usual range, from 16 to 235.
+    ranges = ":in_range=full:out_range=limited" if frame.color_range == ColorRange.JPEG else ""
     steps += [("scale", "w=trunc(iw*sar/2)*2:h=trunc(ih/2)*2" + ranges), ("setsar", "1")]
     turned = orientation(frame)
     steps += _TURNS.get(turned.rotation_deg, []) + ([("hflip", "")] if turned.mirrored else [])
