@@ -129,9 +129,9 @@ class Codes:
             self.windows[rows],
         )
 
-    def vector_checksums(self, positions: Positions) -> list[int]:
+    def vector_checksums(self, positions: Positions) -> NDArray[np.uint32]:
         """CRC-32 of the float16 rows at these positions."""
-        return (self.windows[positions, -TAIL_WORDS] >> np.uint64(32)).tolist()
+        return (self.windows[positions, -TAIL_WORDS] >> np.uint64(32)).astype(np.uint32)
 
     def nearest(self, turned: Float32s, count: int, allowed: NDArray[np.bool_] | None = None) -> Positions:
         """About the `count` windows nearest to a rotated query (E,), in ascending order of position.

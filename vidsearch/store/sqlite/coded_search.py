@@ -118,8 +118,7 @@ class CodedSearch:
             allowed = file.groups_of(runs) if allowed is None else file.groups_of(runs) & allowed
         rows = file.codes.nearest(file.space.rotation @ query, limit + limit // 4 + SPARE, allowed)
         run = np.searchsorted(file.starts, rows, side="right") - 1
-        checksums = file.codes.vector_checksums(rows)
-        windows = CodedWindows(file.firsts[run], rows - file.starts[run], np.array(checksums))
+        windows = CodedWindows(file.firsts[run], rows - file.starts[run], file.codes.vector_checksums(rows))
         return vectors.read_coded(connection, model, windows, self._recent)
 
     def _videos_of_runs(self, connection: sqlite3.Connection, model: ModelRow, state: _Coded) -> NDArray[np.int64]:
