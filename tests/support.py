@@ -87,8 +87,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, the bundled model, one thread: tests share the cores."""
-    return {**os.environ, "VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1", **(changes or {})}
+    """This process's environment, the bundled model, one thread: tests share the cores. Streams are buffered."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**own, "VIDSEARCH_MODEL": "mobileviclip-nano", "OMP_NUM_THREADS": "1", **(changes or {})}
 
 
 def run_on_terminal(

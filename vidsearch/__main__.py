@@ -48,6 +48,7 @@ def leave(code: int) -> NoReturn:
     where more than that is to be done: where a thread still runs, where torch has devices, where a profiler, a debugger
     or `python -i` goes on afterwards, and where a stream takes no more.
     """
+    _let_go_of_full_stderr()
     gc.freeze()  # else the interpreter looks for garbage once more, among all objects, to no end
     threading = sys.modules.get("threading")
     alone = threading is None or threading.active_count() == 1
@@ -60,6 +61,14 @@ def leave(code: int) -> NoReturn:
             sys.exit(code)
         os._exit(code)
     sys.exit(code)
+
+
+def _let_go_of_full_stderr() -> None:
+    """What stderr does not take goes nowhere: the interpreter's own last flush would make 120 of the exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 _stopped: list[int] = []  # the signals that came
